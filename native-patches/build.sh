@@ -1,0 +1,406 @@
+#!/usr/bin/env bash
+# Builds the native library: obtains the pinned llama.cpp, applies the patches, compiles ggml, the patched libllama with
+# Foretoken's API, the C++ tests, and an unpatched libllama with the baseline tool against the same ggml.
+#
+#   native-patches/build.sh [options]
+#
+#   --cuda --vulkan --metal --rpc   ggml backends beside the CPU
+#   --portable      any x86-64 CPU with AVX2 (2013 and later), any 64-bit ARM; default: tuned for this machine's CPU
+#   --jobs N        parallel compile jobs; default: the number of cores
+#   --force         build even if the result is there
+#   --print-key     print the key of the result and exit
+#   --source-only   obtain the source, print the folder of the unpatched tree and exit
+#
+#   FORETOKEN_LLAMA_SOURCE   a local llama.cpp to take the release from: a clone, a bare repository or a git bundle. It
+#                            is only read. Without it: the project's public repository, then the bundle in the npm
+#                            package; whatever the way, the tree hash must be the pinned one.
+#   CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; they are part of the key
+#
+# Result: artifacts/native/<key>/
+#   lib/       libllama (patched, with the ftk_ API) and ggml
+#   stock/     libllama (unpatched) and foretoken-baseline
+#   include/   foretoken.h
+#   tests/     the C++ tests; run them with ctest --test-dir
+#   build.json what was built from what
+# artifacts/native/current holds the key of the last build. Object files stay in artifacts/native/build-*, so that a
+# change of our sources compiles only what it touches.
+set -euo pipefail
+# shellcheck source=native-patches/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+repo=$(cd "$PATCH_DIR/.." && pwd)
+native=$repo/src/Foretoken.Native
+out=$repo/artifacts/native
+source_dir=$out/source
+
+backends=()
+portable=OFF
+force=0
+print_key=0
+source_only=0
+jobs=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
+
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --cuda | --vulkan | --metal | --rpc) backends+=("${1#--}") ;;
+        --portable) portable=ON ;;
+        --jobs)
+            [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--jobs needs a number, as in --jobs 4"
+            jobs=$2
+            shift
+            ;;
+        --force) force=1 ;;
+        --print-key) print_key=1 ;;
+        --source-only) source_only=1 ;;
+        -h | --help)
+            sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+            exit 0
+            ;;
+        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --portable --jobs N --force --print-key --source-only" ;;
+    esac
+    shift
+done
+
+#
+# tools
+#
+
+case $(uname -s) in
+    Linux) os=linux ;;
+    Darwin) os=osx ;;
+    *) die "this script builds on Linux and macOS; on Windows run it inside WSL" ;;
+esac
+case $(uname -m) in
+    x86_64 | amd64) arch=x64 ;;
+    aarch64 | arm64) arch=arm64 ;;
+    *) arch=$(uname -m) ;;
+esac
+
+# need COMMAND PURPOSE: an advice per system when a tool is missing
+need() {
+    command -v "$1" > /dev/null && return
+    if [[ $os == osx ]]; then
+        die "$1 is missing ($2)" "Install the tools with: xcode-select --install && brew install cmake ninja git"
+    else
+        die "$1 is missing ($2)" \
+            "Debian, Ubuntu: sudo apt-get install -y cmake g++ git ninja-build" \
+            "Fedora:         sudo dnf install -y cmake gcc-c++ git ninja-build"
+    fi
+}
+
+cc=${CC:-cc}
+cxx=${CXX:-c++}
+need git "obtains and patches the source"
+if [[ $source_only -eq 0 ]]; then
+    need cmake "configures the build; 3.21 or newer"
+    need "${cc%% *}" "C compiler"
+    need "${cxx%% *}" "C++17 compiler"
+    if command -v ninja > /dev/null; then
+        generator=Ninja
+    else
+        need make "runs the build"
+        generator='Unix Makefiles'
+    fi
+fi
+
+#
+# key
+#
+
+# everything that the object files of upstream depend on
+options_text() {
+    local backend
+    printf 'release=%s\n' "$(pin release)"
+    for backend in cuda vulkan metal rpc; do
+        if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+            printf 'backend=%s\n' "$backend"
+        fi
+    done
+    printf 'portable=%s\nos=%s\narch=%s\n' "$portable" "$os" "$arch"
+    printf 'cflags=%s\ncxxflags=%s\nldflags=%s\n' "${CFLAGS:-}" "${CXXFLAGS:-}" "${LDFLAGS:-}"
+    # shellcheck disable=SC2086 # CC and CXX may carry arguments
+    { $cc --version | head -n 1; $cxx --version | head -n 1; }
+    cmake --version | head -n 1
+    # code for this machine's CPU must not be taken for another's
+    if [[ $portable == OFF ]]; then
+        if [[ -r /proc/cpuinfo ]]; then
+            grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || true
+        else
+            sysctl -n machdep.cpu.brand_string 2> /dev/null || true
+        fi
+    fi
+}
+
+# our own sources, as they are on disk
+sources_text() {
+    local file
+    find "$native/include" "$native/src" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
+        -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' -o -name CMakeLists.txt \) | LC_ALL=C sort |
+        while IFS= read -r file; do
+            printf '%s %s\n' "$(sha256 < "$file")" "${file#"$repo"/}"
+        done
+}
+
+label=cpu
+for backend in cuda vulkan metal rpc; do
+    if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+        label=$label-$backend
+    fi
+done
+[[ $portable == OFF ]] || label=$label-portable
+
+build_key() {
+    local hash
+    hash=$({ options_text; cat "$PATCH_DIR/PIN" "$PATCH_DIR/build.sh"; patch_hash; sources_text; } | sha256)
+    printf '%s-%s-%s-%s-%s\n' "$(pin release)" "$os" "$arch" "$label" "${hash:0:12}"
+}
+
+if [[ $print_key -eq 1 ]]; then
+    build_key
+    exit 0
+fi
+
+#
+# source
+#
+
+# take_from REPOSITORY REF TREE DIR: fetches REF into a new working tree DIR if its tree hash is TREE. TREE may be
+# "any" for one of the accepted ones. Prints why not otherwise.
+take_from() {
+    local hash
+    rm -rf "$4"
+    git init --quiet "$4"
+    # the bytes of the tree, whatever the platform's line ends
+    git -C "$4" config core.autocrlf false
+    git -C "$4" config advice.detachedHead false
+    if ! timeout_of "${5:-600}" git -C "$4" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 fetch --quiet --depth 1 --no-tags "$1" "$2" 2> "$4/.git/why"; then
+        note "  no $2 there: $(tail -n 1 "$4/.git/why")"
+        return 1
+    fi
+    hash=$(git -C "$4" rev-parse 'FETCH_HEAD^{tree}')
+    if [[ $3 == any ]] && ! is_accepted_tree "$hash" || [[ $3 != any && $hash != "$3" ]]; then
+        note "  refused: the tree of $2 is $hash, not the pinned $(pin git_tree)"
+        return 1
+    fi
+    git -C "$4" checkout --quiet --detach FETCH_HEAD
+}
+
+# timeout_of SECONDS COMMAND...: `timeout` is no part of macOS
+timeout_of() {
+    local seconds=$1
+    shift
+    if command -v timeout > /dev/null; then
+        timeout "$seconds" "$@"
+    else
+        "$@"
+    fi
+}
+
+obtain_source() {
+    local stock=$source_dir/stock scratch=$source_dir/incoming ref
+    if [[ -d $stock/.git ]] && is_accepted_tree "$(worktree_tree "$stock")"; then
+        return
+    fi
+    rm -rf "$stock" "$scratch"
+    mkdir -p "$scratch"
+
+    if [[ -n ${FORETOKEN_LLAMA_SOURCE:-} ]]; then
+        [[ -e $FORETOKEN_LLAMA_SOURCE ]] || die "FORETOKEN_LLAMA_SOURCE names nothing: $FORETOKEN_LLAMA_SOURCE"
+        note "taking llama.cpp $(pin release) from $FORETOKEN_LLAMA_SOURCE"
+        local from
+        from=$(cd "$(dirname "$FORETOKEN_LLAMA_SOURCE")" && pwd)/$(basename "$FORETOKEN_LLAMA_SOURCE")
+        for ref in "$(pin git_ref)" HEAD; do
+            if take_from "$from" "$ref" any "$scratch/tree"; then
+                mv "$scratch/tree" "$stock"
+                rm -rf "$scratch"
+                return
+            fi
+        done
+        die "FORETOKEN_LLAMA_SOURCE does not hold llama.cpp $(pin release): $FORETOKEN_LLAMA_SOURCE" \
+            "Neither its tag $(pin git_ref) nor its HEAD has the pinned tree." \
+            "Fetch the tag there, or unset FORETOKEN_LLAMA_SOURCE to let the build obtain the source."
+    fi
+
+    note "taking llama.cpp $(pin release) from $(pin git_url)"
+    if timeout_of 10 git -c http.lowSpeedLimit=100 -c http.lowSpeedTime=8 ls-remote --exit-code "$(pin git_url)" "$(pin git_ref)" > /dev/null 2> "$scratch/why"; then
+        if take_from "$(pin git_url)" "$(pin git_ref)" "$(pin git_tree)" "$scratch/tree" 120; then
+            mv "$scratch/tree" "$stock"
+            rm -rf "$scratch"
+            return
+        fi
+    else
+        note "  not in reach: $(tail -n 1 "$scratch/why")"
+    fi
+
+    note "taking llama.cpp $(pin release) from the npm package $(pin npm_package)"
+    if ! command -v npm > /dev/null; then
+        note "  npm is not installed"
+    elif ! (cd "$scratch" && npm pack --silent --fetch-retries 1 --fetch-timeout 120000 "$(pin npm_package)" > pack.log 2>&1); then
+        note "  npm pack failed: $(tail -n 1 "$scratch/pack.log")"
+    elif ! tar -xzf "$scratch"/*.tgz -C "$scratch" "$(pin npm_bundle)"; then
+        note "  the package holds no $(pin npm_bundle)"
+    elif take_from "$scratch/$(pin npm_bundle)" HEAD "$(pin npm_tree)" "$scratch/tree"; then
+        mv "$scratch/tree" "$stock"
+        rm -rf "$scratch"
+        return
+    fi
+
+    die "llama.cpp $(pin release) could not be obtained" \
+        "With network: check that $(pin git_url) or the npm registry is in reach, and run this again." \
+        "Without: clone llama.cpp elsewhere at the tag $(pin release), bring it here, and run" \
+        "    FORETOKEN_LLAMA_SOURCE=/path/to/llama.cpp native-patches/build.sh"
+}
+
+# the patched tree: a second clone beside the unpatched one. A patch that changed rewrites only the hooked files.
+patch_source() {
+    local stock=$source_dir/stock patched=$source_dir/patched expected
+    expected=$(patched_tree "$stock") || die "the patch series does not fit llama.cpp $(pin release)" \
+        "A patch in $PATCH_DIR is damaged. Restore it with: git checkout -- native-patches"
+    if [[ -d $patched/.git ]] && [[ $(git -C "$patched" rev-parse 'HEAD^{tree}') == "$(git -C "$stock" rev-parse 'HEAD^{tree}')" ]]; then
+        [[ $(worktree_tree "$patched") != "$expected" ]] || return 0
+        # our own copy: nobody's work is lost
+        git -C "$patched" checkout --quiet -- .
+        git -C "$patched" clean --quiet -fd
+    else
+        rm -rf "$patched"
+        cp -R "$stock" "$patched"
+    fi
+    "$PATCH_DIR/apply.sh" "$patched"
+}
+
+#
+# build
+#
+
+cmake_backends=()
+for backend in cuda vulkan metal rpc; do
+    value=OFF
+    if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+        value=ON
+    fi
+    cmake_backends+=("-DGGML_$(tr '[:lower:]' '[:upper:]' <<< "$backend")=$value")
+done
+
+# configure_and_build NAME SOURCE OPTIONS...: quiet unless something fails
+configure_and_build() {
+    local name=$1 source=$2 log=$build_dir/$1.log started=$SECONDS
+    shift 2
+    note "building $name"
+    if ! {
+        cmake -S "$source" -B "$build_dir/$name" -G "$generator" \
+            -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_LIBDIR=lib \
+            -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
+            -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON \
+            -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="$rpath" "$@" &&
+            cmake --build "$build_dir/$name" --parallel "$jobs"
+    } > "$log" 2>&1; then
+        grep -E -A 12 '(^|[^-])(error|Error)[: ]|FAILED|undefined reference|CMake Error' "$log" | head -n 80 >&2 || tail -n 40 "$log" >&2
+        die "building $name failed; the whole log is $log"
+    fi
+    # warnings of our own sources are errors; what is left is upstream's
+    note "  $name done in $((SECONDS - started)) s"
+}
+
+# quoted STRING: as a JSON string
+quoted() { printf '"%s"' "$(sed 's/\\/\\\\/g; s/"/\\"/g' <<< "$1")"; }
+
+build() {
+    local key=$1 build_dir=$2 rpath stage
+    # next to each other in lib/, one folder up from stock/ and tests/
+    if [[ $os == osx ]]; then
+        rpath='@loader_path;@loader_path/../lib'
+    else
+        # shellcheck disable=SC2016 # $ORIGIN is for the dynamic loader
+        rpath='$ORIGIN;$ORIGIN/../lib'
+    fi
+
+    # without OpenMP: its barriers spin, which costs more than they save when other work shares the cores
+    configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/stock" \
+        -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
+        -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
+        -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF \
+        -DGGML_NATIVE="$([[ $portable == ON ]] && echo OFF || echo ON)" "${cmake_backends[@]}"
+    cmake --install "$build_dir/ggml" > "$build_dir/ggml-install.log"
+
+    configure_and_build patched "$native" \
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" -DLLAMA_BUILD_NUMBER="$(pin release | tr -cd 0-9)" \
+        -DLLAMA_BUILD_COMMIT="$(pin release)" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
+        -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$label"
+
+    configure_and_build stock "$native" \
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" -DLLAMA_BUILD_NUMBER="$(pin release | tr -cd 0-9)" \
+        -DLLAMA_BUILD_COMMIT="$(pin release)" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
+
+    stage=$out/incoming-$key
+    rm -rf "$stage"
+    mkdir -p "$stage/lib" "$stage/stock" "$stage/tests" "$stage/include"
+    cp "$native/include/foretoken.h" "$stage/include/"
+    cp "$build_dir"/prefix/lib/libggml*.* "$stage/lib/"
+    cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
+    cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
+    cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
+    cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"
+    find "$build_dir/patched/bin" -maxdepth 1 -type f -name 'test-*' -exec cp {} "$stage/tests/" \;
+
+    cat > "$stage/build.json" << JSON
+{
+  "key": $(quoted "$key"),
+  "release": $(quoted "$(pin release)"),
+  "tree": $(quoted "$(git -C "$source_dir/stock" rev-parse 'HEAD^{tree}')"),
+  "patch_hash": $(quoted "$(patch_hash)"),
+  "options": $(quoted "$label"),
+  "compiler": $(quoted "$($cxx --version | head -n 1)"),
+  "build_type": "Release"
+}
+JSON
+
+    rm -rf "${out:?}/$key"
+    mv "$stage" "$out/$key"
+}
+
+mkdir -p "$out"
+# one build at a time in this tree
+if command -v flock > /dev/null; then
+    exec 9> "$out/.lock"
+    if ! flock -n 9; then
+        note "another build is running here; waiting for it"
+        flock 9
+    fi
+fi
+
+if [[ $source_only -eq 1 ]]; then
+    obtain_source
+    printf '%s\n' "$source_dir/stock"
+    exit 0
+fi
+
+for attempt in 1 2 3; do
+    key=$(build_key)
+    if [[ $force -eq 0 && -d $out/$key ]]; then
+        note "up to date: artifacts/native/$key"
+        break
+    fi
+    started=$SECONDS
+    build_dir=$out/build-$label-$(options_text | sha256 | cut -c 1-8)
+    mkdir -p "$build_dir"
+    obtain_source
+    patch_source
+    build "$key" "$build_dir" 9>&-
+    note "built artifacts/native/$key in $((SECONDS - started)) s"
+    [[ $(build_key) != "$key" ]] || break
+    [[ $attempt -lt 3 ]] || die "the sources keep changing during the build" "Run it again when they are at rest."
+    note "the sources changed during the build; once more"
+    rm -rf "${out:?}/$key"
+done
+
+printf '%s\n' "$key" > "$out/current.tmp"
+mv "$out/current.tmp" "$out/current"
+touch "$out/$key/build.json"
+
+# results of earlier states of the sources: the newest few stay, so that switching branches is quick
+find "$out" -mindepth 2 -maxdepth 2 -name build.json -not -path "*/incoming-*" -exec ls -t {} + 2> /dev/null | tail -n +6 |
+    while IFS= read -r old; do
+        rm -rf "$(dirname "$old")"
+    done
+
+printf '%s\n' "$out/$key"

@@ -1,0 +1,94 @@
+# Adds Foretoken to llama.cpp's target `llama`. Included at the end of the patched src/CMakeLists.txt.
+
+set(FORETOKEN_SOURCES
+    llama-graph-staged.cpp
+    llama-kv-cache-staged.cpp
+    llama-prefill-staged.cpp
+    foretoken.cpp
+    foretoken-chat.cpp
+    foretoken-context.cpp
+    foretoken-model.cpp
+    foretoken-prefill.cpp
+    foretoken-sampler.cpp)
+
+list(TRANSFORM FORETOKEN_SOURCES PREPEND ${FORETOKEN_DIR}/src/)
+
+foreach(source ${FORETOKEN_SOURCES})
+    if (NOT EXISTS ${source})
+        message(WARNING "missing ${source}")
+        list(REMOVE_ITEM FORETOKEN_SOURCES ${source})
+    endif()
+endforeach()
+
+#
+# llama.cpp's common/chat (Jinja templates, tool calls, grammars from JSON schemas), compiled in
+#
+
+set(LLAMA_COMMON_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../common)
+set(LLAMA_VENDOR_DIR ${CMAKE_CURRENT_SOURCE_DIR}/../vendor)
+
+set(BUILD_COMPILER "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+set(BUILD_TARGET   "${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}")
+configure_file(${LLAMA_COMMON_DIR}/build-info.cpp.in ${CMAKE_CURRENT_BINARY_DIR}/build-info.cpp)
+
+# an archive: only the members that the chat code reaches are linked, and common/unicode.cpp does not meet src/unicode.cpp
+add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
+    ${CMAKE_CURRENT_BINARY_DIR}/build-info.cpp
+    ${LLAMA_COMMON_DIR}/chat-auto-parser-generator.cpp
+    ${LLAMA_COMMON_DIR}/chat-auto-parser-helpers.cpp
+    ${LLAMA_COMMON_DIR}/chat-diff-analyzer.cpp
+    ${LLAMA_COMMON_DIR}/chat-peg-parser.cpp
+    ${LLAMA_COMMON_DIR}/chat.cpp
+    ${LLAMA_COMMON_DIR}/common.cpp
+    ${LLAMA_COMMON_DIR}/json-partial.cpp
+    ${LLAMA_COMMON_DIR}/json-schema-to-grammar.cpp
+    ${LLAMA_COMMON_DIR}/llguidance.cpp
+    ${LLAMA_COMMON_DIR}/log.cpp
+    ${LLAMA_COMMON_DIR}/peg-parser.cpp
+    ${LLAMA_COMMON_DIR}/reasoning-budget.cpp
+    ${LLAMA_COMMON_DIR}/regex-partial.cpp
+    ${LLAMA_COMMON_DIR}/sampling.cpp
+    ${LLAMA_COMMON_DIR}/unicode.cpp
+    ${LLAMA_COMMON_DIR}/jinja/caps.cpp
+    ${LLAMA_COMMON_DIR}/jinja/lexer.cpp
+    ${LLAMA_COMMON_DIR}/jinja/parser.cpp
+    ${LLAMA_COMMON_DIR}/jinja/runtime.cpp
+    ${LLAMA_COMMON_DIR}/jinja/string.cpp
+    ${LLAMA_COMMON_DIR}/jinja/value.cpp)
+
+find_package(Threads REQUIRED)
+
+# compiled as upstream would, but hidden: what libllama exports stays the stock API and ours
+set_target_properties(foretoken-common PROPERTIES
+    POSITION_INDEPENDENT_CODE ON
+    CXX_VISIBILITY_PRESET hidden)
+target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/../include ${LLAMA_COMMON_DIR})
+target_include_directories(foretoken-common SYSTEM PRIVATE ${LLAMA_VENDOR_DIR})
+target_compile_features   (foretoken-common PRIVATE cxx_std_17)
+target_link_libraries     (foretoken-common PRIVATE ggml Threads::Threads)
+
+#
+# our own sources
+#
+
+target_sources(llama PRIVATE ${FORETOKEN_SOURCES})
+
+# the hooks include llama-graph-staged.h; programs that link llama see foretoken.h
+target_include_directories(llama PRIVATE ${FORETOKEN_DIR}/src)
+target_include_directories(llama PUBLIC  ${FORETOKEN_DIR}/include)
+target_link_libraries     (llama PRIVATE foretoken-common)
+
+set_source_files_properties(${FORETOKEN_SOURCES} PROPERTIES
+    INCLUDE_DIRECTORIES "${LLAMA_COMMON_DIR}"
+    COMPILE_DEFINITIONS "FTK_LLAMA_RELEASE=\"${FORETOKEN_RELEASE}\";FTK_PATCH_HASH=\"${FORETOKEN_PATCH_HASH}\";FTK_BUILD_TYPE=\"${CMAKE_BUILD_TYPE}\";FTK_BUILD_COMPILER=\"${BUILD_COMPILER}\";FTK_BUILD_TARGET=\"${BUILD_TARGET}\";FTK_BUILD_OPTIONS=\"${FORETOKEN_BUILD_OPTIONS}\"")
+
+if (MSVC)
+    set(FORETOKEN_COMPILE_OPTIONS /W4 /WX /external:I${LLAMA_VENDOR_DIR} /external:W0)
+else()
+    set(FORETOKEN_COMPILE_OPTIONS -Wall -Wextra -Werror -isystem ${LLAMA_VENDOR_DIR})
+endif()
+set_source_files_properties(${FORETOKEN_SOURCES} PROPERTIES COMPILE_OPTIONS "${FORETOKEN_COMPILE_OPTIONS}")
+
+if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    target_link_options(llama PRIVATE "LINKER:--no-undefined" "LINKER:--exclude-libs,libforetoken-common.a")
+endif()

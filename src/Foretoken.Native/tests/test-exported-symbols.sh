@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The patched libllama stands in for the stock one: every symbol that the stock library exports is exported, the C API of
+# Foretoken is, and nothing of the compiled-in common code leaks out.
+#
+#   test-exported-symbols.sh FOLDER    (the result of a build, with lib/, stock/ and include/)
+set -euo pipefail
+
+folder=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# exported LIBRARY
+exported() {
+    if [[ $1 == *.dylib ]]; then
+        nm -gU "$1" | awk '{ print $NF }' | LC_ALL=C sort -u
+    else
+        nm -D --defined-only "$1" | awk '{ print $NF }' | LC_ALL=C sort -u
+    fi
+}
+
+library=$(basename "$(find "$folder/stock" -name 'libllama.*' | head -n 1)")
+exported "$folder/stock/$library" > "$scratch/stock"
+exported "$folder/lib/$library" > "$scratch/patched"
+printf 'exported: %s by stock, %s by ours\n' "$(wc -l < "$scratch/stock")" "$(wc -l < "$scratch/patched")"
+
+status=0
+
+LC_ALL=C comm -23 "$scratch/stock" "$scratch/patched" > "$scratch/missing"
+if [[ -s $scratch/missing ]]; then
+    echo "FAILED: the stock library exports these symbols and ours does not:"
+    head -n 20 "$scratch/missing"
+    status=1
+fi
+
+# the functions that the header declares
+sed -n 's/^FTK_API .*[ *]\(ftk_[a-z0-9_]*\) *(.*/\1/p' "$folder/include/foretoken.h" | LC_ALL=C sort -u > "$scratch/declared"
+while IFS= read -r function; do
+    if ! grep -qE "^_?$function\$" "$scratch/patched"; then
+        echo "FAILED: foretoken.h declares $function and the library does not export it"
+        status=1
+    fi
+done < "$scratch/declared"
+
+if LC_ALL=C comm -13 "$scratch/stock" "$scratch/patched" | grep -E 'nlohmann|jinja|common_' > "$scratch/leaked"; then
+    echo "FAILED: symbols of the compiled-in common code are exported:"
+    head -n 20 "$scratch/leaked"
+    status=1
+fi
+
+exit $status

@@ -1,0 +1,916 @@
+// staged prefill against stock llama.cpp: a context of the same library that staging was not enabled on
+
+#include "tiny-model.h"
+
+#include "llama-staged.h"
+
+#include "llama.h"
+
+#include <atomic>
+#include <cinttypes>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+
+static int n_failed = 0;
+static int n_checks = 0;
+
+static std::string context_of_check;
+
+#define CHECK(cond) do {                                                                                       \
+        ++n_checks;                                                                                            \
+        if (!(cond)) {                                                                                         \
+            ++n_failed;                                                                                        \
+            fprintf(stderr, "%s:%d: failed: %s [%s]\n", __FILE__, __LINE__, #cond, context_of_check.c_str());  \
+        }                                                                                                      \
+    } while (0)
+
+struct model_deleter   { void operator()(llama_model   * m) const { llama_model_free(m); } };
+struct context_deleter { void operator()(llama_context * c) const { llama_free(c); } };
+
+using model_ptr   = std::unique_ptr<llama_model,   model_deleter>;
+using context_ptr = std::unique_ptr<llama_context, context_deleter>;
+
+struct config {
+    uint32_t  n_ctx      = 512;
+    uint32_t  n_ubatch   = 32;
+    uint32_t  n_seq_max  = 1;
+    ggml_type type_kv    = GGML_TYPE_F16;
+    bool      flash_attn = true;
+    bool      unified    = false;
+    int32_t   n_threads  = 1; // threads of a tiny model would only wait for each other
+
+    ggml_backend_sched_eval_callback cb_eval      = nullptr;
+    void *                           cb_eval_data = nullptr;
+
+    std::string str() const {
+        return "ubatch " + std::to_string(n_ubatch) + ", " + ggml_type_name(type_kv) + (flash_attn ? ", fa" : ", no fa") +
+            (unified ? ", unified" : "") + ", seqs " + std::to_string(n_seq_max);
+    }
+};
+
+static model_ptr load(const std::string & path) {
+    llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = 0;
+
+    return model_ptr(llama_model_load_from_file(path.c_str(), params));
+}
+
+static context_ptr make_context(llama_model * model, const config & cfg, bool staged) {
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx           = cfg.n_ctx;
+    params.n_batch         = cfg.n_ctx;
+    params.n_ubatch        = cfg.n_ubatch;
+    params.n_seq_max       = cfg.n_seq_max;
+    params.n_threads       = cfg.n_threads;
+    params.n_threads_batch = cfg.n_threads;
+    params.type_k          = cfg.type_kv;
+    params.type_v          = cfg.type_kv;
+    params.flash_attn_type = cfg.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.kv_unified      = cfg.unified;
+    params.cb_eval           = cfg.cb_eval;
+    params.cb_eval_user_data = cfg.cb_eval_data;
+
+    context_ptr ctx(llama_init_from_model(model, params));
+
+    if (ctx && staged) {
+        std::string why;
+        if (!llama_staged_enable(ctx.get(), why)) {
+            fprintf(stderr, "staging: %s\n", why.c_str());
+            return nullptr;
+        }
+    }
+
+    return ctx;
+}
+
+using logits_t = std::vector<float>;
+
+static int32_t n_vocab(const llama_context * ctx) {
+    return llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(ctx)));
+}
+
+static logits_t get_logits(llama_context * ctx) {
+    const float * p = llama_get_logits_ith(ctx, -1);
+    return p ? logits_t(p, p + n_vocab(ctx)) : logits_t();
+}
+
+static bool same(const logits_t & a, const logits_t & b) {
+    if (a.empty() || a.size() != b.size()) {
+        return false;
+    }
+
+    for (const float v : a) {
+        if (!std::isfinite(v)) {
+            return false;
+        }
+    }
+
+    return memcmp(a.data(), b.data(), a.size()*sizeof(float)) == 0;
+}
+
+// stock decode of tokens at the end of the sequence; logits of the last one
+static logits_t decode(llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens) {
+    llama_batch batch = llama_batch_init(tokens.size(), 0, 1);
+
+    llama_pos pos = llama_memory_seq_pos_max(llama_get_memory(ctx), seq_id) + 1;
+
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        batch.token   [i]    = tokens[i];
+        batch.pos     [i]    = pos++;
+        batch.n_seq_id[i]    = 1;
+        batch.seq_id  [i][0] = seq_id;
+        batch.logits  [i]    = i + 1 == tokens.size();
+    }
+    batch.n_tokens = tokens.size();
+
+    const int res = llama_decode(ctx, batch);
+    llama_batch_free(batch);
+
+    return res == 0 ? get_logits(ctx) : logits_t();
+}
+
+static std::vector<llama_token> make_tokens(int n, uint32_t seed, int32_t n_vocab) {
+    std::mt19937 rng(seed);
+    std::vector<llama_token> res(n);
+    for (auto & t : res) {
+        t = rng() % n_vocab;
+    }
+    return res;
+}
+
+static llama_staged_callbacks keep_all() {
+    llama_staged_callbacks cb;
+    cb.select = [](llama_boundary & b) {
+        for (size_t i = 0; i < b.pos->size(); ++i) {
+            b.keep.push_back(i);
+        }
+        return true;
+    };
+    return cb;
+}
+
+// keeps every n-th token and the last one
+static llama_staged_callbacks keep_every(int n) {
+    llama_staged_callbacks cb;
+    cb.select = [n](llama_boundary & b) {
+        for (size_t i = 0; i < b.pos->size(); ++i) {
+            if (i % n == 0 || i + 1 == b.pos->size()) {
+                b.keep.push_back(i);
+            }
+        }
+        return true;
+    };
+    return cb;
+}
+
+static llama_staged_status prefill(llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens,
+        const llama_staged_plan & plan, const llama_staged_callbacks & cb, llama_staged_report * report_out = nullptr, std::string * why_out = nullptr) {
+    llama_staged_report report;
+    std::string why;
+
+    const auto res = llama_staged_prefill(ctx, seq_id, tokens, plan, cb, report, why);
+
+    if (report_out) { *report_out = report; }
+    if (why_out)    { *why_out    = why; }
+
+    return res;
+}
+
+static llama_staged_plan stages(std::vector<int32_t> boundaries) {
+    llama_staged_plan plan;
+    plan.boundaries = std::move(boundaries);
+    return plan;
+}
+
+// forced tokens after a prefill, one by one: the logits of each
+static std::vector<logits_t> forced(llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens) {
+    std::vector<logits_t> res;
+    for (const auto t : tokens) {
+        res.push_back(decode(ctx, seq_id, { t }));
+    }
+    return res;
+}
+
+static bool same(const std::vector<logits_t> & a, const std::vector<logits_t> & b) {
+    if (a.size() != b.size()) {
+        return false;
+    }
+    for (size_t i = 0; i < a.size(); ++i) {
+        if (!same(a[i], b[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+//
+// claims
+//
+
+static void keep_all_gives_the_stock_logits(llama_model * model, const config & cfg, int n_tokens, int n_forced) {
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    auto stock = make_context(model, cfg, false);
+
+    const auto tokens = make_tokens(n_tokens, 7, n_vocab(stock.get()));
+    const auto next   = make_tokens(n_forced, 8, n_vocab(stock.get()));
+
+    const auto expected        = decode(stock.get(), 0, tokens);
+    const auto expected_forced = forced(stock.get(), 0, next);
+
+    auto staged = make_context(model, cfg, true);
+    CHECK(staged != nullptr);
+    if (!staged) {
+        return;
+    }
+
+    // without a plan the staged memory is a KV cache like any other
+    CHECK(same(decode(staged.get(), 0, tokens), expected));
+    CHECK(same(forced(staged.get(), 0, next),   expected_forced));
+
+    for (const auto & boundaries : { std::vector<int32_t>{}, std::vector<int32_t>{ n_layer/2 }, std::vector<int32_t>{ 1, n_layer/2, n_layer - 1 } }) {
+        llama_memory_clear(llama_get_memory(staged.get()), false);
+
+        llama_staged_report report;
+        CHECK(prefill(staged.get(), 0, tokens, stages(boundaries), keep_all(), &report) == LLAMA_STAGED_OK);
+        CHECK(report.stages.size() == boundaries.size() + 1);
+        CHECK(same(get_logits(staged.get()), expected));
+        CHECK(same(forced(staged.get(), 0, next), expected_forced));
+    }
+
+    // a prefill on top of what the sequence holds
+    llama_memory_clear(llama_get_memory(staged.get()), false);
+    {
+        const int n_first = n_tokens/3;
+
+        const std::vector<llama_token> a(tokens.begin(), tokens.begin() + n_first);
+        const std::vector<llama_token> b(tokens.begin() + n_first, tokens.end());
+
+        llama_memory_clear(llama_get_memory(stock.get()), false);
+        decode(stock.get(), 0, a);
+        const auto expected_b = decode(stock.get(), 0, b);
+
+        CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
+        CHECK(prefill(staged.get(), 0, b, stages({ 1, 3 }), keep_all()) == LLAMA_STAGED_OK);
+        CHECK(same(get_logits(staged.get()), expected_b));
+    }
+}
+
+static void dropped_positions_are_absent_above_the_boundary(llama_model * model, const config & cfg) {
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    auto ctx = make_context(model, cfg, true);
+
+    const auto tokens = make_tokens(90, 11, n_vocab(ctx.get()));
+
+    llama_staged_report report;
+    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2, 4 }), keep_every(3), &report) == LLAMA_STAGED_OK);
+
+    std::vector<llama_pos> expected(90);
+    for (int i = 0; i < 90; ++i) {
+        expected[i] = i;
+    }
+
+    int is = 0;
+    for (int32_t il = 0; il < n_layer; ++il) {
+        if (il == 2 || il == 4) {
+            ++is;
+
+            std::vector<llama_pos> kept;
+            for (size_t i = 0; i < expected.size(); ++i) {
+                if (i % 3 == 0 || i + 1 == expected.size()) {
+                    kept.push_back(expected[i]);
+                }
+            }
+            expected = kept;
+        }
+
+        CHECK(llama_staged_positions(ctx.get(), 0, il) == expected);
+        CHECK(report.stages[is].n_tokens == (int64_t) expected.size());
+    }
+
+    CHECK(expected.back() == 89);
+    CHECK(expected.size() < 15);
+
+    // decode goes on at the next position, in every layer
+    decode(ctx.get(), 0, { 5 });
+    for (int32_t il = 0; il < n_layer; ++il) {
+        CHECK(llama_staged_positions(ctx.get(), 0, il).back() == 90);
+    }
+
+    // the thinned cache is smaller in proportion
+    auto full = make_context(model, cfg, true);
+    decode(full.get(), 0, tokens);
+
+    const double used = (double) llama_staged_kv_bytes_used(ctx.get(), 0)/llama_staged_kv_bytes_used(full.get(), 0);
+    const double expected_used = (2*91 + 2*(31 + 1) + (n_layer - 4)*(11 + 1))/(90.0*n_layer);
+    CHECK(std::abs(used - expected_used) < 0.03);
+}
+
+static void failures_leave_the_sequence_as_it_was(llama_model * model, const config & cfg) {
+    auto stock  = make_context(model, cfg, false);
+    auto staged = make_context(model, cfg, true);
+
+    const auto a = make_tokens(40, 21, n_vocab(stock.get()));
+    const auto b = make_tokens(70, 22, n_vocab(stock.get()));
+    const auto c = make_tokens( 4, 23, n_vocab(stock.get()));
+
+    decode(stock.get(), 0, a);
+    const auto expected = forced(stock.get(), 0, c);
+
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    auto check_as_it_was = [&]() {
+        for (int32_t il = 0; il < n_layer; ++il) {
+            CHECK(llama_staged_positions(staged.get(), 0, il).size() == a.size());
+        }
+    };
+
+    CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
+
+    // cancelled after every possible chunk
+    int n_chunks = 0;
+    for (int stop_at = 1; stop_at < 100; ++stop_at) {
+        auto cb = keep_every(2);
+        int n = 0;
+        cb.progress = [&](int32_t, int64_t, int64_t, double fraction) {
+            CHECK(fraction > 0.0 && fraction <= 1.0);
+            return ++n < stop_at;
+        };
+
+        const auto res = prefill(staged.get(), 0, b, stages({ 2, 4 }), cb);
+        if (res == LLAMA_STAGED_OK) {
+            n_chunks = n;
+            llama_memory_seq_rm(llama_get_memory(staged.get()), 0, a.size(), -1);
+            break;
+        }
+
+        CHECK(res == LLAMA_STAGED_CANCELLED);
+        check_as_it_was();
+    }
+    CHECK(n_chunks >= 3);
+
+    // cancelled from another thread's point of view: the flag is set while a graph runs
+    {
+        std::atomic<bool> cancel { false };
+        auto cb = keep_all();
+        cb.cancel   = &cancel;
+        cb.progress = [&](int32_t, int64_t, int64_t, double) { cancel = true; return true; };
+        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb) == LLAMA_STAGED_CANCELLED);
+        check_as_it_was();
+    }
+
+    // selections that cannot be followed
+    for (const auto & keep : std::vector<std::vector<int32_t>>{ {}, { 0, 1 }, { 1, 0, 69 }, { 0, 0, 69 }, { -1, 69 }, { 0, 69, 70 } }) {
+        llama_staged_callbacks cb;
+        cb.select = [&](llama_boundary & boundary) { boundary.keep = keep; return true; };
+
+        std::string why;
+        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb, nullptr, &why) == LLAMA_STAGED_CALLBACK);
+        CHECK(!why.empty());
+        check_as_it_was();
+    }
+
+    {
+        llama_staged_callbacks cb;
+        cb.select = [&](llama_boundary &) -> bool { throw std::runtime_error("host"); };
+
+        std::string why;
+        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb, nullptr, &why) == LLAMA_STAGED_FAILED);
+        CHECK(why == "host");
+        check_as_it_was();
+    }
+
+    // plans that cannot be followed
+    for (const auto & boundaries : std::vector<std::vector<int32_t>>{ { 0 }, { n_layer }, { 3, 3 }, { 4, 2 }, { -1 } }) {
+        CHECK(prefill(staged.get(), 0, b, stages(boundaries), keep_all()) == LLAMA_STAGED_INVALID);
+    }
+    CHECK(prefill(staged.get(), 0, {},        stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, { -1 },    stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, { 99999 }, stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 9, b,         stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, b,         stages({ 2 }), {})         == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, make_tokens(600, 1, 100), stages({ 2 }), keep_all()) == LLAMA_STAGED_FULL);
+    check_as_it_was();
+
+    // and the sequence goes on as if nothing had happened
+    CHECK(same(forced(staged.get(), 0, c), expected));
+
+    // an empty sequence is empty again
+    llama_memory_clear(llama_get_memory(staged.get()), false);
+    {
+        auto cb = keep_every(2);
+        cb.progress = [](int32_t is, int64_t, int64_t, double) { return is < 1; };
+        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb) == LLAMA_STAGED_CANCELLED);
+        CHECK(llama_memory_seq_pos_max(llama_get_memory(staged.get()), 0) == -1);
+    }
+    CHECK(prefill(staged.get(), 0, a, stages({ 3 }), keep_all()) == LLAMA_STAGED_OK);
+    CHECK(same(forced(staged.get(), 0, c), expected));
+}
+
+static std::vector<uint8_t> save(llama_context * ctx, llama_seq_id seq_id) {
+    std::vector<uint8_t> res(llama_state_seq_get_size(ctx, seq_id));
+    res.resize(llama_state_seq_get_data(ctx, res.data(), res.size(), seq_id));
+    return res;
+}
+
+static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, const config & cfg_in) {
+    config cfg = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    auto ctx = make_context(model, cfg, true);
+    auto * mem = llama_get_memory(ctx.get());
+
+    const auto a = make_tokens(80, 31, n_vocab(ctx.get()));
+    const auto b = make_tokens(50, 32, n_vocab(ctx.get()));
+    const auto c = make_tokens( 6, 33, n_vocab(ctx.get()));
+
+    const auto plan = stages({ 2, 4 });
+
+    // uninterrupted: thinned prompt, second turn, forced tokens
+    CHECK(prefill(ctx.get(), 0, a, plan, keep_every(2)) == LLAMA_STAGED_OK);
+    const auto state_a  = save(ctx.get(), 0);
+    const auto logits_a = get_logits(ctx.get());
+    CHECK(prefill(ctx.get(), 0, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
+    const auto logits_b = get_logits(ctx.get());
+    const auto expected = forced(ctx.get(), 0, c);
+
+    // the other run of the same thing is the same thing
+    llama_memory_clear(mem, false);
+    CHECK(prefill(ctx.get(), 0, a, plan, keep_every(2)) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(ctx.get()), logits_a));
+
+    // tail removed and computed again
+    decode(ctx.get(), 0, c);
+    CHECK(llama_memory_seq_rm(mem, 0, a.size(), -1));
+    CHECK(prefill(ctx.get(), 0, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(ctx.get()), logits_b));
+    CHECK(same(forced(ctx.get(), 0, c), expected));
+
+    // branch, after the second turn was taken back
+    CHECK(llama_memory_seq_rm(mem, 0, a.size(), -1));
+    llama_memory_seq_cp(mem, 0, 1, -1, -1);
+    for (int32_t il : { 0, 3, 5 }) {
+        CHECK(llama_staged_positions(ctx.get(), 1, il) == llama_staged_positions(ctx.get(), 0, il));
+    }
+    llama_memory_seq_rm(mem, 0, -1, -1);
+    CHECK(prefill(ctx.get(), 1, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(ctx.get()), logits_b));
+    CHECK(same(forced(ctx.get(), 1, c), expected));
+
+    // state loaded into another context
+    auto other = make_context(model, cfg, true);
+    CHECK(llama_state_seq_set_data(other.get(), state_a.data(), state_a.size(), 1) == state_a.size());
+    for (int32_t il : { 0, 3, 5 }) {
+        CHECK(llama_staged_positions(other.get(), 1, il).size() == (il == 0 ? 80u : il == 3 ? 41u : 21u));
+    }
+    CHECK(prefill(other.get(), 1, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(other.get()), logits_b));
+    CHECK(same(forced(other.get(), 1, c), expected));
+
+    // a damaged state is refused and leaves nothing behind
+    for (const size_t cut : { (size_t) 3, (size_t) 8, state_a.size()/2, state_a.size() - 1 }) {
+        CHECK(llama_state_seq_set_data(other.get(), state_a.data(), cut, 0) == 0);
+        CHECK(llama_memory_seq_pos_max(llama_get_memory(other.get()), 0) == -1);
+    }
+
+    // and a stock cache does not take it for its own
+    auto stock = make_context(model, cfg, false);
+    CHECK(llama_state_seq_set_data(stock.get(), state_a.data(), state_a.size(), 0) == 0);
+
+    // the whole context's state
+    std::vector<uint8_t> whole(llama_state_get_size(other.get()));
+    CHECK(llama_state_get_data(other.get(), whole.data(), whole.size()) == whole.size());
+    const auto next = decode(other.get(), 1, { 3 });
+
+    auto third = make_context(model, cfg, true);
+    CHECK(llama_state_set_data(third.get(), whole.data(), whole.size()) == whole.size());
+    CHECK(same(decode(third.get(), 1, { 3 }), next));
+}
+
+static void sequences_do_not_disturb_each_other(llama_model * model, const config & cfg_in) {
+    config cfg = cfg_in;
+    cfg.n_seq_max = 3;
+    cfg.n_ctx     = cfg.unified ? 512 : 1536;
+
+    auto ctx = make_context(model, cfg, true);
+
+    const auto a = make_tokens(60, 41, n_vocab(ctx.get()));
+    const auto b = make_tokens(45, 42, n_vocab(ctx.get()));
+
+    CHECK(prefill(ctx.get(), 0, a, stages({ 2 }), keep_every(2)) == LLAMA_STAGED_OK);
+    const auto expected = decode(ctx.get(), 0, { 9 });
+
+    llama_memory_clear(llama_get_memory(ctx.get()), false);
+    CHECK(prefill(ctx.get(), 1, b, stages({ 1, 4 }), keep_every(3)) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 0, a, stages({ 2 }),    keep_every(2)) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 2, b, stages({ 3 }),    keep_all())    == LLAMA_STAGED_OK);
+
+    const auto actual = decode(ctx.get(), 0, { 9 });
+
+    // in a unified cache the other sequences' cells are masked, not absent, so sums may be taken in another order
+    double diff = 0.0;
+    CHECK(actual.size() == expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+        diff = std::max(diff, (double) std::abs(actual[i] - expected[i]));
+    }
+    CHECK(diff < 1e-2);
+}
+
+static void context_shift_equals_stock(llama_model * model, const config & cfg) {
+    auto stock  = make_context(model, cfg, false);
+    auto staged = make_context(model, cfg, true);
+
+    const auto a = make_tokens(64, 51, n_vocab(stock.get()));
+    const auto c = make_tokens( 4, 52, n_vocab(stock.get()));
+
+    decode(stock.get(), 0, a);
+    CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
+
+    for (auto * ctx : { stock.get(), staged.get() }) {
+        auto * mem = llama_get_memory(ctx);
+        CHECK(llama_memory_can_shift(mem));
+        CHECK(llama_memory_seq_rm(mem, 0, 4, 20));
+        llama_memory_seq_add(mem, 0, 20, -1, -16);
+    }
+
+    CHECK(same(forced(stock.get(), 0, c), forced(staged.get(), 0, c)));
+}
+
+//
+// probes
+//
+
+// what stock computes: softmax(QK) of every layer, [n_head][n_query][n_key]
+struct captured {
+    std::map<int, std::vector<std::vector<std::vector<float>>>> p;
+};
+
+static bool capture(ggml_tensor * t, bool ask, void * data) {
+    int il;
+    if (sscanf(t->name, "kq_soft_max-%d", &il) != 1) {
+        return !ask;
+    }
+    if (ask) {
+        return true;
+    }
+
+    auto & cap = ((captured *) data)->p[il];
+    cap.resize(t->ne[2]);
+
+    std::vector<float> buf(ggml_nelements(t));
+    ggml_backend_tensor_get(t, buf.data(), 0, ggml_nbytes(t));
+
+    for (int64_t h = 0; h < t->ne[2]; ++h) {
+        for (int64_t q = 0; q < t->ne[1]; ++q) {
+            const float * row = buf.data() + (h*t->ne[1] + q)*t->ne[0];
+            cap[h].emplace_back(row, row + t->ne[0]);
+        }
+    }
+
+    return true;
+}
+
+static void probes_are_the_attention(llama_model * model, const config & cfg, double tolerance) {
+    const int n = 83;
+
+    captured cap;
+    {
+        config cfg_cap = cfg;
+        cfg_cap.flash_attn   = false;
+        cfg_cap.type_kv      = GGML_TYPE_F16;
+        cfg_cap.cb_eval      = capture;
+        cfg_cap.cb_eval_data = &cap;
+
+        auto ctx = make_context(model, cfg_cap, false);
+        cap.p.clear(); // reserving builds graphs, it does not run them; be sure
+        decode(ctx.get(), 0, make_tokens(n, 61, n_vocab(ctx.get())));
+    }
+
+    auto ctx = make_context(model, cfg, true);
+
+    llama_staged_plan plan = stages({ 2, 4 });
+    plan.probes = {
+        { 0, LLAMA_PROBE_MEAN, -8,  1  }, // window
+        { 1, LLAMA_PROBE_MAX,  -32, 1  }, // spans chunks
+        { 1, LLAMA_PROBE_MEAN,  0,  1  }, // column mean
+        { 0, LLAMA_PROBE_MEAN,  5,  16 }, // sampled column mean
+        { 1, LLAMA_PROBE_MAX,   0,  1  }, // more queries than one block
+        { 2, LLAMA_PROBE_MEAN, -1,  1  }, // second stage
+        { 0, LLAMA_PROBE_MEAN, 500, 1  }, // no query at all
+    };
+
+    llama_staged_callbacks cb;
+    std::vector<llama_boundary::probe_result> seen;
+    cb.select = [&](llama_boundary & b) {
+        for (auto & p : b.probes) {
+            seen.push_back(p);
+        }
+        for (size_t i = 0; i < b.pos->size(); ++i) {
+            b.keep.push_back(i);
+        }
+        return true;
+    };
+
+    const auto tokens = make_tokens(n, 61, n_vocab(ctx.get()));
+
+    CHECK(prefill(ctx.get(), 0, tokens, plan, cb) == LLAMA_STAGED_OK);
+    CHECK(seen.size() == plan.probes.size());
+
+    for (size_t ip = 0; ip < seen.size(); ++ip) {
+        const auto & got = seen[ip];
+        const auto & cur = cap.p.at(got.probe.il);
+
+        CHECK(got.n_head == (int) cur.size());
+        CHECK(got.data.size() == (size_t) n*cur.size());
+
+        const int64_t q0 = got.probe.q_first < 0 ? n + got.probe.q_first : got.probe.q_first;
+
+        double diff = 0.0;
+        for (int h = 0; h < got.n_head; ++h) {
+            for (int j = 0; j < n; ++j) {
+                double ref = 0.0;
+                int    cnt = 0;
+                for (int64_t q = q0; q < n; q += got.probe.q_stride) {
+                    const double v = j < (int) cur[h][q].size() ? cur[h][q][j] : 0.0;
+                    ref = got.probe.reduction == LLAMA_PROBE_MAX ? std::max(ref, v) : ref + v;
+                    cnt += q >= j;
+                }
+                if (got.probe.reduction == LLAMA_PROBE_MEAN) {
+                    ref /= std::max(1, cnt);
+                }
+                diff = std::max(diff, std::abs(ref - got.data[h*n + j]));
+            }
+        }
+
+        if (diff > tolerance) {
+            fprintf(stderr, "probe %zu: layer %d differs by %g\n", ip, got.probe.il, diff);
+        }
+        CHECK(diff <= tolerance);
+    }
+
+    // probing does not change what is computed
+    const auto probed = get_logits(ctx.get());
+    llama_memory_clear(llama_get_memory(ctx.get()), false);
+    CHECK(same(decode(ctx.get(), 0, tokens), probed));
+}
+
+static void the_residual_is_what_the_layers_above_start_from(llama_model * model, const config & cfg) {
+    auto ctx = make_context(model, cfg, true);
+
+    const auto tokens = make_tokens(50, 71, n_vocab(ctx.get()));
+
+    // keep a subset twice: once by dropping at layer 2, once more with an empty stage in between
+    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2 }), keep_every(4)) == LLAMA_STAGED_OK);
+    const auto expected = get_logits(ctx.get());
+
+    llama_memory_clear(llama_get_memory(ctx.get()), false);
+
+    llama_staged_callbacks cb;
+    bool finite = true;
+    cb.select = [&](llama_boundary & b) {
+        for (size_t i = 0; i < b.pos->size()*b.n_embd; ++i) {
+            finite = finite && std::isfinite(b.residual[i]);
+        }
+        for (size_t i = 0; i < b.pos->size(); ++i) {
+            if (b.index == 1 || i % 4 == 0 || i + 1 == b.pos->size()) {
+                b.keep.push_back(i);
+            }
+        }
+        return true;
+    };
+
+    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2, 5 }), cb) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(ctx.get()), expected));
+    CHECK(finite);
+}
+
+//
+// skipped layers
+//
+
+static void skipping_equals_a_model_without_the_layers(const tiny_model & def, const std::string & dir, const config & cfg_in) {
+    const std::string path = dir + "/" + def.arch + "-without.gguf";
+
+    tiny_model less = def;
+    less.without = { 1, 3 };
+    CHECK(tiny_model_write(less, path));
+
+    auto model_full = load(dir + "/" + def.arch + ".gguf");
+    auto model_less = load(path);
+    CHECK(model_less != nullptr);
+
+    config cfg = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    auto stock  = make_context(model_less.get(), cfg, false);
+    auto staged = make_context(model_full.get(), cfg, true);
+
+    const auto tokens = make_tokens(70, 81, def.n_vocab);
+    const auto next   = make_tokens( 5, 82, def.n_vocab);
+
+    const auto expected        = decode(stock.get(), 0, tokens);
+    const auto expected_forced = forced(stock.get(), 0, next);
+
+    for (const auto & boundaries : { std::vector<int32_t>{}, std::vector<int32_t>{ 2 }, std::vector<int32_t>{ 3, 4 } }) {
+        llama_memory_clear(llama_get_memory(staged.get()), false);
+
+        llama_staged_plan plan = stages(boundaries);
+        plan.skip = { 3, 1 };
+
+        CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+        CHECK(same(get_logits(staged.get()), expected));
+        CHECK(llama_staged_positions(staged.get(), 0, 1).empty());
+
+        const auto state = save(staged.get(), 0);
+        CHECK(same(forced(staged.get(), 0, next), expected_forced));
+
+        // the skipped layers are part of the sequence's state
+        llama_memory_seq_rm(llama_get_memory(staged.get()), 0, -1, -1);
+        CHECK(llama_state_seq_set_data(staged.get(), state.data(), state.size(), 0) == state.size());
+        CHECK(same(forced(staged.get(), 0, next), expected_forced));
+    }
+
+    // a sequence that skips and one that does not, in one batch
+    llama_memory_clear(llama_get_memory(staged.get()), false);
+    {
+        auto full = make_context(model_full.get(), cfg, false);
+        decode(full.get(), 0, tokens);
+        const auto expected_full = decode(full.get(), 0, { next[0] });
+
+        llama_staged_plan plan;
+        plan.skip = { 1, 3 };
+        CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_OK);
+        plan.skip = {};
+        CHECK(prefill(staged.get(), 1, tokens, plan, {}) == LLAMA_STAGED_OK);
+
+        // what is skipped cannot change in the middle of a sequence
+        CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
+
+        llama_batch batch = llama_batch_init(2, 0, 1);
+        for (int s = 0; s < 2; ++s) {
+            batch.token   [s]    = next[0];
+            batch.pos     [s]    = tokens.size();
+            batch.n_seq_id[s]    = 1;
+            batch.seq_id  [s][0] = s;
+            batch.logits  [s]    = 1;
+        }
+        batch.n_tokens = 2;
+        CHECK(llama_decode(staged.get(), batch) == 0);
+        llama_batch_free(batch);
+
+        const int32_t nv = def.n_vocab;
+        const float * l0 = llama_get_logits_ith(staged.get(), 0);
+        const float * l1 = llama_get_logits_ith(staged.get(), 1);
+
+        // in a unified cache both sequences' cells are there, the sums are taken in another order
+        double diff = 0.0;
+        for (int i = 0; i < nv; ++i) {
+            diff = std::max(diff, (double) std::abs(l0[i] - expected_forced[0][i]));
+            diff = std::max(diff, (double) std::abs(l1[i] - expected_full[i]));
+        }
+        CHECK(diff < 1e-2);
+    }
+
+    for (const int32_t il : { 0, def.n_layer - 1, -1, def.n_layer }) {
+        llama_memory_clear(llama_get_memory(staged.get()), false);
+        llama_staged_plan plan;
+        plan.skip = { il };
+        CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
+    }
+}
+
+static void what_cannot_be_staged_is_refused(const std::string & dir) {
+    tiny_model def;
+    def.arch = "gemma2";
+    CHECK(tiny_model_write(def, dir + "/gemma2.gguf"));
+
+    auto model = load(dir + "/gemma2.gguf");
+    CHECK(model != nullptr);
+
+    config cfg;
+    auto ctx = make_context(model.get(), cfg, false);
+
+    const auto tokens = make_tokens(20, 1, def.n_vocab);
+    const auto before = decode(ctx.get(), 0, tokens);
+
+    std::string why;
+    CHECK(!llama_staged_enable(ctx.get(), why));
+    CHECK(why.find("sliding-window") != std::string::npos);
+    CHECK(!llama_staged_enabled(ctx.get()));
+
+    // and the context is as it was
+    llama_memory_clear(llama_get_memory(ctx.get()), true);
+    CHECK(same(decode(ctx.get(), 0, tokens), before));
+
+    std::string why_prefill;
+    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2 }), keep_all(), nullptr, &why_prefill) == LLAMA_STAGED_INVALID);
+    CHECK(why_prefill.find("not enabled") != std::string::npos);
+
+    // too late
+    auto llama = load(dir + "/llama.gguf");
+    auto used  = make_context(llama.get(), cfg, false);
+    decode(used.get(), 0, tokens);
+    CHECK(!llama_staged_enable(used.get(), why));
+    CHECK(why.find("not empty") != std::string::npos);
+}
+
+int main(int argc, char ** argv) {
+    const std::string dir = argc > 1 ? argv[1] : ".";
+    const char * real = argc > 2 ? argv[2] : getenv("FORETOKEN_TEST_MODEL");
+
+    llama_log_set([](ggml_log_level level, const char * text, void *) {
+        if (level == GGML_LOG_LEVEL_ERROR && getenv("FORETOKEN_TEST_VERBOSE")) {
+            fputs(text, stderr);
+        }
+    }, nullptr);
+
+    llama_backend_init();
+
+    for (const char * arch : { "llama", "qwen2", "qwen3", "gemma" }) {
+        tiny_model def;
+        def.arch = arch;
+
+        const std::string path = dir + "/" + arch + ".gguf";
+        CHECK(tiny_model_write(def, path));
+
+        auto model = load(path);
+        CHECK(model != nullptr);
+        if (!model) {
+            continue;
+        }
+
+        for (const bool flash_attn : { true, false }) {
+            for (const bool unified : { false, true }) {
+                for (const ggml_type type_kv : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+                    if (type_kv == GGML_TYPE_Q8_0 && !flash_attn) {
+                        continue; // llama.cpp has no quantised V without flash attention
+                    }
+
+                    config cfg;
+                    cfg.flash_attn = flash_attn;
+                    cfg.unified    = unified;
+                    cfg.type_kv    = type_kv;
+
+                    for (const uint32_t n_ubatch : { 16u, 37u, 128u }) {
+                        cfg.n_ubatch = n_ubatch;
+                        context_of_check = std::string(arch) + ", " + cfg.str();
+                        keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
+                    }
+
+                    cfg.n_ubatch = 32;
+                    context_of_check = std::string(arch) + ", " + cfg.str();
+
+                    dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
+                    failures_leave_the_sequence_as_it_was          (model.get(), cfg);
+                    a_thinned_sequence_goes_on_as_uninterrupted    (model.get(), cfg);
+                    sequences_do_not_disturb_each_other            (model.get(), cfg);
+                    context_shift_equals_stock                     (model.get(), cfg);
+                    probes_are_the_attention                       (model.get(), cfg, type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 : 1e-6);
+                    the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
+                    skipping_equals_a_model_without_the_layers     (def, dir, cfg);
+                }
+            }
+        }
+    }
+
+    what_cannot_be_staged_is_refused(dir);
+
+    if (real) {
+        auto model = load(real);
+        CHECK(model != nullptr);
+
+        if (model) {
+            config cfg;
+            cfg.n_ctx     = 1024;
+            cfg.n_threads = 2;
+
+            for (const uint32_t n_ubatch : { 128u, 512u }) {
+                for (const ggml_type type_kv : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+                    cfg.n_ubatch = n_ubatch;
+                    cfg.type_kv  = type_kv;
+                    context_of_check = std::string("real model, ") + cfg.str();
+                    keep_all_gives_the_stock_logits(model.get(), cfg, 300, 32);
+                }
+            }
+
+            cfg.n_ubatch   = 128;
+            cfg.type_kv    = GGML_TYPE_F16;
+            cfg.flash_attn = false;
+            context_of_check = std::string("real model, ") + cfg.str();
+            keep_all_gives_the_stock_logits(model.get(), cfg, 200, 8);
+        }
+    } else {
+        printf("no real model given: its tests were left out\n");
+    }
+
+    printf("%d checks, %d failed\n", n_checks, n_failed);
+
+    return n_failed == 0 ? 0 : 1;
+}
