@@ -1,0 +1,427 @@
+#include "llama-graph-staged.h"
+
+#include "llama-context.h"
+#include "llama-impl.h"
+#include "llama-kv-cache-staged.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstring>
+#include <unordered_set>
+
+//
+// llm_graph_input_attn_kv_staged
+//
+
+llm_graph_input_attn_kv_staged::llm_graph_input_attn_kv_staged(
+        const llama_hparams & hparams,
+        const llama_cparams & cparams,
+        const llama_kv_cache_staged_context * mctx) :
+    llm_graph_input_attn_kv(hparams, cparams, nullptr), mctx_staged(mctx), stage(mctx->get_stage()) {
+}
+
+void llm_graph_input_attn_kv_staged::set_input(const llama_ubatch * ubatch) {
+    for (auto & [leader, inp] : classes) {
+        inp->mctx = mctx_staged->get_layer(leader);
+        inp->set_input(ubatch);
+    }
+
+    if (residual) {
+        ggml_backend_tensor_set(residual, mctx_staged->residual, 0, ggml_nbytes(residual));
+    }
+}
+
+bool llm_graph_input_attn_kv_staged::can_reuse(const llm_graph_params & params) {
+    const auto * mctx = dynamic_cast<const llama_kv_cache_staged_context *>(params.mctx);
+    if (mctx == nullptr) {
+        return false;
+    }
+
+    const auto & other = mctx->get_stage();
+
+    if (stage.il_begin != other.il_begin ||
+        stage.il_end   != other.il_end   ||
+        stage.skip     != other.skip     ||
+        stage.probes   != other.probes) {
+        return false;
+    }
+
+    // the layers have to be in the same classes as when the graph was built
+    for (int32_t il = stage.il_begin; il < stage.il_end; ++il) {
+        if (stage.has(il) && leaders[il] != mctx->get_leader(il)) {
+            return false;
+        }
+    }
+
+    mctx_staged = mctx;
+
+    bool res = true;
+
+    llm_graph_params params_layer = params;
+
+    for (auto & [leader, inp] : classes) {
+        params_layer.mctx = mctx->get_layer(leader);
+
+        res &= inp->can_reuse(params_layer);
+    }
+
+    return res;
+}
+
+llm_graph_input_attn_kv * llm_graph_input_attn_kv_staged::for_layer(int il) {
+    if (!stage.has(il)) {
+        return nullptr;
+    }
+
+    auto * inp = classes.at(leaders[il]).get();
+
+    // the tensors are the same for all layers of the class, the cache to write to and read from is the layer's own
+    inp->mctx = mctx_staged->get_layer(il);
+
+    return inp;
+}
+
+llm_graph_input_attn_kv * llm_build_attn_inp_kv_staged(const llm_graph_context & lctx) {
+    const auto * mctx = dynamic_cast<const llama_kv_cache_staged_context *>(lctx.mctx);
+    if (mctx == nullptr) {
+        return nullptr;
+    }
+
+    auto res = std::make_unique<llm_graph_input_attn_kv_staged>(lctx.hparams, lctx.cparams, mctx);
+
+    const uint32_t n_layer = mctx->get_n_layer();
+
+    res->leaders.resize(n_layer, -1);
+
+    for (uint32_t il = 0; il < n_layer; ++il) {
+        if (!res->stage.has(il)) {
+            continue;
+        }
+
+        const int32_t leader = mctx->get_leader(il);
+
+        res->leaders[il] = leader;
+
+        if (res->classes.count(leader)) {
+            continue;
+        }
+
+        // note: as build_attn_inp_kv_impl() in llama-graph.cpp
+        const auto * mctx_cur = mctx->get_layer(leader);
+
+        auto inp = std::make_unique<llm_graph_input_attn_kv>(lctx.hparams, lctx.cparams, mctx_cur);
+
+        inp->self_k_idxs = mctx_cur->build_input_k_idxs(lctx.ctx0, lctx.ubatch);
+        inp->self_v_idxs = mctx_cur->build_input_v_idxs(lctx.ctx0, lctx.ubatch);
+
+        const int64_t n_stream = lctx.cparams.kv_unified ? 1 : lctx.ubatch.n_seqs_unq;
+
+        inp->self_kq_mask = ggml_new_tensor_4d(lctx.ctx0, GGML_TYPE_F32, mctx_cur->get_n_kv(), lctx.ubatch.n_tokens/n_stream, 1, n_stream);
+        ggml_set_input(inp->self_kq_mask);
+
+        inp->self_kq_mask_cnv = lctx.cparams.flash_attn ? ggml_cast(lctx.ctx0, inp->self_kq_mask, GGML_TYPE_F16) : inp->self_kq_mask;
+
+        res->classes.emplace(leader, std::move(inp));
+    }
+
+    return (llm_graph_input_attn_kv *) lctx.res->add_input(std::move(res));
+}
+
+llm_graph_input_attn_kv * llm_attn_inp_kv_for_layer(llm_graph_input_attn_kv * inp, int il) {
+    auto * staged = dynamic_cast<llm_graph_input_attn_kv_staged *>(inp);
+
+    return staged ? staged->for_layer(il) : inp;
+}
+
+ggml_tensor * llm_build_attn_placeholder(const llm_graph_context & lctx, const ggml_tensor * wo, const ggml_tensor * v_cur) {
+    // v_cur has one row for each KV head, the attention output has one for each query head
+    const int64_t n_rows = wo ? wo->ne[1] : lctx.n_head*v_cur->ne[0];
+
+    return ggml_new_tensor_2d(lctx.ctx0, GGML_TYPE_F32, n_rows, lctx.n_tokens);
+}
+
+llm_graph_input_attn_kv_staged * llm_graph_result_get_staged(const llm_graph_result * res) {
+    for (const auto & input : res->inputs) {
+        if (auto * staged = dynamic_cast<llm_graph_input_attn_kv_staged *>(input.get())) {
+            return staged;
+        }
+    }
+
+    return nullptr;
+}
+
+//
+// slicing
+//
+
+static ggml_tensor * find_tensor(const std::vector<ggml_tensor *> & nodes, const char * name, int il) {
+    char full[GGML_MAX_NAME];
+    snprintf(full, sizeof(full), "%s-%d", name, il);
+
+    for (auto * node : nodes) {
+        if (strcmp(node->name, full) == 0) {
+            return node;
+        }
+    }
+
+    return nullptr;
+}
+
+static std::vector<ggml_tensor *> get_nodes(ggml_cgraph * gf) {
+    std::vector<ggml_tensor *> res(ggml_graph_n_nodes(gf));
+
+    for (size_t i = 0; i < res.size(); ++i) {
+        res[i] = ggml_graph_node(gf, i);
+    }
+
+    return res;
+}
+
+std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer) {
+    const auto nodes = get_nodes(gf);
+
+    for (int32_t il = 0; il < n_layer; ++il) {
+        if (find_tensor(nodes, "l_out", il) == nullptr) {
+            return format("its graph has no tensor 'l_out' for layer %d", il);
+        }
+
+        if (find_tensor(nodes, LLAMA_TENSOR_NAME_FATTN, il) == nullptr &&
+            find_tensor(nodes, "kq_soft_max",           il) == nullptr) {
+            return format("its graph has no attention over the KV cache in layer %d", il);
+        }
+    }
+
+    return {};
+}
+
+// as ggml_sum_rows(), for the maximum: [n, ...] -> [1, ...]
+static ggml_tensor * build_max_rows(ggml_context * ctx, ggml_tensor * t) {
+    const int64_t n = t->ne[0];
+
+    ggml_tensor * res = ggml_pool_1d(ctx, ggml_reshape_1d(ctx, t, ggml_nelements(t)), GGML_OP_POOL_MAX, n, n, 0);
+
+    return ggml_reshape_4d(ctx, res, 1, t->ne[1], t->ne[2], t->ne[3]);
+}
+
+// attention that the keys of one layer receive from the given rows of the ubatch, reduced over the rows.
+// returns [1, n_kv, n_head], appended to the graph
+static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * attn, const llama_stage::probe_rows & rows) {
+    // the rows are taken in blocks: one softmax(QK) of all of them could exceed what the layers themselves need
+    const int64_t n_block = 64;
+
+    ggml_tensor * res = nullptr;
+
+    for (int64_t r0 = 0; r0 < rows.n_rows; r0 += n_block) {
+        const int64_t n_rows = std::min(n_block, rows.n_rows - r0);
+        const int64_t first  = rows.row_first + r0*rows.row_stride;
+
+        ggml_tensor * p;
+
+        if (attn->op == GGML_OP_FLASH_ATTN_EXT) {
+            ggml_tensor * q     = attn->src[0]; // [n_embd_head, n_tokens, n_head]
+            ggml_tensor * k     = attn->src[1]; // [n_embd_head, n_kv, n_head_kv]
+            ggml_tensor * mask  = attn->src[3]; // [n_kv, n_tokens]
+            ggml_tensor * sinks = attn->src[4];
+
+            float scale;
+            float max_bias;
+            float softcap;
+
+            memcpy(&scale,    (const float *) attn->op_params + 0, sizeof(float));
+            memcpy(&max_bias, (const float *) attn->op_params + 1, sizeof(float));
+            memcpy(&softcap,  (const float *) attn->op_params + 2, sizeof(float));
+
+            q    = ggml_view_3d(ctx, q, q->ne[0], n_rows, q->ne[2], q->nb[1]*rows.row_stride, q->nb[2], q->nb[1]*first);
+            mask = ggml_cont(ctx, ggml_view_2d(ctx, mask, mask->ne[0], n_rows, mask->nb[1]*rows.row_stride, mask->nb[1]*first));
+
+            p = ggml_mul_mat(ctx, k, q);
+            ggml_mul_mat_set_prec(p, GGML_PREC_F32);
+
+            if (softcap != 0.0f) {
+                p = ggml_scale(ctx, ggml_tanh(ctx, ggml_scale(ctx, p, scale/softcap)), softcap);
+                scale = 1.0f;
+            }
+
+            p = ggml_soft_max_ext(ctx, p, mask, scale, max_bias);
+            ggml_soft_max_add_sinks(p, sinks);
+        } else {
+            // without flash attention the probabilities are there already: [n_kv, n_tokens, n_head]
+            p = ggml_view_3d(ctx, attn, attn->ne[0], n_rows, attn->ne[2], attn->nb[1]*rows.row_stride, attn->nb[2], attn->nb[1]*first);
+        }
+
+        p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
+
+        if (rows.max) {
+            p   = build_max_rows(ctx, p);
+            res = res ? build_max_rows(ctx, ggml_concat(ctx, res, p, 0)) : p;
+        } else {
+            p   = ggml_sum_rows(ctx, p);
+            res = res ? ggml_add(ctx, res, p) : p;
+        }
+
+        ggml_build_forward_expand(gf, res);
+    }
+
+    ggml_set_output(res);
+    ggml_format_name(res, "probe_%d", rows.probe);
+
+    return res;
+}
+
+ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgraph * gf) {
+    const auto * mctx = dynamic_cast<const llama_kv_cache_staged_context *>(params.mctx);
+
+    if (mctx == nullptr || gf == nullptr) {
+        return gf;
+    }
+
+    const llama_stage & stage   = mctx->get_stage();
+    const int32_t       n_layer = params.hparams.n_layer;
+
+    const bool is_first = stage.il_begin == 0;
+    const bool is_last  = stage.il_end   == n_layer;
+
+    if (is_first && is_last && stage.skip.empty() && stage.probes.empty()) {
+        return gf;
+    }
+
+    auto * res = params.res;
+    auto * inp = llm_graph_result_get_staged(res);
+    auto * ctx = res->get_ctx();
+
+    if (inp == nullptr) {
+        LLAMA_LOG_ERROR("%s: the graph of this architecture does not use a plain KV cache\n", __func__);
+        return nullptr;
+    }
+
+    const auto nodes = get_nodes(gf);
+
+    // residual stream behind each layer
+    std::vector<ggml_tensor *> l_out(n_layer);
+    for (auto * node : nodes) {
+        int il;
+        if (sscanf(node->name, "l_out-%d", &il) == 1 && il >= 0 && il < n_layer) {
+            l_out[il] = node;
+        }
+    }
+
+    for (int32_t il = 0; il < n_layer; ++il) {
+        if (l_out[il] == nullptr) {
+            LLAMA_LOG_ERROR("%s: the graph has no tensor 'l_out' for layer %d\n", __func__, il);
+            return nullptr;
+        }
+    }
+
+    // the stage starts from the residual stream that the stage before it left
+    if (!is_first) {
+        ggml_tensor * t = l_out[stage.il_begin - 1];
+
+        t->op       = GGML_OP_NONE;
+        t->view_src = nullptr;
+        memset(t->src, 0, sizeof(t->src));
+        ggml_set_input(t);
+
+        inp->residual = t;
+    }
+
+    // a skipped layer hands on what it was given. never the first layer of the model, so there always is a layer below
+    for (int32_t il : stage.skip) {
+        if (il < stage.il_begin || il >= stage.il_end) {
+            continue;
+        }
+
+        for (auto * node : nodes) {
+            for (auto & src : node->src) {
+                if (src == l_out[il]) {
+                    src = l_out[il - 1];
+                }
+            }
+        }
+        l_out[il] = l_out[il - 1];
+    }
+
+    std::vector<ggml_tensor *> targets;
+
+    if (is_last) {
+        // without outputs the last layer only has to write its keys and values
+        if (params.n_outputs > 0) {
+            targets.push_back(res->t_logits);
+        }
+    } else {
+        inp->residual_out = l_out[stage.il_end - 1];
+        ggml_set_output(inp->residual_out);
+        targets.push_back(inp->residual_out);
+    }
+
+    // only the layers of the stage write to the KV cache
+    for (auto * node : nodes) {
+        if (node->op == GGML_OP_SET_ROWS) {
+            targets.push_back(node);
+        }
+    }
+
+    std::vector<ggml_tensor *> attns(stage.probes.size());
+    for (size_t i = 0; i < stage.probes.size(); ++i) {
+        if (stage.probes[i].n_rows == 0) {
+            continue;
+        }
+
+        attns[i] = find_tensor(nodes, LLAMA_TENSOR_NAME_FATTN, stage.probes[i].il);
+        if (attns[i] == nullptr) {
+            attns[i] = find_tensor(nodes, "kq_soft_max", stage.probes[i].il);
+        }
+
+        if (attns[i] == nullptr) {
+            LLAMA_LOG_ERROR("%s: layer %d has no attention to probe\n", __func__, stage.probes[i].il);
+            return nullptr;
+        }
+
+        targets.push_back(attns[i]);
+    }
+
+    // everything that the targets are computed from
+    std::unordered_set<const ggml_tensor *> needed;
+
+    while (!targets.empty()) {
+        ggml_tensor * t = targets.back();
+        targets.pop_back();
+
+        if (t == nullptr || !needed.insert(t).second) {
+            continue;
+        }
+
+        targets.push_back(t->view_src);
+        for (auto * src : t->src) {
+            targets.push_back(src);
+        }
+    }
+
+    // the old order of the nodes is kept: it has the writes to the KV cache in front of the reads
+    ggml_graph_clear(gf);
+
+    // llm_graph_result::set_inputs() sets all of them, so all of them need memory, used or not
+    for (auto * t = ggml_get_first_tensor(ctx); t != nullptr; t = ggml_get_next_tensor(ctx, t)) {
+        if (t->flags & GGML_TENSOR_FLAG_INPUT) {
+            ggml_build_forward_expand(gf, t);
+        }
+    }
+
+    inp->probes.assign(stage.probes.size(), nullptr);
+
+    for (auto * node : nodes) {
+        if (needed.count(node) == 0) {
+            continue;
+        }
+
+        ggml_build_forward_expand(gf, node);
+
+        // right behind the attention, so that its queries need not be kept for longer
+        for (size_t i = 0; i < stage.probes.size(); ++i) {
+            if (attns[i] == node) {
+                inp->probes[i] = build_probe(ctx, gf, node, stage.probes[i]);
+            }
+        }
+    }
+
+    return gf;
+}

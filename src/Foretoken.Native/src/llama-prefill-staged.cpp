@@ -1,0 +1,859 @@
+#include "llama-staged.h"
+
+#include "llama-context.h"
+#include "llama-graph-staged.h"
+#include "llama-impl.h"
+#include "llama-io.h"
+#include "llama-kv-cache-staged.h"
+#include "llama-model.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstring>
+#include <stdexcept>
+
+// the private parts of llama_context that a staged prefill needs. One place, so that a change upstream shows here first
+struct llama_staged_access {
+    static llama_kv_cache_staged * memory(const llama_context * ctx) {
+        return dynamic_cast<llama_kv_cache_staged *>(ctx->memory.get());
+    }
+
+    static llama_memory_i * any_memory(const llama_context * ctx) {
+        return ctx->memory.get();
+    }
+
+    static bool has_backend_samplers(const llama_context * ctx) {
+        return !ctx->sampling.samplers.empty();
+    }
+
+    // replaces the memory; compute buffers are reserved anew
+    static void set_memory(llama_context * ctx, llama_memory_i * memory) {
+        ctx->memory.reset(memory);
+        ctx->gf_res_prev->reset();
+        ctx->sched_need_reserve = true;
+    }
+
+    static llm_graph_params graph_params(const llama_context * ctx, llm_graph_result * res, const llama_ubatch & ubatch, const llama_memory_context_i * mctx) {
+        return ctx->graph_params(res, ubatch, mctx, LLM_GRAPH_TYPE_DEFAULT);
+    }
+
+    // room for the logits of one token
+    static bool begin_outputs(llama_context * ctx) {
+        ctx->embd_seq.clear();
+        ctx->output_swaps.clear();
+
+        return ctx->output_reserve(1) >= 1;
+    }
+
+    static void set_n_outputs(llama_context * ctx, uint32_t n_outputs) {
+        ctx->n_outputs = n_outputs;
+    }
+
+    static void get_logits(llama_context * ctx, const llm_graph_result * res) {
+        ggml_tensor * t_logits = res->get_logits();
+
+        ggml_backend_t backend = ggml_backend_sched_get_tensor_backend(ctx->sched.get(), t_logits);
+        GGML_ASSERT(backend != nullptr);
+
+        ggml_backend_tensor_get_async(backend, t_logits, ctx->logits.data, 0, ctx->model.vocab.n_tokens()*sizeof(float));
+    }
+
+    static void get_tensor(llama_context * ctx, ggml_tensor * t, void * data) {
+        ggml_backend_t backend = ggml_backend_sched_get_tensor_backend(ctx->sched.get(), t);
+        GGML_ASSERT(backend != nullptr);
+
+        ggml_backend_tensor_get_async(backend, t, data, 0, ggml_nbytes(t));
+    }
+
+    // as llama_context::decode() does
+    static void count_tokens(llama_context * ctx, int64_t n_tokens) {
+        if (ctx->t_compute_start_us == 0) {
+            ctx->t_compute_start_us = ggml_time_us();
+        }
+        ctx->n_queued_tokens += n_tokens;
+    }
+
+    // for the time of a prefill, a graph stops when the flag is set
+    struct abort_scope {
+        abort_scope(llama_context * ctx, const std::atomic<bool> * cancel) :
+            ctx(ctx), callback(ctx->abort_callback), data(ctx->abort_callback_data), active(cancel != nullptr) {
+            if (active) {
+                ctx->set_abort_callback(
+                    [](void * data) { return ((const std::atomic<bool> *) data)->load(std::memory_order_relaxed); },
+                    const_cast<std::atomic<bool> *>(cancel));
+            }
+        }
+
+        ~abort_scope() {
+            if (active) {
+                ctx->set_abort_callback(callback, data);
+            }
+        }
+
+        llama_context     * ctx;
+        ggml_abort_callback callback;
+        void              * data;
+        const bool          active;
+    };
+};
+
+//
+// enabling
+//
+
+static ggml_type kv_type(const llama_kv_cache & kv, bool is_v) {
+    ggml_init_params params = {
+        /*.mem_size   =*/ 4*ggml_tensor_overhead(),
+        /*.mem_buffer =*/ nullptr,
+        /*.no_alloc   =*/ true,
+    };
+
+    ggml_context_ptr ctx { ggml_init(params) };
+
+    llama_kv_cache::slot_info sinfo;
+    sinfo.s0 = 0;
+    sinfo.s1 = 0;
+
+    const ggml_tensor * t = is_v ? kv.get_v(ctx.get(), 0, 1, sinfo) : kv.get_k(ctx.get(), 0, 1, sinfo);
+
+    return t->type;
+}
+
+static bool check_model(const llama_context * ctx, std::string & why) {
+    const auto & hparams = ctx->get_model().hparams;
+    const auto & cparams = ctx->get_cparams();
+
+    auto * memory = llama_staged_access::any_memory(ctx);
+
+    if (memory == nullptr) {
+        why = "the model has no KV cache (an encoder or embedding model)";
+    } else if (dynamic_cast<llama_kv_cache *>(memory) == nullptr) {
+        why = hparams.swa_type != LLAMA_SWA_TYPE_NONE ?
+            "the model uses sliding-window attention" :
+            "the model's memory is not a plain KV cache (recurrent or hybrid model)";
+    } else if (hparams.is_mla()) {
+        why = "the model uses multi-head latent attention";
+    } else if (hparams.n_layer_kv() != hparams.n_layer) {
+        why = "some of the model's layers have no keys and values of their own";
+    } else if (hparams.n_pos_per_embd() != 1) {
+        why = "the model uses more than one position per token (M-RoPE)";
+    } else if (!cparams.causal_attn) {
+        why = "the context uses non-causal attention";
+    } else if (cparams.embeddings || cparams.pooling_type != LLAMA_POOLING_TYPE_NONE) {
+        why = "the context computes embeddings";
+    } else if (hparams.n_layer < 3) {
+        why = "the model has fewer than three layers";
+    } else if (memory->seq_pos_max(0) >= 0) {
+        why = "the KV cache is not empty: enable staging before the first decode";
+    }
+
+    return why.empty();
+}
+
+bool llama_staged_enabled(const llama_context * ctx) {
+    return llama_staged_access::memory(ctx) != nullptr;
+}
+
+bool llama_staged_enable(llama_context * ctx, std::string & why) {
+    why.clear();
+
+    if (llama_staged_enabled(ctx)) {
+        return true;
+    }
+
+    if (!check_model(ctx, why)) {
+        return false;
+    }
+
+    const auto & model   = ctx->get_model();
+    const auto & cparams = ctx->get_cparams();
+
+    llama_memory_params params_mem = {};
+    uint32_t kv_size = 0;
+    {
+        const auto * kv = static_cast<llama_kv_cache *>(llama_staged_access::any_memory(ctx));
+
+        params_mem.type_k = kv_type(*kv, false);
+        params_mem.type_v = kv_type(*kv, true);
+        kv_size           = kv->get_size();
+    }
+
+    ctx->synchronize();
+
+    try {
+        // the stock cache goes first, so that there are never two of them
+        llama_staged_access::set_memory(ctx, nullptr);
+        llama_staged_access::set_memory(ctx, new llama_kv_cache_staged(
+                model, params_mem.type_k, params_mem.type_v, !cparams.flash_attn,
+                cparams.offload_kqv, cparams.kv_unified, kv_size, cparams.n_seq_max));
+
+        // a graph that is built but not run tells whether it can be sliced
+        {
+            llm_graph_result res(ctx->graph_max_nodes(cparams.n_seq_max));
+            res.reset();
+
+            // one token of each sequence, as llama_context::graph_reserve() does
+            const uint32_t n_seqs = cparams.n_seq_max;
+
+            llama_batch_allocr balloc(model.hparams.n_pos_per_embd());
+            llama_ubatch ubatch = balloc.ubatch_reserve(1, n_seqs);
+
+            std::vector<llama_seq_id> seq_ids(n_seqs);
+            for (uint32_t s = 0; s < n_seqs; ++s) {
+                seq_ids[s] = s;
+                ubatch.n_seq_id[s] = 1;
+                ubatch.seq_id  [s] = &seq_ids[s];
+                ubatch.output  [s] = true;
+            }
+
+            const auto mctx = llama_staged_access::memory(ctx)->init_full();
+
+            auto * gf = model.build_graph(llama_staged_access::graph_params(ctx, &res, ubatch, mctx.get()));
+
+            why = llm_graph_check_staged(gf, model.hparams.n_layer);
+        }
+
+        if (why.empty()) {
+            ctx->sched_reserve();
+
+            return true;
+        }
+    } catch (const std::exception & err) {
+        why = err.what();
+    }
+
+    // back to what it was
+    llama_staged_access::set_memory(ctx, nullptr);
+    llama_staged_access::set_memory(ctx, model.create_memory(params_mem, cparams));
+    ctx->sched_reserve();
+
+    return false;
+}
+
+//
+// prefill
+//
+
+// tokens [i0, i1) of one sequence
+static llama_ubatch build_ubatch(
+        const std::vector<llama_token> & tokens,
+        const std::vector<llama_pos>   & pos,
+        int64_t      i0,
+        int64_t      i1,
+        llama_seq_id seq_id,
+        bool         equal_seqs,
+        bool         output_last) {
+    const uint32_t n_tokens = i1 - i0;
+
+    auto udata = std::make_shared<llama_ubatch::data_t>();
+
+    udata->token.assign(tokens.begin() + i0, tokens.begin() + i1);
+    udata->pos  .assign(pos   .begin() + i0, pos   .begin() + i1);
+
+    udata->n_seq_id   .resize(n_tokens, 1);
+    udata->seq_id_data.resize(n_tokens, seq_id);
+    udata->output     .resize(n_tokens, 0);
+    udata->seq_idx    .resize(LLAMA_MAX_SEQ, -1);
+
+    udata->seq_id_unq.push_back(seq_id);
+    udata->seq_idx[seq_id] = 0;
+
+    for (auto & id : udata->seq_id_data) {
+        udata->seq_id.push_back(&id);
+    }
+
+    udata->output.back() = output_last;
+
+    llama_ubatch res {
+        /*.b_equal_seqs =*/ equal_seqs,
+        /*.n_tokens     =*/ n_tokens,
+        /*.n_seq_tokens =*/ equal_seqs ? n_tokens : 1,
+        /*.n_seqs       =*/ equal_seqs ? 1 : n_tokens,
+        /*.n_seqs_unq   =*/ 1,
+        /*.n_pos        =*/ 1,
+
+        /*.token        =*/ udata->token.data(),
+        /*.embd         =*/ nullptr,
+        /*.pos          =*/ udata->pos.data(),
+        /*.n_seq_id     =*/ udata->n_seq_id.data(),
+        /*.seq_id       =*/ udata->seq_id.data(),
+        /*.seq_id_unq   =*/ udata->seq_id_unq.data(),
+        /*.seq_idx      =*/ udata->seq_idx.data(),
+        /*.output       =*/ udata->output.data(),
+        /*.data         =*/ std::move(udata),
+    };
+
+    return res;
+}
+
+static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
+    const int32_t n_layer = ctx->get_model().hparams.n_layer;
+    const int32_t n_vocab = ctx->get_model().vocab.n_tokens();
+
+    if (seq_id < 0 || seq_id >= (llama_seq_id) ctx->n_seq_max()) {
+        why = format("sequence %d is out of range [0, %u)", seq_id, ctx->n_seq_max());
+        return false;
+    }
+
+    if (tokens.empty()) {
+        why = "there are no tokens to prefill";
+        return false;
+    }
+
+    for (const auto token : tokens) {
+        if (token < 0 || token >= n_vocab) {
+            why = format("token %d is out of range [0, %d)", token, n_vocab);
+            return false;
+        }
+    }
+
+    int32_t il_prev = 0;
+    for (const int32_t il : plan.boundaries) {
+        if (il <= il_prev || il >= n_layer) {
+            why = format("boundary at layer %d: boundaries ascend and lie in [1, %d)", il, n_layer);
+            return false;
+        }
+        il_prev = il;
+    }
+
+    for (const auto & probe : plan.probes) {
+        if (plan.boundaries.empty() || probe.il < 0 || probe.il >= plan.boundaries.back()) {
+            why = format("probe of layer %d: there is no boundary above it", probe.il);
+            return false;
+        }
+        if (probe.q_stride < 1) {
+            why = format("probe of layer %d: stride %" PRId64 " is not positive", probe.il, probe.q_stride);
+            return false;
+        }
+        if (std::find(plan.skip.begin(), plan.skip.end(), probe.il) != plan.skip.end()) {
+            why = format("probe of layer %d: the layer is skipped", probe.il);
+            return false;
+        }
+    }
+
+    for (const int32_t il : plan.skip) {
+        // the first layer takes the embeddings, the last one picks the rows that become logits
+        if (il < 1 || il >= n_layer - 1) {
+            why = format("layer %d cannot be skipped: only layers in [1, %d) can", il, n_layer - 1);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+namespace {
+
+struct stage_probe {
+    int32_t index; // into the plan's probes
+
+    int64_t q_first; // resolved: indices into the tokens of the stage
+    int64_t q_stride;
+
+    std::vector<float> acc; // [n_head, n_tokens of the stage]
+    int32_t            n_head = 0;
+};
+
+}
+
+static llama_stage::probe_rows get_probe_rows(const stage_probe & probe, const llama_probe & def, int64_t i0, int64_t i1) {
+    llama_stage::probe_rows res = {
+        /*.probe      =*/ probe.index,
+        /*.il         =*/ def.il,
+        /*.max        =*/ def.reduction == LLAMA_PROBE_MAX,
+        /*.row_first  =*/ 0,
+        /*.row_stride =*/ probe.q_stride,
+        /*.n_rows     =*/ 0,
+    };
+
+    int64_t q = probe.q_first;
+    if (q < i0) {
+        q += (i0 - q + probe.q_stride - 1)/probe.q_stride*probe.q_stride;
+    }
+
+    if (q < i1) {
+        res.row_first = q - i0;
+        res.n_rows    = (i1 - 1 - q)/probe.q_stride + 1;
+    }
+
+    return res;
+}
+
+static llama_staged_status prefill_stages(
+        llama_context                  * ctx,
+        llama_seq_id                     seq_id,
+        const std::vector<llama_token> & tokens,
+        const llama_staged_plan        & plan,
+        const llama_staged_callbacks   & callbacks,
+        llama_staged_report            & report,
+        std::string                    & why) {
+    auto * kv = llama_staged_access::memory(ctx);
+
+    const auto & hparams = ctx->get_model().hparams;
+
+    const int32_t n_layer  = hparams.n_layer;
+    const int64_t n_embd   = hparams.n_embd;
+    const int64_t n_ubatch = ctx->n_ubatch();
+    const int32_t n_stages = plan.boundaries.size() + 1;
+
+    const llama_pos pos0 = kv->seq_pos_max(seq_id) + 1;
+
+    const auto classes_old = kv->get_classes();
+
+    // layers with equal numbers ran the same tokens
+    std::vector<uint32_t> groups(n_layer, 0);
+
+    std::vector<llama_token> tokens_cur = tokens;
+    std::vector<llama_pos>   pos_cur(tokens.size());
+
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        pos_cur[i] = pos0 + i;
+    }
+
+    // residual stream of the tokens at the last boundary; a chunk of a stage reads its rows and later overwrites them
+    std::vector<float> residual;
+
+    std::vector<float> probe_buf;
+
+    auto cancelled = [&]() {
+        return callbacks.cancel && callbacks.cancel->load(std::memory_order_relaxed);
+    };
+
+    // token-layers, to tell how far the prefill is before it is known how many tokens will be kept
+    int64_t work_done = 0;
+
+    for (int32_t is = 0; is < n_stages; ++is) {
+        const bool is_last = is == n_stages - 1;
+
+        llama_stage stage;
+        stage.il_begin = is == 0 ? 0       : plan.boundaries[is - 1];
+        stage.il_end   = is_last ? n_layer : plan.boundaries[is];
+        stage.skip     = kv->get_skip(seq_id);
+
+        const int64_t n_tokens = tokens_cur.size();
+
+        for (int32_t il = stage.il_begin; il < stage.il_end; ++il) {
+            groups[il] = is > 0 && n_tokens == report.stages.back().n_tokens ? groups[stage.il_begin - 1] : is;
+        }
+
+        report.stages.push_back({ stage.il_begin, stage.il_end, n_tokens, {} });
+
+        if (!is_last) {
+            residual.resize(n_tokens*n_embd);
+        }
+
+        // the probes of this stage
+        std::vector<stage_probe> probes;
+        for (size_t i = 0; i < plan.probes.size(); ++i) {
+            const auto & def = plan.probes[i];
+
+            if (!is_last && def.il >= stage.il_begin && def.il < stage.il_end) {
+                const int64_t q_first = def.q_first < 0 ? std::max<int64_t>(0, n_tokens + def.q_first) : def.q_first;
+
+                probes.push_back({ (int32_t) i, q_first, def.q_stride, {}, 0 });
+            }
+        }
+
+        // where the tokens of the stage went: token -> cell, by class
+        std::map<int32_t, std::vector<uint32_t>> cells;
+
+        std::vector<llama_ubatch> ubatches;
+        for (int64_t i0 = 0; i0 < n_tokens; i0 += n_ubatch) {
+            const int64_t i1 = std::min(n_tokens, i0 + n_ubatch);
+
+            ubatches.push_back(build_ubatch(tokens_cur, pos_cur, i0, i1, seq_id, kv->get_n_stream() > 1, is_last && i1 == n_tokens));
+        }
+
+        const auto mctx_ptr = kv->init_stage(stage, std::move(ubatches));
+        auto * mctx = static_cast<llama_kv_cache_staged_context *>(mctx_ptr.get());
+
+        if (mctx->get_status() != LLAMA_MEMORY_STATUS_SUCCESS) {
+            why = format("no room in the KV cache for %" PRId64 " tokens in layers [%d, %d)", n_tokens, stage.il_begin, stage.il_end);
+            return LLAMA_STAGED_FULL;
+        }
+
+        int64_t i0 = 0;
+
+        do {
+            if (cancelled()) {
+                why = "cancelled";
+                return LLAMA_STAGED_CANCELLED;
+            }
+
+            const int64_t t_start_us = ggml_time_us();
+
+            const llama_ubatch & ubatch = mctx->get_ubatch();
+            const int64_t i1 = i0 + ubatch.n_tokens;
+
+            std::vector<llama_stage::probe_rows> rows;
+            for (const auto & probe : probes) {
+                rows.push_back(get_probe_rows(probe, plan.probes[probe.index], i0, i1));
+            }
+
+            mctx->set_probes(rows);
+            mctx->residual = is == 0 ? nullptr : residual.data() + i0*n_embd;
+
+            llama_staged_access::set_n_outputs(ctx, is_last && i1 == n_tokens ? 1 : 0);
+
+            ggml_status status;
+            const auto * res = ctx->process_ubatch(ubatch, LLM_GRAPH_TYPE_DECODER, mctx, status);
+
+            if (res == nullptr) {
+                if (status == GGML_STATUS_ABORTED) {
+                    why = "cancelled";
+                    return LLAMA_STAGED_CANCELLED;
+                }
+
+                why = format("layers [%d, %d), tokens [%" PRId64 ", %" PRId64 "): %s", stage.il_begin, stage.il_end, i0, i1,
+                        status == GGML_STATUS_ALLOC_FAILED ? "the compute buffers could not be allocated" : "computing the graph failed");
+                return LLAMA_STAGED_FAILED;
+            }
+
+            const auto * inp = llm_graph_result_get_staged(res);
+
+            if (!is_last) {
+                llama_staged_access::get_tensor(ctx, inp->residual_out, residual.data() + i0*n_embd);
+            } else if (i1 == n_tokens) {
+                llama_staged_access::get_logits(ctx, res);
+            }
+
+            ctx->synchronize();
+
+            // all tokens of the stage up to the end of the chunk are keys by now
+            for (size_t ip = 0; ip < probes.size(); ++ip) {
+                auto & probe = probes[ip];
+                const auto & def = plan.probes[probe.index];
+
+                auto & cells_cur = cells[mctx->get_leader(def.il)];
+                if ((int64_t) cells_cur.size() < i1) {
+                    const auto & idxs = mctx->get_cells(def.il);
+                    cells_cur.insert(cells_cur.end(), idxs.begin(), idxs.end());
+                }
+
+                ggml_tensor * t = rows[ip].n_rows > 0 ? inp->probes[ip] : nullptr;
+                if (t == nullptr) {
+                    continue;
+                }
+
+                const int64_t n_kv = t->ne[1];
+
+                probe.n_head = t->ne[2];
+                probe.acc.resize(probe.n_head*n_tokens, 0.0f);
+
+                probe_buf.resize(ggml_nelements(t));
+                llama_staged_access::get_tensor(ctx, t, probe_buf.data());
+                ctx->synchronize();
+
+                for (int32_t h = 0; h < probe.n_head; ++h) {
+                    const float * src = probe_buf.data() + h*n_kv;
+                    float       * dst = probe.acc.data() + h*n_tokens;
+
+                    for (int64_t i = 0; i < i1; ++i) {
+                        const float v = src[cells_cur[i]];
+
+                        dst[i] = rows[ip].max ? std::max(dst[i], v) : dst[i] + v;
+                    }
+                }
+            }
+
+            report.stages.back().chunk_us.push_back(ggml_time_us() - t_start_us);
+
+            work_done += (i1 - i0)*(stage.il_end - stage.il_begin);
+            i0 = i1;
+
+            if (callbacks.progress) {
+                // assume that the tokens that are here now go all the way
+                const int64_t work_left = (n_tokens - i1)*(stage.il_end - stage.il_begin) + n_tokens*(n_layer - stage.il_end);
+
+                if (!callbacks.progress(is, i1, n_tokens, (double) work_done/(work_done + work_left))) {
+                    why = "cancelled";
+                    return LLAMA_STAGED_CANCELLED;
+                }
+            }
+        } while (mctx->next());
+
+        if (is_last) {
+            break;
+        }
+
+        if (cancelled()) {
+            why = "cancelled";
+            return LLAMA_STAGED_CANCELLED;
+        }
+
+        // select the tokens that go on
+        const int64_t t_start_us = ggml_time_us();
+
+        llama_boundary boundary;
+        boundary.index    = is;
+        boundary.il       = stage.il_end;
+        boundary.pos      = &pos_cur;
+        boundary.n_embd   = n_embd;
+        boundary.residual = residual.data();
+
+        for (auto & probe : probes) {
+            const auto & def = plan.probes[probe.index];
+
+            if (probe.n_head == 0) {
+                // no query of this probe exists, so no key has received anything
+                probe.n_head = hparams.n_head(def.il);
+                probe.acc.resize(probe.n_head*n_tokens, 0.0f);
+            }
+
+            if (def.reduction == LLAMA_PROBE_MEAN) {
+                for (int64_t i = 0; i < n_tokens; ++i) {
+                    // queries at or after token i
+                    const int64_t n_before = i <= probe.q_first ? 0 : (i - probe.q_first + probe.q_stride - 1)/probe.q_stride;
+                    const int64_t n_all    = n_tokens <= probe.q_first ? 0 : (n_tokens - 1 - probe.q_first)/probe.q_stride + 1;
+
+                    const float scale = 1.0f/std::max<int64_t>(1, n_all - n_before);
+
+                    for (int32_t h = 0; h < probe.n_head; ++h) {
+                        probe.acc[h*n_tokens + i] *= scale;
+                    }
+                }
+            }
+
+            boundary.probes.push_back({ def, probe.n_head, std::move(probe.acc) });
+        }
+
+        if (!callbacks.select(boundary)) {
+            why = format("the selection at layer %d failed", boundary.il);
+            return LLAMA_STAGED_CALLBACK;
+        }
+
+        const auto & keep = boundary.keep;
+
+        for (size_t i = 0; i < keep.size(); ++i) {
+            if (keep[i] < 0 || keep[i] >= n_tokens || (i > 0 && keep[i] <= keep[i - 1])) {
+                why = format("the selection at layer %d: indices must ascend and lie in [0, %" PRId64 ")", boundary.il, n_tokens);
+                return LLAMA_STAGED_CALLBACK;
+            }
+        }
+
+        if (keep.empty() || keep.back() != n_tokens - 1) {
+            why = format("the selection at layer %d must keep the last token", boundary.il);
+            return LLAMA_STAGED_CALLBACK;
+        }
+
+        // close the gaps; every row moves down or stays
+        for (size_t i = 0; i < keep.size(); ++i) {
+            tokens_cur[i] = tokens_cur[keep[i]];
+            pos_cur[i]    = pos_cur   [keep[i]];
+
+            if ((int64_t) i != keep[i]) {
+                memcpy(residual.data() + i*n_embd, residual.data() + keep[i]*n_embd, n_embd*sizeof(float));
+            }
+        }
+
+        tokens_cur.resize(keep.size());
+        pos_cur   .resize(keep.size());
+
+        report.select_us += ggml_time_us() - t_start_us;
+    }
+
+    kv->join_classes(classes_old, groups);
+
+    return LLAMA_STAGED_OK;
+}
+
+llama_staged_status llama_staged_prefill(
+        llama_context                  * ctx,
+        llama_seq_id                     seq_id,
+        const std::vector<llama_token> & tokens,
+        const llama_staged_plan        & plan_in,
+        const llama_staged_callbacks   & callbacks,
+        llama_staged_report            & report,
+        std::string                    & why) {
+    const int64_t t_start_us = ggml_time_us();
+
+    report = {};
+    why.clear();
+
+    auto * kv = llama_staged_access::memory(ctx);
+    if (kv == nullptr) {
+        why = "staging is not enabled on this context";
+        return LLAMA_STAGED_INVALID;
+    }
+
+    llama_staged_plan plan = plan_in;
+    std::sort(plan.skip.begin(), plan.skip.end());
+    plan.skip.erase(std::unique(plan.skip.begin(), plan.skip.end()), plan.skip.end());
+
+    if (!check_plan(ctx, seq_id, tokens, plan, why)) {
+        return LLAMA_STAGED_INVALID;
+    }
+
+    if (!plan.boundaries.empty() && !callbacks.select) {
+        why = "a plan with boundaries needs a selection callback";
+        return LLAMA_STAGED_INVALID;
+    }
+
+    if (llama_staged_access::has_backend_samplers(ctx)) {
+        why = "backend samplers are not supported by a staged prefill";
+        return LLAMA_STAGED_INVALID;
+    }
+
+    const llama_pos pos0 = kv->seq_pos_max(seq_id) + 1;
+
+    if (pos0 > 0 && kv->get_skip(seq_id) != plan.skip) {
+        why = "the layers that a sequence skips cannot change until the sequence is cleared";
+        return LLAMA_STAGED_INVALID;
+    }
+
+    if (pos0 + (int64_t) tokens.size() > (int64_t) ctx->n_ctx_seq()) {
+        why = format("%zu tokens do not fit: the sequence holds %d of %u", tokens.size(), pos0, ctx->n_ctx_seq());
+        return LLAMA_STAGED_FULL;
+    }
+
+    auto status = LLAMA_STAGED_FAILED;
+
+    try {
+        ctx->sched_reserve();
+
+        // handle any pending shifts/copies
+        ctx->memory_update(false);
+
+        llama_staged_access::count_tokens(ctx, tokens.size());
+
+        if (!llama_staged_access::begin_outputs(ctx)) {
+            why = "the output buffer could not be allocated";
+            return LLAMA_STAGED_FAILED;
+        }
+
+        llama_staged_access::abort_scope abort_scope(ctx, callbacks.cancel);
+
+        kv->set_skip(seq_id, plan.skip);
+
+        status = prefill_stages(ctx, seq_id, tokens, plan, callbacks, report, why);
+    } catch (const std::exception & err) {
+        why    = err.what();
+        status = LLAMA_STAGED_FAILED;
+    }
+
+    if (status != LLAMA_STAGED_OK) {
+        // as it was: what lies behind the old end of the sequence goes, in every layer
+        ctx->synchronize();
+        llama_staged_access::set_n_outputs(ctx, 0);
+        kv->seq_rm(seq_id, pos0, -1);
+
+        if (pos0 == 0) {
+            kv->set_skip(seq_id, {});
+        }
+
+        return status;
+    }
+
+    llama_staged_access::set_n_outputs(ctx, 1);
+
+    report.total_us = ggml_time_us() - t_start_us;
+
+    return LLAMA_STAGED_OK;
+}
+
+//
+// looking into the memory
+//
+
+// keeps what state_write() says about the cells, not the keys and values themselves
+class llama_io_write_meta : public llama_io_write_i {
+public:
+    void write(const void * src, size_t size) override {
+        data.insert(data.end(), (const uint8_t *) src, (const uint8_t *) src + size);
+    }
+
+    void write_tensor(const ggml_tensor * /* tensor */, size_t /* offset */, size_t size) override {
+        n_tensor_bytes += size;
+    }
+
+    size_t n_bytes() override {
+        return data.size() + n_tensor_bytes;
+    }
+
+    std::vector<uint8_t> data;
+
+    size_t n_tensor_bytes = 0;
+};
+
+static const llama_kv_cache * get_layer_cache(const llama_context * ctx, int32_t il) {
+    if (const auto * staged = llama_staged_access::memory(ctx)) {
+        return staged->get_layer(il);
+    }
+
+    return dynamic_cast<const llama_kv_cache *>(llama_staged_access::any_memory(ctx));
+}
+
+std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_seq_id seq_id, int32_t il) {
+    std::vector<llama_pos> res;
+
+    const auto * kv = get_layer_cache(ctx, il);
+    if (kv == nullptr) {
+        return res;
+    }
+
+    // the cells are private to the cache, what it saves of them is not
+    llama_io_write_meta io;
+    kv->state_write(io, seq_id, 0);
+
+    const uint8_t * p = io.data.data();
+
+    auto read_u32 = [&]() {
+        uint32_t v;
+        memcpy(&v, p, sizeof(v));
+        p += sizeof(v);
+        return v;
+    };
+
+    const uint32_t n_stream = read_u32();
+
+    for (uint32_t s = 0; s < n_stream; ++s) {
+        const uint32_t n_cells = read_u32();
+        if (n_cells == 0) {
+            continue;
+        }
+
+        for (uint32_t i = 0; i < n_cells; ++i) {
+            res.push_back((llama_pos) read_u32());
+            p += read_u32()*sizeof(llama_seq_id);
+        }
+
+        // a sequence lives in one stream
+        break;
+    }
+
+    std::sort(res.begin(), res.end());
+
+    return res;
+}
+
+int64_t llama_staged_kv_bytes_used(const llama_context * ctx, llama_seq_id seq_id) {
+    int64_t res = 0;
+
+    const int32_t n_caches = llama_staged_enabled(ctx) ? ctx->get_model().hparams.n_layer : 1;
+
+    for (int32_t il = 0; il < n_caches; ++il) {
+        const auto * kv = get_layer_cache(ctx, il);
+        if (kv == nullptr) {
+            continue;
+        }
+
+        llama_io_write_meta io;
+        kv->state_write(io, seq_id, 0);
+
+        res += io.n_tensor_bytes;
+    }
+
+    return res;
+}
+
+int64_t llama_staged_kv_bytes_allocated(const llama_context * ctx) {
+    int64_t res = 0;
+
+    if (const auto * memory = llama_staged_access::any_memory(ctx)) {
+        for (const auto & buft_size : memory->memory_breakdown()) {
+            res += buft_size.second;
+        }
+    }
+
+    return res;
+}

@@ -1,0 +1,109 @@
+#pragma once
+
+// staged prefill on a llama_context: enabling it, running it, looking into it
+//
+// A staged prefill runs the prompt layer-major: the layers between two boundaries (a stage) over all remaining tokens
+// before the next stage starts. At a boundary tokens may leave; they have keys and values below it and none above.
+
+#include "llama.h"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+enum llama_staged_status {
+    LLAMA_STAGED_OK,
+    LLAMA_STAGED_INVALID,   // bad plan, bad arguments
+    LLAMA_STAGED_FULL,      // no room in the KV cache
+    LLAMA_STAGED_CANCELLED,
+    LLAMA_STAGED_FAILED,    // allocation or compute failed
+    LLAMA_STAGED_CALLBACK,  // the selection callback reported a failure
+};
+
+enum llama_probe_reduction {
+    LLAMA_PROBE_MEAN = 0, // sum over the queries / number of queries at or after the key
+    LLAMA_PROBE_MAX  = 1,
+};
+
+struct llama_probe {
+    int32_t il;
+    llama_probe_reduction reduction;
+
+    // queries q_first, q_first + q_stride, ... as indices into the tokens of the layer's stage; negative: from the end
+    int64_t q_first;
+    int64_t q_stride;
+};
+
+// what the selection sees at a boundary
+struct llama_boundary {
+    int32_t index;
+    int32_t il;
+
+    const std::vector<llama_pos> * pos; // tokens that arrived, ascending
+
+    struct probe_result {
+        llama_probe        probe;
+        int32_t            n_head;
+        std::vector<float> data; // [n_head, n_tokens]
+    };
+
+    std::vector<probe_result> probes;
+
+    int32_t       n_embd;
+    const float * residual; // [n_tokens, n_embd]
+
+    std::vector<int32_t> keep; // filled by the selection: indices that go on, strictly ascending
+};
+
+struct llama_staged_plan {
+    std::vector<int32_t>     boundaries; // ascending, 0 < il < n_layer
+    std::vector<llama_probe> probes;
+    std::vector<int32_t>     skip;       // layers that the sequence does without
+};
+
+struct llama_staged_stage_report {
+    int32_t il_begin;
+    int32_t il_end;
+    int64_t n_tokens;
+
+    std::vector<int64_t> chunk_us;
+};
+
+struct llama_staged_report {
+    int64_t total_us  = 0;
+    int64_t select_us = 0;
+
+    std::vector<llama_staged_stage_report> stages;
+};
+
+struct llama_staged_callbacks {
+    std::function<bool(llama_boundary &)> select;                                         // false: failure
+    std::function<bool(int32_t stage, int64_t n_done, int64_t n_stage, double fraction)> progress; // false: cancel
+
+    const std::atomic<bool> * cancel = nullptr;
+};
+
+// replaces the (empty) KV cache of the context by a staged one. On failure the context is as it was and `why` says why
+// the model or its memory cannot be staged.
+bool llama_staged_enable(llama_context * ctx, std::string & why);
+bool llama_staged_enabled(const llama_context * ctx);
+
+// appends the tokens to the sequence stage by stage; the logits of the last one are at llama_get_logits_ith(ctx, -1).
+// Anything but LLAMA_STAGED_OK leaves the sequence as it was and sets `why`.
+llama_staged_status llama_staged_prefill(
+        llama_context                * ctx,
+        llama_seq_id                   seq_id,
+        const std::vector<llama_token> & tokens,
+        const llama_staged_plan      & plan,
+        const llama_staged_callbacks & callbacks,
+        llama_staged_report          & report,
+        std::string                  & why);
+
+// positions that the layer's cache holds for the sequence, ascending. Works on stock llama_kv_cache memories too.
+std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_seq_id seq_id, int32_t il);
+
+// bytes of keys and values in use by the sequence, and bytes allocated for all of them
+int64_t llama_staged_kv_bytes_used     (const llama_context * ctx, llama_seq_id seq_id);
+int64_t llama_staged_kv_bytes_allocated(const llama_context * ctx);
