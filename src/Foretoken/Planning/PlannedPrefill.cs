@@ -1,0 +1,23 @@
+namespace Foretoken.Planning;
+
+/// <summary>A plan, what it promises, and why it was chosen. Immutable.</summary>
+public sealed record PlannedPrefill
+{
+    /// <summary>The plan to run.</summary>
+    public required PrefillPlan Plan { get; init; }
+
+    /// <summary>The speedup that was asked for.</summary>
+    public required double TargetSpeedup { get; init; }
+
+    /// <summary>The speedup that the cost model estimates for <see cref="Plan"/>; 1 when everything is kept.</summary>
+    public required double PromisedSpeedup { get; init; }
+
+    /// <summary>The largest speedup that could have been asked for with this prompt. The smallest is always 1.</summary>
+    public required double ReachableSpeedup { get; init; }
+
+    /// <summary>Whether <see cref="PromisedSpeedup"/> is at least <see cref="TargetSpeedup"/>.</summary>
+    public required bool IsTargetReached { get; init; }
+
+    /// <summary>Why this plan, in a sentence or two, for people.</summary>
+    public required string Reason { get; init; }
+}

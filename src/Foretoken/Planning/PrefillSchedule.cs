@@ -1,0 +1,129 @@
+namespace Foretoken.Planning;
+
+/// <summary>The family of plans that a planner chooses from: where the boundaries are, and how their retentions fall together.</summary>
+/// <remarks>
+/// <para>
+/// A schedule is a path. At its beginning every boundary keeps everything; from waypoint to waypoint all retentions fall
+/// linearly, and none ever rises. Walking on therefore never keeps more in any layer, which is what makes a larger speedup
+/// keep no more than a smaller one.
+/// </para>
+/// <para>Immutable and thread-safe.</para>
+/// </remarks>
+public sealed class PrefillSchedule
+{
+    private readonly double[] _depths;
+    private readonly double[][] _waypoints;
+
+    /// <summary>Creates a schedule.</summary>
+    /// <param name="depths">Depth of each boundary as a share of the model's layers, strictly ascending, in (0, 1).</param>
+    /// <param name="waypoints">
+    /// Retentions of all boundaries per waypoint, in (0, 1]. The first waypoint is implied: all 1. Retentions never rise from
+    /// boundary to boundary, nor from waypoint to waypoint.
+    /// </param>
+    /// <exception cref="ArgumentException">A depth or retention is out of range or out of order.</exception>
+    public PrefillSchedule(IReadOnlyList<double> depths, IReadOnlyList<IReadOnlyList<double>> waypoints)
+    {
+        ArgumentNullException.ThrowIfNull(depths);
+        ArgumentNullException.ThrowIfNull(waypoints);
+        if (depths.Count == 0 || waypoints.Count == 0)
+        {
+            throw new ArgumentException("A schedule needs at least one boundary and one waypoint.");
+        }
+
+        for (int i = 0; i < depths.Count; i++)
+        {
+            if (!(depths[i] > (i > 0 ? depths[i - 1] : 0) && depths[i] < 1))
+            {
+                throw new ArgumentException(
+                    "Depths are shares of the layers: above 0, below 1, ascending.",
+                    nameof(depths)
+                );
+            }
+        }
+
+        double[] previous = new double[depths.Count];
+        Array.Fill(previous, 1);
+        _depths = [.. depths];
+        _waypoints = new double[waypoints.Count + 1][];
+        _waypoints[0] = previous;
+        for (int w = 0; w < waypoints.Count; w++)
+        {
+            double[] point = [.. waypoints[w]];
+            if (point.Length != depths.Count)
+            {
+                throw new ArgumentException(
+                    $"Waypoint {w} has {point.Length} retentions for {depths.Count} boundaries.",
+                    nameof(waypoints)
+                );
+            }
+
+            for (int i = 0; i < point.Length; i++)
+            {
+                if (!(point[i] > 0 && point[i] <= Math.Min(previous[i], i > 0 ? point[i - 1] : 1)))
+                {
+                    throw new ArgumentException(
+                        $"Retention {i} of waypoint {w} is {point[i]}; retentions are above 0 and never rise.",
+                        nameof(waypoints)
+                    );
+                }
+            }
+
+            _waypoints[w + 1] = previous = point;
+        }
+    }
+
+    /// <summary>
+    /// Up to a speedup of about 2.5, one boundary after a fifth of the layers, down to a quarter of the tokens. Beyond, three
+    /// boundaries, which leave half, a quarter and an eighth of the tokens at a speedup of about 3. It ends where a twentieth
+    /// is left: nothing is known of the quality below.
+    /// </summary>
+    /// <remarks>
+    /// On a model of 30 layers these are the boundaries 4, 6 and 13. Measured there, cutting early and keeping more answered
+    /// more than cutting late and keeping less, and three boundaries more than one from a speedup of about 3 on.
+    /// </remarks>
+    public static PrefillSchedule Default { get; } =
+        new(
+            [4 / 30.0, 6 / 30.0, 13 / 30.0],
+            [
+                [1, 0.25, 0.25],
+                [0.5, 0.25, 0.12],
+                [0.2, 0.1, 0.05],
+            ]
+        );
+
+    /// <summary>Depth of each boundary as a share of the model's layers.</summary>
+    public IReadOnlyList<double> Depths => _depths;
+
+    /// <summary>The boundaries at a place of the path.</summary>
+    /// <param name="position">From 0 (keep all) to 1 (the end).</param>
+    /// <param name="layerCount">Layers of the model.</param>
+    /// <returns>Boundaries that drop anything; of those that fall on one layer, the lowest retention counts.</returns>
+    internal PlanBoundary[] BoundariesAt(double position, int layerCount)
+    {
+        Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_depths.Length];
+        int count = 0;
+        double along = Math.Clamp(position, 0, 1) * (_waypoints.Length - 1);
+        int from = Math.Min((int)along, _waypoints.Length - 2);
+        for (int i = 0; i < _depths.Length; i++)
+        {
+            double a = _waypoints[from][i];
+            double b = _waypoints[from + 1][i];
+            double retention = a + ((b - a) * (along - from));
+            // in front of layer 1 at the earliest, of the last layer at the latest
+            int layer = Math.Clamp((int)Math.Round(_depths[i] * layerCount), 1, Math.Max(1, layerCount - 1));
+            if (retention >= (count > 0 ? boundaries[count - 1].Retention : 1))
+            {
+                continue;
+            }
+
+            if (count > 0 && boundaries[count - 1].Layer == layer)
+            {
+                count--;
+            }
+
+            boundaries[count++] = new PlanBoundary(layer, retention);
+        }
+
+        return boundaries[..count].ToArray();
+    }
+}
