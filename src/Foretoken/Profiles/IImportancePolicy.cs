@@ -1,0 +1,21 @@
+namespace Foretoken.Profiles;
+
+/// <summary>Gives every token of a stage a number, its importance, by which tokens are kept at the boundary behind the stage.</summary>
+/// <remarks>Implementations are stateless and thread-safe: one instance serves all requests.</remarks>
+public interface IImportancePolicy
+{
+    /// <summary>Name, as in reports and in <see cref="ImportancePolicies.Get"/>.</summary>
+    string Name { get; }
+
+    /// <summary>The probes that must be taken while a stage runs.</summary>
+    /// <param name="layerBegin">First layer of the stage.</param>
+    /// <param name="layerEnd">Layer behind the last one of the stage; above <paramref name="layerBegin"/>.</param>
+    /// <returns>Probes of layers of this stage; empty when none is needed.</returns>
+    IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd);
+
+    /// <summary>Computes the importance of every token of the stage.</summary>
+    /// <param name="probes">What was measured, in the order of <see cref="GetProbes"/>.</param>
+    /// <param name="importance">Receives one number per token, [tokens]; larger is kept first. Only the order matters.</param>
+    /// <exception cref="ArgumentException"><paramref name="importance"/> has another length than there are tokens.</exception>
+    void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
+}
