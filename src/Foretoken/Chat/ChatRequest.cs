@@ -1,0 +1,240 @@
+using System.Globalization;
+using System.Text.Json;
+using Foretoken.Diagnostics;
+using Foretoken.Inference;
+using Foretoken.Interop;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+
+namespace Foretoken.Chat;
+
+/// <summary>
+/// One request as the engine needs it. Made on the caller's thread from messages and options, so that what cannot be honoured
+/// is refused before the request queues, and later changes to the caller's objects do not matter.
+/// </summary>
+internal sealed class ChatRequest
+{
+    private ChatRequest() { }
+
+    internal string ResponseId { get; } = $"chatcmpl-{Guid.NewGuid():N}";
+
+    /// <summary>What the chat template renders, as JSON.</summary>
+    internal required string RenderJson { get; init; }
+
+    internal required SamplerOptions Sampling { get; init; }
+
+    internal required int MaxOutputTokens { get; init; }
+
+    internal required IReadOnlyList<string> StopSequences { get; init; }
+
+    internal required double TargetTtftSpeedup { get; init; }
+
+    internal required IImportancePolicy? Importance { get; init; }
+
+    internal required bool Strict { get; init; }
+
+    internal required IProgress<PrefillProgress>? Progress { get; init; }
+
+    internal required bool HasTools { get; init; }
+
+    /// <exception cref="ArgumentException">A message or option is malformed or out of range.</exception>
+    /// <exception cref="NotSupportedException">Something was asked for that a local text model cannot do.</exception>
+    internal static ChatRequest Create(
+        IEnumerable<ChatMessage> messages,
+        ChatOptions? options,
+        ForetokenChatClientOptions defaults,
+        ILogger logger
+    )
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        ChatMessage[] conversation = [.. messages];
+        if (conversation.Length == 0 && string.IsNullOrEmpty(options?.Instructions))
+        {
+            throw new ArgumentException("The conversation is empty; at least one message is needed.", nameof(messages));
+        }
+        options ??= new ChatOptions();
+        Refuse(options, logger);
+
+        AdditionalPropertiesDictionary properties = options.AdditionalProperties ?? [];
+        double speedup = defaults.TargetTtftSpeedup;
+        if (Find(properties, ForetokenChatOptionsExtensions.TargetTtftSpeedupKey) is { } askedSpeedup)
+        {
+            speedup = PrefillPlanner.EnsureValidTarget(
+                OptionValue.ToDouble(ForetokenChatOptionsExtensions.TargetTtftSpeedupKey, askedSpeedup),
+                ForetokenChatOptionsExtensions.TargetTtftSpeedupKey
+            );
+        }
+        string? importance = defaults.Importance;
+        if (Find(properties, ForetokenChatOptionsExtensions.ImportanceKey) is { } askedImportance)
+        {
+            importance = OptionValue.ToText(ForetokenChatOptionsExtensions.ImportanceKey, askedImportance);
+        }
+        float? minP = null;
+        if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
+        {
+            minP = (float)InRange(
+                ForetokenChatOptionsExtensions.MinPKey,
+                OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
+                0,
+                1
+            );
+        }
+        IProgress<PrefillProgress>? progress =
+            Find(properties, ForetokenChatOptionsExtensions.PrefillProgressKey) as IProgress<PrefillProgress>
+            ?? defaults.PrefillProgress;
+
+        AIFunctionDeclaration[] tools = Tools(options, out string toolChoice);
+        return new ChatRequest
+        {
+            RenderJson = Render(conversation, options, tools, toolChoice),
+            Sampling = ToSampling(options, minP),
+            MaxOutputTokens = options.MaxOutputTokens is { } max
+                ? (int)InRange(nameof(options.MaxOutputTokens), max, 1, int.MaxValue)
+                : defaults.MaxOutputTokens,
+            StopSequences = [.. options.StopSequences ?? []],
+            TargetTtftSpeedup = speedup,
+            Importance = importance is null ? null : ImportancePolicies.Get(importance),
+            Strict = defaults.StrictSpeedup,
+            Progress = progress,
+            HasTools = tools.Length > 0,
+        };
+    }
+
+    private static object? Find(AdditionalPropertiesDictionary properties, string key) =>
+        properties.TryGetValue(key, out object? value) ? value : null;
+
+    private static double InRange(string name, double value, double low, double high)
+    {
+        // the negated form also refuses NaN
+        if (!(value >= low && value <= high))
+        {
+            throw new ArgumentOutOfRangeException(
+                name,
+                value,
+                string.Create(CultureInfo.InvariantCulture, $"{name} is between {low} and {high}.")
+            );
+        }
+        return value;
+    }
+
+    private static void Refuse(ChatOptions options, ILogger logger)
+    {
+        if (options.ConversationId is not null)
+        {
+            throw new NotSupportedException(
+                "This client keeps no conversations, so ChatOptions.ConversationId must be null. Send the whole history with each request; the part that is in the KV cache is reused."
+            );
+        }
+#pragma warning disable MEAI001 // experimental in the abstractions; refused here either way
+        if (options.AllowBackgroundResponses == true || options.ContinuationToken is not null)
+#pragma warning restore MEAI001
+        {
+            throw new NotSupportedException(
+                "Background responses and continuation tokens are not supported by a local model."
+            );
+        }
+        if (options.ModelId is not null)
+        {
+            logger.OptionIgnored(nameof(options.ModelId), "a client has the one model it was created with");
+        }
+        if (options.RawRepresentationFactory is not null)
+        {
+            logger.OptionIgnored(
+                nameof(options.RawRepresentationFactory),
+                "there is no other representation of a request"
+            );
+        }
+    }
+
+    private static SamplerOptions ToSampling(ChatOptions options, float? minP)
+    {
+        // asking for a truncated distribution without a temperature means sampling from it
+        bool samples = options.TopP is not null || options.TopK is not null || minP is not null;
+        return new SamplerOptions
+        {
+            Temperature = options.Temperature is { } temperature
+                ? (float)InRange(nameof(options.Temperature), temperature, 0, 100)
+                : (samples ? 1 : 0),
+            TopP = options.TopP is { } topP ? (float)InRange(nameof(options.TopP), topP, 0, 1) : null,
+            TopK = options.TopK is { } topK ? (int)InRange(nameof(options.TopK), topK, 0, int.MaxValue) : null,
+            MinP = minP,
+            FrequencyPenalty = options.FrequencyPenalty is { } frequency
+                ? (float)InRange(nameof(options.FrequencyPenalty), frequency, -100, 100)
+                : null,
+            PresencePenalty = options.PresencePenalty is { } presence
+                ? (float)InRange(nameof(options.PresencePenalty), presence, -100, 100)
+                : null,
+            // llama.cpp takes 32 bits; 0xFFFFFFFF would ask it for a random seed
+            Seed = options.Seed is { } seed ? (uint)((ulong)seed % uint.MaxValue) : null,
+        };
+    }
+
+    private static AIFunctionDeclaration[] Tools(ChatOptions options, out string toolChoice)
+    {
+        toolChoice = "auto";
+        if (options.Tools is not { Count: > 0 } all || options.ToolMode is NoneChatToolMode)
+        {
+            return [];
+        }
+        List<AIFunctionDeclaration> tools = [];
+        foreach (AITool tool in all)
+        {
+            tools.Add(
+                tool as AIFunctionDeclaration
+                    ?? throw new NotSupportedException(
+                        $"The tool '{tool.Name}' ({tool.GetType().Name}) runs at a service. A local model can call functions only: AIFunction or AIFunctionDeclaration."
+                    )
+            );
+        }
+        if (options.ToolMode is RequiredChatToolMode required)
+        {
+            toolChoice = "required";
+            if (required.RequiredFunctionName is { } name)
+            {
+                tools.RemoveAll(tool => tool.Name != name);
+                if (tools.Count == 0)
+                {
+                    throw new ArgumentException($"The required function '{name}' is not among the tools.");
+                }
+            }
+        }
+        return [.. tools];
+    }
+
+    private static string Render(
+        ChatMessage[] messages,
+        ChatOptions options,
+        AIFunctionDeclaration[] tools,
+        string toolChoice
+    ) =>
+        NativeConfig.Write(json =>
+        {
+            ChatMessageJson.WriteMessages(json, messages, options.Instructions);
+            if (tools.Length > 0)
+            {
+                ChatMessageJson.WriteTools(json, tools);
+                json.WriteString("tool_choice", toolChoice);
+                json.WriteBoolean("parallel_tool_calls", options.AllowMultipleToolCalls == true);
+            }
+            if (options.ResponseFormat is ChatResponseFormatJson format)
+            {
+                json.WritePropertyName("json_schema");
+                if (format.Schema is { } schema)
+                {
+                    schema.WriteTo(json);
+                }
+                else
+                {
+                    json.WriteStartObject();
+                    json.WriteString("type", "object");
+                    json.WriteEndObject();
+                }
+            }
+            if (options.Reasoning?.Effort is ReasoningEffort.None)
+            {
+                json.WriteBoolean("enable_thinking", false);
+            }
+        });
+}

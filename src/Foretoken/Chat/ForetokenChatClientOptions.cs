@@ -1,0 +1,170 @@
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Microsoft.Extensions.Logging;
+
+namespace Foretoken;
+
+/// <summary>Options of a <see cref="ForetokenChatClient"/>. The client copies them when it is created; later changes have no effect.</summary>
+public sealed class ForetokenChatClientOptions
+{
+    private string _modelPath = "";
+    private double _targetTtftSpeedup = 1;
+    private string? _importance;
+    private int _contextSize;
+    private int _threads;
+    private int _gpuLayers;
+    private int _batchSize = 2048;
+    private int _ubatchSize = 512;
+    private int _maxOutputTokens = 1024;
+
+    /// <summary>The GGUF file; of a split model, its first shard. Required unless the client is given a loaded model.</summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string ModelPath
+    {
+        get => _modelPath;
+        set
+        {
+            ArgumentException.ThrowIfNullOrEmpty(value);
+            _modelPath = value;
+        }
+    }
+
+    /// <summary>
+    /// By what factor the time to first token shall shrink, 1 to 1,000; 1.5 to 3 are useful values. Default 1: nothing is left out. A request overrides it
+    /// with <see cref="ForetokenChatOptionsExtensions.WithTargetTtftSpeedup"/>.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
+    public double TargetTtftSpeedup
+    {
+        get => _targetTtftSpeedup;
+        set => _targetTtftSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
+    }
+
+    /// <summary>
+    /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default null: the default one.
+    /// A request overrides it with the additional property <c>importance</c>.
+    /// </summary>
+    /// <exception cref="ArgumentException">There is no such importance.</exception>
+    public string? Importance
+    {
+        get => _importance;
+        set
+        {
+            if (value is not null)
+            {
+                ImportancePolicies.Get(value);
+            }
+            _importance = value;
+        }
+    }
+
+    /// <summary>
+    /// Throw <see cref="Planning.PlanUnreachableException"/> when a speedup is out of reach, instead of coming as close as
+    /// possible. Default false.
+    /// </summary>
+    public bool StrictSpeedup { get; set; }
+
+    /// <summary>
+    /// Tokens that the context holds, prompt and answer together. Default 0: the smaller of the model's training context
+    /// and 8,192.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int ContextSize
+    {
+        get => _contextSize;
+        set => _contextSize = NotNegative(value);
+    }
+
+    /// <summary>Threads that compute. Default 0: one per core.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int Threads
+    {
+        get => _threads;
+        set => _threads = NotNegative(value);
+    }
+
+    /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
+    public int GpuLayers
+    {
+        get => _gpuLayers;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, -1);
+            _gpuLayers = value;
+        }
+    }
+
+    /// <summary>Tokens per chunk of a prefill; progress and cancellation come between chunks. Default 2,048.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int BatchSize
+    {
+        get => _batchSize;
+        set => _batchSize = Positive(value);
+    }
+
+    /// <summary>Tokens per computed graph (ubatch). Default 512.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int UBatchSize
+    {
+        get => _ubatchSize;
+        set => _ubatchSize = Positive(value);
+    }
+
+    /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
+    public KvCacheType KvCacheType { get; set; }
+
+    /// <summary>Whether attention is fused. Default <see cref="FlashAttentionMode.Auto"/>.</summary>
+    public FlashAttentionMode FlashAttention { get; set; }
+
+    /// <summary>Tokens of an answer when the request does not say. Default 1,024.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int MaxOutputTokens
+    {
+        get => _maxOutputTokens;
+        set => _maxOutputTokens = Positive(value);
+    }
+
+    /// <summary>A Jinja chat template to use instead of the model's own. Default null: the model's own.</summary>
+    public string? ChatTemplate { get; set; }
+
+    /// <summary>
+    /// Receives the progress of every prefill, on the thread that computes: return quickly. A request overrides it with
+    /// <see cref="ForetokenChatOptionsExtensions.WithPrefillProgress"/>.
+    /// </summary>
+    public IProgress<PrefillProgress>? PrefillProgress { get; set; }
+
+    /// <summary>Receives the logs of the client and of the native library. Default null: silent.</summary>
+    public ILoggerFactory? LoggerFactory { get; set; }
+
+    /// <summary>The clock of timestamps and durations. Default <see cref="TimeProvider.System"/>.</summary>
+    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    internal ForetokenChatClientOptions Clone() => (ForetokenChatClientOptions)MemberwiseClone();
+
+    internal ModelOptions ToModelOptions() => new() { GpuLayers = GpuLayers };
+
+    internal SessionOptions ToSessionOptions() =>
+        new()
+        {
+            ContextSize = ContextSize,
+            Threads = Threads,
+            BatchSize = BatchSize,
+            UBatchSize = UBatchSize,
+            KvCacheType = KvCacheType,
+            FlashAttention = FlashAttention,
+        };
+
+    private static int NotNegative(int value)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(value);
+        return value;
+    }
+
+    private static int Positive(int value)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+        return value;
+    }
+}

@@ -1,0 +1,74 @@
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Microsoft.Extensions.AI;
+
+namespace Foretoken;
+
+/// <summary>What Foretoken adds to requests and responses.</summary>
+public static class ForetokenChatOptionsExtensions
+{
+    internal const string TargetTtftSpeedupKey = "target_ttft_speedup";
+    internal const string ImportanceKey = "importance";
+    internal const string MinPKey = "min_p";
+    internal const string PrefillProgressKey = "foretoken.prefill_progress";
+    internal const string PrefillReportKey = "foretoken.prefill_report";
+
+    /// <summary>Asks for a speedup of the time to first token in this request.</summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="speedup">1 (plain prefill) to 1,000; 1.5 to 3 are useful values.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
+    public static ChatOptions WithTargetTtftSpeedup(this ChatOptions options, double speedup) =>
+        With(options, TargetTtftSpeedupKey, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
+
+    /// <summary>Names the importance that ranks tokens in this request, as in <see cref="ImportancePolicies"/>.</summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="importance">The name.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    /// <exception cref="ArgumentException">There is no such importance.</exception>
+    public static ChatOptions WithImportance(this ChatOptions options, string importance)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(importance);
+        ImportancePolicies.Get(importance);
+        return With(options, ImportanceKey, importance);
+    }
+
+    /// <summary>Receives the prefill progress of this request, on the thread that computes: return quickly.</summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="progress">Receives the progress.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    public static ChatOptions WithPrefillProgress(this ChatOptions options, IProgress<PrefillProgress> progress)
+    {
+        ArgumentNullException.ThrowIfNull(progress);
+        return With(options, PrefillProgressKey, progress);
+    }
+
+    /// <summary>The prefill report of a response; null when the response is not from Foretoken.</summary>
+    /// <param name="response">The response.</param>
+    public static PrefillReport? GetPrefillReport(this ChatResponse response)
+    {
+        ArgumentNullException.ThrowIfNull(response);
+        return Get(response.AdditionalProperties);
+    }
+
+    /// <summary>The prefill report of an update; null for all but the last update of a response.</summary>
+    /// <param name="update">The update.</param>
+    public static PrefillReport? GetPrefillReport(this ChatResponseUpdate update)
+    {
+        ArgumentNullException.ThrowIfNull(update);
+        return Get(update.AdditionalProperties);
+    }
+
+    private static PrefillReport? Get(AdditionalPropertiesDictionary? properties) =>
+        properties is not null && properties.TryGetValue(PrefillReportKey, out object? value)
+            ? value as PrefillReport
+            : null;
+
+    private static ChatOptions With(ChatOptions options, string key, object value)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        (options.AdditionalProperties ??= [])[key] = value;
+        return options;
+    }
+}

@@ -1,0 +1,47 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace Foretoken.Chat;
+
+/// <summary>Values of additional properties, which arrive as whatever type the caller's framework made of them.</summary>
+internal static class OptionValue
+{
+    /// <summary>A number given as int, long, float, double, decimal, string or JSON.</summary>
+    /// <exception cref="ArgumentException">It is something else.</exception>
+    internal static double ToDouble(string key, object value)
+    {
+        double? number = value switch
+        {
+            double d => d,
+            float f => f,
+            int i => i,
+            long l => l,
+            short s => s,
+            byte b => b,
+            decimal m => (double)m,
+            string text => Parse(text),
+            JsonElement { ValueKind: JsonValueKind.Number } json => json.GetDouble(),
+            JsonElement { ValueKind: JsonValueKind.String } json => Parse(json.GetString()!),
+            _ => null,
+        };
+        return number
+            ?? throw new ArgumentException(
+                $"The option '{key}' is a number; '{value}' ({value.GetType().Name}) is not one. Numbers may be given as int, long, float, double, decimal, string or JsonElement."
+            );
+    }
+
+    /// <summary>A text given as string or JSON string.</summary>
+    /// <exception cref="ArgumentException">It is something else.</exception>
+    internal static string ToText(string key, object value) =>
+        value switch
+        {
+            string text => text,
+            JsonElement { ValueKind: JsonValueKind.String } json => json.GetString()!,
+            _ => throw new ArgumentException(
+                $"The option '{key}' is a text; '{value}' ({value.GetType().Name}) is not one."
+            ),
+        };
+
+    private static double? Parse(string text) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : null;
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Logging;
+
+namespace Foretoken.Diagnostics;
+
+/// <summary>Every log message of the library. Prompts and answers are never logged.</summary>
+internal static partial class LogMessages
+{
+    [LoggerMessage(
+        1,
+        LogLevel.Information,
+        "Loaded {ModelPath}: {Description}, {LayerCount} layers, context {ContextSize}, llama.cpp {Release} with patches {PatchHash}"
+    )]
+    internal static partial void ModelLoaded(
+        this ILogger logger,
+        string modelPath,
+        string description,
+        int layerCount,
+        int contextSize,
+        string release,
+        string patchHash
+    );
+
+    [LoggerMessage(
+        2,
+        LogLevel.Information,
+        "Prefill of {PromptTokens} tokens ({ReusedTokens} reused) took {Milliseconds:F1} ms; speedup asked {Target:F2}, promised {Promised:F2}; {Reason}"
+    )]
+    internal static partial void Prefilled(
+        this ILogger logger,
+        int promptTokens,
+        int reusedTokens,
+        double milliseconds,
+        double target,
+        double promised,
+        string reason
+    );
+
+    [LoggerMessage(
+        3,
+        LogLevel.Information,
+        "Response {ResponseId} finished ({FinishReason}): {OutputTokens} tokens, first after {FirstTokenMilliseconds:F1} ms"
+    )]
+    internal static partial void Responded(
+        this ILogger logger,
+        string responseId,
+        string finishReason,
+        int outputTokens,
+        double firstTokenMilliseconds
+    );
+
+    [LoggerMessage(4, LogLevel.Information, "Response {ResponseId} was cancelled")]
+    internal static partial void Cancelled(this ILogger logger, string responseId);
+
+    [LoggerMessage(5, LogLevel.Error, "Response {ResponseId} failed")]
+    internal static partial void Failed(this ILogger logger, Exception exception, string responseId);
+
+    [LoggerMessage(6, LogLevel.Warning, "This client cannot honour {Option}; it was ignored: {Explanation}")]
+    internal static partial void OptionIgnored(this ILogger logger, string option, string explanation);
+
+    [LoggerMessage(7, LogLevel.Warning, "Prefill cannot be staged on this model, so every speedup is 1: {Explanation}")]
+    internal static partial void NotStaged(this ILogger logger, string explanation);
+
+    [LoggerMessage(
+        8,
+        LogLevel.Warning,
+        "The answer is not in the tool-call format of the model's template; it is passed on as text: {Explanation}"
+    )]
+    internal static partial void UnparsedAnswer(this ILogger logger, string explanation);
+
+    [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
+    internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
+}

@@ -1,0 +1,304 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+using Foretoken.Gguf;
+using Foretoken.Interop;
+using Foretoken.Planning;
+
+namespace Foretoken.Inference;
+
+/// <summary>A loaded model: its weights, its vocabulary and its facts. Sessions compute with it.</summary>
+/// <remarks>
+/// Thread-safe; several sessions may share one model. Disposing it is safe at any moment: the weights are freed once the last
+/// session, sampler or chat prompt made from it is disposed too.
+/// </remarks>
+public sealed class ForetokenModel : IDisposable
+{
+    private readonly SafeModelHandle _handle;
+    private int _disposed;
+
+    private ForetokenModel(SafeModelHandle handle, string path)
+    {
+        _handle = handle;
+        Path = path;
+        Info = ReadInfo(handle);
+    }
+
+    /// <summary>The file that the model was loaded from; of a split model, its first shard.</summary>
+    public string Path { get; }
+
+    /// <summary>What the file says about the model.</summary>
+    public ModelInfo Info { get; }
+
+    /// <summary>The model as the planner sees it: layers, widths, heads.</summary>
+    /// <exception cref="InvalidOperationException">Only the vocabulary was loaded.</exception>
+    public ModelShape Shape =>
+        Info.HeadCount == 0
+            ? throw new InvalidOperationException(
+                $"Only the vocabulary of '{Path}' was loaded, so nothing can be computed with it. Load it without ModelOptions.VocabularyOnly."
+            )
+            : new ModelShape
+            {
+                LayerCount = Info.LayerCount,
+                EmbeddingSize = Info.EmbeddingSize,
+                HeadCount = Info.HeadCount,
+                KvHeadCount = Info.KvHeadCount,
+                FeedForwardSize = Info.FeedForwardSize,
+                VocabularySize = Info.VocabularySize,
+            };
+
+    /// <summary>The native library in use. Loads it when no model was loaded yet.</summary>
+    /// <exception cref="NativeLibraryException">It was not found, could not be loaded, or does not belong to this assembly.</exception>
+    public static NativeLibraryInfo GetNativeLibrary() => NativeLoader.EnsureLoaded();
+
+    /// <summary>The devices that the native library can compute on.</summary>
+    /// <exception cref="NativeLibraryException">The library could not be loaded.</exception>
+    public static unsafe IReadOnlyList<DeviceInfo> GetDevices()
+    {
+        NativeLoader.EnsureLoaded();
+        string json = NativeCall.ReadText(NativeMethods.ftk_devices);
+        return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.ListDeviceInfo)!;
+    }
+
+    /// <summary>Loads a model.</summary>
+    /// <param name="path">GGUF file; of a split model, its first shard.</param>
+    /// <param name="options">How to load it; null for the defaults.</param>
+    /// <param name="progress">Receives the share that is loaded, 0 to 1, on the calling thread.</param>
+    /// <param name="cancellationToken">Stops the loading.</param>
+    /// <returns>The model; the caller disposes it.</returns>
+    /// <exception cref="ModelLoadException">The file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="UnsupportedModelException">The architecture or a device is not supported.</exception>
+    /// <exception cref="NativeLibraryException">The native library could not be loaded.</exception>
+    /// <exception cref="OperationCanceledException">The loading was cancelled.</exception>
+    public static unsafe ForetokenModel Load(
+        string path,
+        ModelOptions? options = null,
+        IProgress<float>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        options ??= new ModelOptions();
+        cancellationToken.ThrowIfCancellationRequested();
+        CheckFile(path);
+        NativeLoader.EnsureLoaded();
+
+        LoadCallback callback = new(progress, cancellationToken);
+        GCHandle user = GCHandle.Alloc(callback);
+        try
+        {
+            int status = NativeMethods.ftk_model_load(
+                System.IO.Path.GetFullPath(path),
+                NativeConfig.Model(options),
+                &OnLoadProgress,
+                (void*)GCHandle.ToIntPtr(user),
+                out SafeModelHandle handle
+            );
+            if (status != 0)
+            {
+                string message = NativeCall.LastError();
+                handle.Dispose();
+                callback.Error?.Throw();
+                throw NativeCall.ToException((NativeStatus)status, message, cancellationToken);
+            }
+            return new ForetokenModel(handle, path);
+        }
+        finally
+        {
+            user.Free();
+        }
+    }
+
+    /// <summary>Loads a model on a thread of its own.</summary>
+    /// <inheritdoc cref="Load"/>
+    public static Task<ForetokenModel> LoadAsync(
+        string path,
+        ModelOptions? options = null,
+        IProgress<float>? progress = null,
+        CancellationToken cancellationToken = default
+    ) =>
+        Task.Factory.StartNew(
+            () => Load(path, options, progress, cancellationToken),
+            cancellationToken,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default
+        );
+
+    /// <summary>Creates a session: a context with one empty sequence. The caller disposes it.</summary>
+    /// <param name="options">How to create it; null for the defaults.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="UnsupportedModelException">Staging was asked for, and the model cannot be staged.</exception>
+    /// <exception cref="InsufficientNativeMemoryException">No memory for the KV cache or the compute buffers.</exception>
+    public ForetokenSession CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
+
+    /// <summary>Creates a sampler. The caller disposes it.</summary>
+    /// <param name="options">How to choose tokens; null for greedy.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="GrammarException">The grammar or schema cannot be used.</exception>
+    public Sampler CreateSampler(SamplerOptions? options = null) => new(this, options ?? new SamplerOptions());
+
+    /// <summary>The tokens of a text.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="addSpecial">Add the tokens that the model expects around a text, such as the beginning-of-sequence token.</param>
+    /// <param name="parseSpecial">Read the spelling of control tokens as control tokens. Never for text from users.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public unsafe int[] Tokenize(string text, bool addSpecial = false, bool parseSpecial = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        byte[] utf8 = Encoding.UTF8.GetBytes(text);
+        int[] tokens = new int[utf8.Length + 4];
+        while (true)
+        {
+            long needed;
+            int status;
+            // an empty array has no address: pin a byte instead
+            fixed (byte* bytes = utf8.Length == 0 ? new byte[1] : utf8)
+            fixed (int* p = tokens)
+            {
+                status = NativeMethods.ftk_tokenize(
+                    _handle,
+                    bytes,
+                    utf8.Length,
+                    addSpecial ? 1 : 0,
+                    parseSpecial ? 1 : 0,
+                    p,
+                    tokens.Length,
+                    out needed
+                );
+            }
+            if (status == (int)NativeStatus.BufferTooSmall)
+            {
+                tokens = new int[checked((int)Math.Max(needed, tokens.Length * 2L))];
+                continue;
+            }
+            NativeCall.Check(status);
+            return tokens[..(int)needed];
+        }
+    }
+
+    /// <summary>The text of tokens; control tokens give none.</summary>
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="special">Spell control tokens out.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public string Detokenize(ReadOnlySpan<int> tokens, bool special = false)
+    {
+        StreamingTextDecoder decoder = new();
+        StringBuilder text = new();
+        foreach (int token in tokens)
+        {
+            text.Append(decoder.Append(TokenBytes(token, special)));
+        }
+        return text.Append(decoder.Flush()).ToString();
+    }
+
+    /// <summary>The bytes of one token. They need not be whole UTF-8 characters; see <see cref="StreamingTextDecoder"/>.</summary>
+    /// <param name="token">The token.</param>
+    /// <param name="special">Spell a control token out; otherwise it has no bytes.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="ArgumentException">There is no such token.</exception>
+    public unsafe byte[] TokenBytes(int token, bool special = false)
+    {
+        return NativeCall.ReadBytes(
+            (byte* buffer, long capacity, out long needed) =>
+                NativeMethods.ftk_token_bytes(_handle, token, special ? 1 : 0, buffer, capacity, out needed),
+            64
+        );
+    }
+
+    /// <summary>Whether a token ends the generation.</summary>
+    /// <param name="token">The token.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public bool IsEndOfGeneration(int token) => NativeMethods.ftk_token_is_eog(_handle, token) == 1;
+
+    /// <summary>Whether a token is a control token, which no text from a user may become.</summary>
+    /// <param name="token">The token.</param>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public bool IsControlToken(int token) => NativeMethods.ftk_token_is_control(_handle, token) == 1;
+
+    /// <summary>A value of the file's GGUF metadata as text.</summary>
+    /// <param name="key">Key, for example <c>general.name</c>.</param>
+    /// <returns>The value, or null when the file has no such key.</returns>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public unsafe string? GetMetadata(string key)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(key);
+        try
+        {
+            return NativeCall.ReadText(
+                (byte* buffer, long capacity, out long needed) =>
+                    NativeMethods.ftk_model_metadata(_handle, key, buffer, capacity, out needed)
+            );
+        }
+        catch (ArgumentException)
+        {
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            _handle.Dispose();
+        }
+    }
+
+    internal SafeModelHandle Handle
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+            return _handle;
+        }
+    }
+
+    /// <summary>The checks that need no native code, so that the common mistakes get a clear answer at once.</summary>
+    internal static void CheckFile(string path)
+    {
+        if (!File.Exists(path))
+        {
+            throw new ModelLoadException(
+                $"There is no file '{System.IO.Path.GetFullPath(path)}'. A model is a GGUF file; of a split model, name the first shard."
+            );
+        }
+    }
+
+    private static unsafe ModelInfo ReadInfo(SafeModelHandle handle)
+    {
+        string json = NativeCall.ReadText(
+            (byte* buffer, long capacity, out long needed) =>
+                NativeMethods.ftk_model_info(handle, buffer, capacity, out needed)
+        );
+        return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.ModelInfo)!;
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static unsafe int OnLoadProgress(void* user, float progress)
+    {
+        LoadCallback callback = (LoadCallback)GCHandle.FromIntPtr((nint)user).Target!;
+        return callback.Report(progress) ? 0 : 1;
+    }
+
+    private sealed class LoadCallback(IProgress<float>? progress, CancellationToken cancellationToken)
+    {
+        internal System.Runtime.ExceptionServices.ExceptionDispatchInfo? Error { get; private set; }
+
+        internal bool Report(float fraction)
+        {
+            try
+            {
+                progress?.Report(fraction);
+                return !cancellationToken.IsCancellationRequested;
+            }
+#pragma warning disable CA1031 // rethrown by Load; it must not unwind into native code
+            catch (Exception e)
+#pragma warning restore CA1031
+            {
+                Error = System.Runtime.ExceptionServices.ExceptionDispatchInfo.Capture(e);
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,517 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Foretoken.Interop;
+using Foretoken.Planning;
+
+namespace Foretoken.Inference;
+
+/// <summary>One sequence of tokens in a context of its own: its KV cache, and the logits behind its last token.</summary>
+/// <remarks>
+/// <para>Not thread-safe: one call at a time. <see cref="Dispose"/> is safe at any moment, and keeps the model alive until then.</para>
+/// <para>
+/// A prompt begins, in a conversation, with what the session holds already. <see cref="Prefill"/> therefore takes the whole
+/// prompt and reuses the longest common prefix, under one condition: tokens that were thinned were chosen for the prompt
+/// they stood in, so a thinned span is reused only by a prompt that contains that whole prompt as its beginning (the same
+/// prompt again, or a later turn of the same conversation), and never by a request with a target of 1. Otherwise the
+/// prefix is reused up to the thinned span and the rest computed.
+/// </para>
+/// </remarks>
+public sealed class ForetokenSession : IDisposable
+{
+    private const int Sequence = 0;
+    private const uint StateMagic = 0x534B5446; // "FTKS"
+    private const int StateVersion = 1;
+
+    private readonly SafeContextHandle _context;
+    private readonly SafeCancelHandle _cancel;
+    private readonly List<int> _tokens = [];
+
+    // spans of _tokens that were thinned, ascending; Prompt is the length of the prompt they were thinned for
+    private readonly List<ThinnedSpan> _thinned = [];
+    private int[] _skippedLayers = [];
+    private readonly PrefillPlanner _planner;
+    private bool _hasLogits;
+
+    internal ForetokenSession(ForetokenModel model, SessionOptions options)
+    {
+        Model = model;
+        _planner = new PrefillPlanner(model.Shape);
+        int contextSize =
+            options.ContextSize > 0 ? options.ContextSize : Math.Min(model.Info.TrainingContextSize, 8192);
+        SafeModelHandle modelHandle = model.Handle;
+        int status = NativeMethods.ftk_context_create(
+            modelHandle,
+            NativeConfig.Context(options, contextSize, options.Staged ?? true),
+            out _context
+        );
+        if (status == (int)NativeStatus.Unsupported && options.Staged is null)
+        {
+            NotStagedReason = NativeCall.LastError();
+            _context.Dispose();
+            status = NativeMethods.ftk_context_create(
+                modelHandle,
+                NativeConfig.Context(options, contextSize, staged: false),
+                out _context
+            );
+        }
+        if (status != 0)
+        {
+            string message = NativeCall.LastError();
+            _context.Dispose();
+            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+        }
+        _context.KeepAlive(modelHandle);
+        try
+        {
+            Info = ReadInfo(_context);
+            NativeCall.Check(NativeMethods.ftk_cancel_create(out _cancel));
+        }
+        catch
+        {
+            _context.Dispose();
+            throw;
+        }
+        if (options.Staged == false)
+        {
+            NotStagedReason = "the session was created without staging";
+        }
+        // n_ctx is padded by llama.cpp; what was asked for is the limit that callers know
+        ContextSize = Math.Min(contextSize, Info.ContextSize);
+    }
+
+    /// <summary>The model that the session computes with.</summary>
+    public ForetokenModel Model { get; }
+
+    /// <summary>The context as it was created.</summary>
+    public ContextInfo Info { get; }
+
+    /// <summary>Tokens that the session can hold.</summary>
+    public int ContextSize { get; }
+
+    /// <summary>Why prefill cannot be staged in this session; null when it can.</summary>
+    public string? NotStagedReason { get; }
+
+    /// <summary>The tokens of the sequence. The span is valid until the next call that changes the sequence.</summary>
+    public ReadOnlySpan<int> Tokens => CollectionsMarshal.AsSpan(_tokens);
+
+    /// <summary>Tokens in the sequence.</summary>
+    public int TokenCount => _tokens.Count;
+
+    /// <summary>Whether some positions of the sequence are absent from upper layers.</summary>
+    public bool IsThinned => _thinned.Count > 0;
+
+    /// <summary>Bytes of keys and values in use, all layers.</summary>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public long KvBytes
+    {
+        get
+        {
+            NativeCall.Check(NativeMethods.ftk_seq_kv_bytes(_context, Sequence, out long bytes));
+            return bytes;
+        }
+    }
+
+    /// <summary>
+    /// Makes the sequence equal to a prompt and computes the logits of its last token: reuses what the cache holds of it,
+    /// and prefills the rest, stage by stage when a speedup is asked for.
+    /// </summary>
+    /// <param name="prompt">The whole prompt.</param>
+    /// <param name="request">What is asked for; null for plain prefill.</param>
+    /// <param name="progress">Receives the progress after each chunk, on the calling thread.</param>
+    /// <param name="cancellationToken">Stops the prefill, at the latest after the running chunk's current operation.</param>
+    /// <returns>What was promised and done.</returns>
+    /// <remarks>After a failure or cancellation the sequence holds the reused prefix; the next call can succeed.</remarks>
+    /// <exception cref="ArgumentException">The prompt is empty, or the request does not fit to it.</exception>
+    /// <exception cref="ContextFullException">The prompt is longer than the context. Nothing was changed.</exception>
+    /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict. Nothing was changed.</exception>
+    /// <exception cref="OperationCanceledException">The prefill was cancelled.</exception>
+    /// <exception cref="ComputeException">The computation failed.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public PrefillReport Prefill(
+        ReadOnlySpan<int> prompt,
+        PrefillRequest? request = null,
+        IProgress<PrefillProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ObjectDisposedException.ThrowIf(_context.IsClosed, this);
+        request ??= new PrefillRequest();
+        if (prompt.IsEmpty)
+        {
+            throw new ArgumentException("A prompt has at least one token.", nameof(prompt));
+        }
+        if (prompt.Length > ContextSize)
+        {
+            throw new ContextFullException(prompt.Length, ContextSize);
+        }
+        if (!request.Origins.IsEmpty && request.Origins.Length != prompt.Length)
+        {
+            throw new ArgumentException(
+                $"The request has {request.Origins.Length} origins for a prompt of {prompt.Length} tokens; it is one per token or none.",
+                nameof(request)
+            );
+        }
+        cancellationToken.ThrowIfCancellationRequested();
+
+        bool exact = request.Plan?.IsKeepAll ?? request.TargetTtftSpeedup == 1;
+        int reused = ReusablePrefix(prompt, exact);
+        PrefillDecision decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
+        if (reused > 0 && !decision.Plan.SkippedLayers.SequenceEqual(_skippedLayers))
+        {
+            // a skipped layer has no keys and values of the prefix; one that is not skipped needs them
+            reused = 0;
+            decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
+        }
+
+        TimeProvider time = TimeProvider.System;
+        long start = time.GetTimestamp();
+        Truncate(reused);
+        NativePrefillReport native = NotStagedReason is not null
+            ? StockPrefill(prompt[reused..], progress, cancellationToken)
+            : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
+        TimeSpan elapsed = time.GetElapsedTime(start);
+
+        _tokens.AddRange(prompt[reused..]);
+        _hasLogits = true;
+        int computed = prompt.Length - reused;
+        if (native.Stages.Any(stage => stage.NTokens < computed))
+        {
+            _thinned.Add(new ThinnedSpan(reused, prompt.Length));
+        }
+        _skippedLayers = [.. decision.Plan.SkippedLayers];
+
+        return new PrefillReport
+        {
+            TargetSpeedup = decision.Target,
+            PromisedSpeedup = decision.PromisedSpeedup,
+            PromptTokens = prompt.Length,
+            ReusedTokens = reused,
+            Stages =
+            [
+                .. native.Stages.Select(stage => new PrefillStageReport(
+                    stage.LayerBegin,
+                    stage.LayerEnd,
+                    stage.NTokens,
+                    (double)stage.NTokens / computed,
+                    stage.NChunks,
+                    TimeSpan.FromMicroseconds(stage.Us)
+                )),
+            ],
+            TimeToFirstToken = elapsed,
+            PrefillTime = elapsed,
+            SelectTime = TimeSpan.FromMicroseconds(native.SelectUs),
+            KvBytes = KvBytes,
+            Importance = decision.Plan.IsKeepAll ? null : decision.Importance.Name,
+            Plan = decision.Plan.IsKeepAll ? null : decision.Plan,
+            Reason = decision.Reason,
+        };
+    }
+
+    /// <summary>Appends a token to the sequence and computes its logits.</summary>
+    /// <param name="token">The token, as <see cref="Sample"/> returned it.</param>
+    /// <param name="cancellationToken">Stops the computation; the sequence is then as it was.</param>
+    /// <exception cref="ContextFullException">There is no room. Nothing was changed.</exception>
+    /// <exception cref="OperationCanceledException">The computation was cancelled.</exception>
+    /// <exception cref="ComputeException">The computation failed; the sequence is as it was.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public void Decode(int token, CancellationToken cancellationToken = default) => Decode([token], cancellationToken);
+
+    /// <summary>Appends tokens to the sequence and computes the logits of the last one, without staging.</summary>
+    /// <param name="tokens">The tokens.</param>
+    /// <param name="cancellationToken">Stops the computation; the sequence is then as it was.</param>
+    /// <exception cref="ContextFullException">There is no room. Nothing was changed.</exception>
+    /// <exception cref="OperationCanceledException">The computation was cancelled.</exception>
+    /// <exception cref="ComputeException">The computation failed; the sequence is as it was.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public unsafe void Decode(ReadOnlySpan<int> tokens, CancellationToken cancellationToken = default)
+    {
+        if (tokens.IsEmpty)
+        {
+            throw new ArgumentException("There is at least one token to decode.", nameof(tokens));
+        }
+        if (_tokens.Count + tokens.Length > ContextSize)
+        {
+            throw new ContextFullException(_tokens.Count + tokens.Length, ContextSize);
+        }
+        using (Cancelling(cancellationToken))
+        {
+            fixed (int* p = tokens)
+            {
+                _hasLogits = false;
+                NativeCall.Check(
+                    NativeMethods.ftk_decode(_context, Sequence, p, tokens.Length, _cancel),
+                    cancellationToken
+                );
+            }
+        }
+        _tokens.AddRange(tokens);
+        _hasLogits = true;
+    }
+
+    /// <summary>Chooses the next token from the logits. It is not yet part of the sequence: <see cref="Decode(int, CancellationToken)"/> appends it.</summary>
+    /// <param name="sampler">The sampler, made from this session's model.</param>
+    /// <returns>The token.</returns>
+    /// <exception cref="InvalidOperationException">There are no logits: nothing was computed since the session was created, rewound or loaded.</exception>
+    /// <exception cref="ObjectDisposedException">The session or the sampler is disposed.</exception>
+    public int Sample(Sampler sampler)
+    {
+        ArgumentNullException.ThrowIfNull(sampler);
+        RequireLogits();
+        NativeCall.Check(NativeMethods.ftk_sampler_sample(sampler.Handle, _context, out int token));
+        return token;
+    }
+
+    /// <summary>The logits behind the last token: one number per token of the vocabulary.</summary>
+    /// <exception cref="InvalidOperationException">There are no logits.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public unsafe float[] GetLogits()
+    {
+        RequireLogits();
+        float[] logits = new float[Model.Info.VocabularySize];
+        fixed (float* p = logits)
+        {
+            NativeCall.Check(NativeMethods.ftk_logits(_context, p, logits.Length));
+        }
+        return logits;
+    }
+
+    /// <summary>The positions that a layer's KV cache holds, ascending.</summary>
+    /// <param name="layer">The layer, from 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such layer.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public unsafe int[] GetPositions(int layer)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(layer);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(layer, Model.Info.LayerCount);
+        int[] positions = new int[_tokens.Count];
+        fixed (int* p = positions.Length == 0 ? new int[1] : positions)
+        {
+            NativeCall.Check(
+                NativeMethods.ftk_seq_positions(_context, Sequence, layer, p, positions.Length, out long count)
+            );
+            return positions[..(int)count];
+        }
+    }
+
+    /// <summary>Removes all tokens from an index on. There are no logits afterwards.</summary>
+    /// <param name="tokenCount">Tokens that stay.</param>
+    /// <remarks>A thinned span that is cut is not reused by later prompts.</remarks>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or more than there are.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public void Rewind(int tokenCount)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(tokenCount);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(tokenCount, _tokens.Count);
+        Truncate(tokenCount);
+        for (int i = 0; i < _thinned.Count; i++)
+        {
+            if (_thinned[i].End > tokenCount)
+            {
+                _thinned[i] = _thinned[i] with { End = int.MaxValue };
+            }
+        }
+    }
+
+    /// <summary>Removes all tokens.</summary>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public void Clear() => Truncate(0);
+
+    /// <summary>The state of the session: tokens, KV cache, what was dropped.</summary>
+    /// <returns>Bytes for <see cref="LoadState"/>, of a session on the same model with the same build.</returns>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public unsafe byte[] SaveState()
+    {
+        byte[] native = NativeCall.ReadBytes(
+            (byte* data, long capacity, out long needed) =>
+                NativeMethods.ftk_seq_state_save(_context, Sequence, data, capacity, out needed),
+            1 << 20
+        );
+        int[] header =
+        [
+            unchecked((int)StateMagic),
+            StateVersion,
+            _tokens.Count,
+            _thinned.Count,
+            _skippedLayers.Length,
+            native.Length,
+            .. _tokens,
+            .. _thinned.SelectMany(span => (int[])[span.Start, span.End]),
+            .. _skippedLayers,
+        ];
+        byte[] state = new byte[(header.Length * sizeof(int)) + native.Length];
+        for (int i = 0; i < header.Length; i++)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(state.AsSpan(i * sizeof(int)), header[i]);
+        }
+        native.CopyTo(state, header.Length * sizeof(int));
+        return state;
+    }
+
+    /// <summary>Replaces the sequence by a saved one. There are no logits until the next prefill or decode.</summary>
+    /// <param name="state">What <see cref="SaveState"/> returned.</param>
+    /// <exception cref="StateMismatchException">The state belongs to another model, context or build, or is damaged. The sequence is empty afterwards.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public unsafe void LoadState(ReadOnlySpan<byte> state)
+    {
+        Clear();
+        const int HeaderLength = 6;
+        if (
+            state.Length < HeaderLength * sizeof(int)
+            || (uint)Number(state, 0) != StateMagic
+            || Number(state, 1) != StateVersion
+        )
+        {
+            throw new StateMismatchException("This is not a state that a session saved, or one of another version.");
+        }
+        int tokenCount = Number(state, 2);
+        int spanCount = Number(state, 3);
+        int skippedCount = Number(state, 4);
+        int nativeLength = Number(state, 5);
+        long numbers = (long)HeaderLength + tokenCount + (2L * spanCount) + skippedCount;
+        if (
+            tokenCount < 0
+            || spanCount < 0
+            || skippedCount < 0
+            || nativeLength < 0
+            || (numbers * sizeof(int)) + nativeLength != state.Length
+        )
+        {
+            throw new StateMismatchException("The saved state is truncated or damaged.");
+        }
+        if (tokenCount > ContextSize)
+        {
+            throw new StateMismatchException(
+                $"The saved state has {tokenCount} tokens, and the context of this session holds {ContextSize}."
+            );
+        }
+        fixed (byte* p = state[(int)(numbers * sizeof(int))..])
+        {
+            NativeCall.Check(NativeMethods.ftk_seq_state_load(_context, Sequence, p, nativeLength));
+        }
+        int at = HeaderLength;
+        for (int i = 0; i < tokenCount; i++)
+        {
+            _tokens.Add(Number(state, at++));
+        }
+        for (int i = 0; i < spanCount; i++)
+        {
+            _thinned.Add(new ThinnedSpan(Number(state, at++), Number(state, at++)));
+        }
+        _skippedLayers = new int[skippedCount];
+        for (int i = 0; i < skippedCount; i++)
+        {
+            _skippedLayers[i] = Number(state, at++);
+        }
+
+        static int Number(ReadOnlySpan<byte> bytes, int index) =>
+            BinaryPrimitives.ReadInt32LittleEndian(bytes[(index * sizeof(int))..]);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _context.Dispose();
+        _cancel.Dispose();
+    }
+
+    /// <summary>Leading tokens of <paramref name="prompt"/> whose cache entries can serve it; at least the last token is computed.</summary>
+    private int ReusablePrefix(ReadOnlySpan<int> prompt, bool exact)
+    {
+        int common = Tokens.CommonPrefixLength(prompt);
+        foreach (ThinnedSpan span in _thinned)
+        {
+            if (span.Start < common && (exact || common < span.End))
+            {
+                return span.Start;
+            }
+        }
+        return Math.Min(common, prompt.Length - 1);
+    }
+
+    private void Truncate(int tokenCount)
+    {
+        _hasLogits = false;
+        if (tokenCount == 0)
+        {
+            NativeCall.Check(NativeMethods.ftk_clear(_context));
+            _skippedLayers = [];
+        }
+        else if (tokenCount < _tokens.Count)
+        {
+            NativeCall.Check(NativeMethods.ftk_seq_rm(_context, Sequence, tokenCount, -1));
+        }
+        _tokens.RemoveRange(tokenCount, _tokens.Count - tokenCount);
+        _thinned.RemoveAll(span => span.Start >= tokenCount);
+    }
+
+    /// <summary>Stock decode, chunk by chunk for progress and cancellation, in a context that is not staged.</summary>
+    private unsafe NativePrefillReport StockPrefill(
+        ReadOnlySpan<int> tokens,
+        IProgress<PrefillProgress>? progress,
+        CancellationToken cancellationToken
+    )
+    {
+        int before = _tokens.Count;
+        int chunk = Info.UBatchSize;
+        int chunks = 0;
+        long start = TimeProvider.System.GetTimestamp();
+        try
+        {
+            using (Cancelling(cancellationToken))
+            {
+                for (int done = 0; done < tokens.Length; chunks++)
+                {
+                    ReadOnlySpan<int> part = tokens.Slice(done, Math.Min(chunk, tokens.Length - done));
+                    fixed (int* p = part)
+                    {
+                        NativeCall.Check(
+                            NativeMethods.ftk_decode(_context, Sequence, p, part.Length, _cancel),
+                            cancellationToken
+                        );
+                    }
+                    done += part.Length;
+                    progress?.Report(new PrefillProgress(0, done, tokens.Length, (double)done / tokens.Length));
+                }
+            }
+        }
+        catch
+        {
+            _ =
+                before == 0
+                    ? NativeMethods.ftk_clear(_context)
+                    : NativeMethods.ftk_seq_rm(_context, Sequence, before, -1);
+            throw;
+        }
+        long us = (long)TimeProvider.System.GetElapsedTime(start).TotalMicroseconds;
+        return new NativePrefillReport(us, 0, [new(0, Model.Info.LayerCount, tokens.Length, chunks, us)]);
+    }
+
+    private CancellationTokenRegistration Cancelling(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return NativeCancellation.Arm(_cancel, cancellationToken);
+    }
+
+    private void RequireLogits()
+    {
+        ObjectDisposedException.ThrowIf(_context.IsClosed, this);
+        if (!_hasLogits)
+        {
+            throw new InvalidOperationException(
+                "There are no logits to read: prefill or decode first. Rewinding, clearing and loading a state drop them."
+            );
+        }
+    }
+
+    private static unsafe ContextInfo ReadInfo(SafeContextHandle context)
+    {
+        string json = NativeCall.ReadText(
+            (byte* buffer, long capacity, out long needed) =>
+                NativeMethods.ftk_context_info(context, buffer, capacity, out needed)
+        );
+        return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.ContextInfo)!;
+    }
+
+    private readonly record struct ThinnedSpan(int Start, int End);
+}

@@ -1,0 +1,34 @@
+namespace Foretoken.Inference;
+
+/// <summary>How a model is loaded. All of it is fixed once the model is loaded.</summary>
+public sealed class ModelOptions
+{
+    private int _gpuLayers;
+
+    /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
+    public int GpuLayers
+    {
+        get => _gpuLayers;
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, -1);
+            _gpuLayers = value;
+        }
+    }
+
+    /// <summary>Map the file into memory instead of reading it. Default true.</summary>
+    public bool UseMemoryMap { get; set; } = true;
+
+    /// <summary>Keep the weights in RAM, never swapped out. Default false.</summary>
+    public bool UseMemoryLock { get; set; }
+
+    /// <summary>Load the vocabulary only: enough to tokenise, not to compute. Default false.</summary>
+    public bool VocabularyOnly { get; set; }
+
+    /// <summary>Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: llama.cpp's choice.</summary>
+    public IReadOnlyList<string>? Devices { get; set; }
+
+    /// <summary>RPC servers (<c>host:port</c>) that take part of the layers. Default none.</summary>
+    public IReadOnlyList<string>? RpcServers { get; set; }
+}

@@ -1,0 +1,19 @@
+using System.Text.Json.Serialization;
+
+namespace Foretoken.Inference;
+
+/// <summary>One stage of a prefill: a range of layers and the tokens that ran through it.</summary>
+/// <param name="LayerBegin">First layer of the stage.</param>
+/// <param name="LayerEnd">Layer behind the last one of the stage.</param>
+/// <param name="Tokens">New tokens that ran through it.</param>
+/// <param name="Retention">Share of the prefill's new tokens that ran through it, 0 to 1.</param>
+/// <param name="Chunks">Chunks that it took.</param>
+/// <param name="Time">How long it took; in JSON <c>time_ms</c>, milliseconds.</param>
+public sealed record PrefillStageReport(
+    int LayerBegin,
+    int LayerEnd,
+    int Tokens,
+    double Retention,
+    int Chunks,
+    [property: JsonPropertyName("time_ms")] TimeSpan Time
+);

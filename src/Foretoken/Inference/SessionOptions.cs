@@ -1,0 +1,82 @@
+namespace Foretoken.Inference;
+
+/// <summary>How a session's context is created. All of it is fixed once the session exists.</summary>
+public sealed class SessionOptions
+{
+    private int _contextSize;
+    private int _batchSize = 2048;
+    private int _ubatchSize = 512;
+    private int _threads;
+    private int _batchThreads;
+
+    /// <summary>
+    /// Tokens that the context holds, prompt and answer together. Default 0: the smaller of the model's training context
+    /// and 8,192.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int ContextSize
+    {
+        get => _contextSize;
+        set => _contextSize = NotNegative(value);
+    }
+
+    /// <summary>Tokens per chunk of a prefill; cancellation and progress come between chunks. Default 2,048.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int BatchSize
+    {
+        get => _batchSize;
+        set => _batchSize = Positive(value);
+    }
+
+    /// <summary>Tokens per computed graph (ubatch); at most <see cref="BatchSize"/>. Default 512.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int UBatchSize
+    {
+        get => _ubatchSize;
+        set => _ubatchSize = Positive(value);
+    }
+
+    /// <summary>Threads that decode. Default 0: one per core.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int Threads
+    {
+        get => _threads;
+        set => _threads = NotNegative(value);
+    }
+
+    /// <summary>Threads that prefill. Default 0: as many as <see cref="Threads"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int BatchThreads
+    {
+        get => _batchThreads;
+        set => _batchThreads = NotNegative(value);
+    }
+
+    /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
+    public KvCacheType KvCacheType { get; set; }
+
+    /// <summary>Whether attention is fused. Default <see cref="FlashAttentionMode.Auto"/>.</summary>
+    public FlashAttentionMode FlashAttention { get; set; }
+
+    /// <summary>Keep the KV cache on the GPU when layers are there. Default true.</summary>
+    public bool OffloadKvCache { get; set; } = true;
+
+    /// <summary>
+    /// Whether prefill can be staged. Default null: staged where the model can be, plain where it cannot (the report then
+    /// says why nothing was thinned). True: an <see cref="UnsupportedModelException"/> where it cannot. False: a stock
+    /// llama.cpp context, without staging.
+    /// </summary>
+    public bool? Staged { get; set; }
+
+    private static int NotNegative(int value)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(value);
+        return value;
+    }
+
+    private static int Positive(int value)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+        return value;
+    }
+}
