@@ -1,0 +1,44 @@
+namespace Foretoken.Samples.Chat;
+
+/// <summary>What the command line asked for.</summary>
+internal sealed record ChatArguments
+{
+    /// <summary>GGUF file; null for the model in <c>samples/models</c>.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>By what factor the time to first token shall shrink.</summary>
+    public double Speed { get; init; } = 1;
+
+    /// <summary>Name of the importance that ranks tokens; null for the default one.</summary>
+    public string? Importance { get; init; }
+
+    /// <summary>Tokens of context; 0 for the library's default.</summary>
+    public int ContextSize { get; init; }
+
+    /// <summary>Threads; 0 for one per core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Layers on the GPU; -1 for all.</summary>
+    public int GpuLayers { get; init; }
+
+    /// <summary>Tokens of an answer at most.</summary>
+    public int MaxTokens { get; init; } = 512;
+
+    /// <summary>Seed of the sampler; null for a random one.</summary>
+    public long? Seed { get; init; }
+
+    /// <summary>Temperature; null for greedy.</summary>
+    public float? Temperature { get; init; }
+
+    /// <summary>System prompt; null for none.</summary>
+    public string? System { get; init; }
+
+    /// <summary>Documents for the first question.</summary>
+    public IReadOnlyList<string> Files { get; init; } = [];
+
+    /// <summary>The one question to answer; null for a conversation.</summary>
+    public string? Ask { get; init; }
+
+    /// <summary>Answers as JSON.</summary>
+    public bool Json { get; init; }
+}

@@ -1,0 +1,140 @@
+using System.CommandLine;
+
+namespace Foretoken.Samples.Chat;
+
+/// <summary>The command line of the sample.</summary>
+internal static class ChatCommand
+{
+    internal static RootCommand Create(Func<ChatArguments, Task<int>> run)
+    {
+        Option<string?> model = new("--model", "-m")
+        {
+            HelpName = "path",
+            Description = "GGUF file of a Llama-family model; of a split model the first shard. Default: the small model that comes with the samples.",
+        };
+        Option<double> speed = new("--speed", "-s")
+        {
+            HelpName = "factor",
+            Description = "By what factor the first token shall come sooner, 1 or more. 1 leaves nothing out.",
+            DefaultValueFactory = _ => 1,
+        };
+        Option<string?> importance = new("--importance")
+        {
+            HelpName = "name",
+            Description = "How the tokens to keep are chosen. Default: the library's.",
+        };
+        Option<int> context = new("--ctx")
+        {
+            HelpName = "tokens",
+            Description = "Tokens of context, prompt and answer together. Default: the model's, at most 8192.",
+        };
+        Option<int> threads = new("--threads", "-t")
+        {
+            HelpName = "n",
+            Description = "Threads that compute. Default: one per core.",
+        };
+        Option<int> gpuLayers = new("--gpu-layers")
+        {
+            HelpName = "n",
+            Description = "Layers on the GPU, -1 for all. Default: none.",
+        };
+        Option<int> maxTokens = new("--max-tokens", "-n")
+        {
+            HelpName = "tokens",
+            Description = "Tokens of an answer at most.",
+            DefaultValueFactory = _ => 512,
+        };
+        Option<long?> seed = new("--seed")
+        {
+            HelpName = "n",
+            Description = "Seed of the sampler; matters with --temperature only.",
+        };
+        Option<float?> temperature = new("--temperature")
+        {
+            HelpName = "t",
+            Description = "Randomness of the answers. Default: none, the most likely token each time.",
+        };
+        Option<string?> system = new("--system") { HelpName = "text", Description = "System prompt." };
+        Option<string[]> files = new("--file", "-f")
+        {
+            HelpName = "path",
+            Description = "A text document for the first question; may be given several times.",
+            DefaultValueFactory = _ => [],
+        };
+        Option<string?> ask = new("--ask", "-a")
+        {
+            HelpName = "question",
+            Description = "Answer this question and exit.",
+        };
+        Option<bool> json = new("--json")
+        {
+            Description = "Print answers as JSON: answer, counts and the prefill report. One object per line when questions come from standard input.",
+        };
+
+        AtLeast(context, 0);
+        AtLeast(threads, 0);
+        AtLeast(gpuLayers, -1);
+        AtLeast(maxTokens, 1);
+        speed.Validators.Add(result =>
+        {
+            if (SpeedText.Explain(result.GetValueOrDefault<double>()) is { } error)
+            {
+                result.AddError($"--speed: {error}");
+            }
+        });
+
+        RootCommand root = new(
+            """
+            Chat with a local model that answers sooner.
+
+            Without --ask, questions come from the terminal (or line by line from standard input). Commands in the chat:
+              /speed 2.5   /file notes.txt   /stats   /reset   /help   /quit
+            """
+        )
+        {
+            model,
+            speed,
+            files,
+            ask,
+            json,
+            importance,
+            context,
+            threads,
+            gpuLayers,
+            maxTokens,
+            temperature,
+            seed,
+            system,
+        };
+        root.SetAction(parsed =>
+            run(
+                new ChatArguments
+                {
+                    Model = parsed.GetValue(model),
+                    Speed = parsed.GetValue(speed),
+                    Importance = parsed.GetValue(importance),
+                    ContextSize = parsed.GetValue(context),
+                    Threads = parsed.GetValue(threads),
+                    GpuLayers = parsed.GetValue(gpuLayers),
+                    MaxTokens = parsed.GetValue(maxTokens),
+                    Seed = parsed.GetValue(seed),
+                    Temperature = parsed.GetValue(temperature),
+                    System = parsed.GetValue(system),
+                    Files = parsed.GetValue(files) ?? [],
+                    Ask = parsed.GetValue(ask),
+                    Json = parsed.GetValue(json),
+                }
+            )
+        );
+        return root;
+    }
+
+    private static void AtLeast(Option<int> option, int least) =>
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < least)
+            {
+                result.AddError($"{option.Name} is at least {least}.");
+            }
+        });
+}

@@ -1,0 +1,37 @@
+using System.Globalization;
+using Foretoken.Inference;
+
+namespace Foretoken.Samples.Chat;
+
+/// <summary>Speedups as people type and read them.</summary>
+internal static class SpeedText
+{
+    /// <summary>Reads "2.5" or "2.5x"; explains what is wrong otherwise.</summary>
+    internal static bool TryParse(string text, out double speed, out string error)
+    {
+        string number = text.Trim().TrimEnd('x', 'X');
+        if (!double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out speed))
+        {
+            error = $"'{text.Trim()}' is not a number. A speedup is 1 or more, for example /speed 2.5.";
+            return false;
+        }
+        error = Explain(speed) ?? "";
+        return error.Length == 0;
+    }
+
+    /// <summary>Why a speedup cannot be asked for; null when it can. The library decides.</summary>
+    internal static string? Explain(double speed)
+    {
+        try
+        {
+            _ = new PrefillRequest { TargetTtftSpeedup = speed };
+            return null;
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            return ErrorText.Describe(e);
+        }
+    }
+
+    internal static string Format(double speed) => speed.ToString("0.##", CultureInfo.InvariantCulture) + "x";
+}

@@ -1,0 +1,114 @@
+using System.Globalization;
+using Foretoken.Inference;
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace Foretoken.Samples.Chat;
+
+/// <summary>The numbers behind an answer.</summary>
+internal static class StatsView
+{
+    private const int BarWidth = 32;
+
+    /// <summary>What `/stats` shows.</summary>
+    internal static IRenderable Render(Answer answer)
+    {
+        if (answer.Report is not { } report)
+        {
+            return new Text("The last answer was cancelled, so there is no report about it.");
+        }
+
+        Grid grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(3)).AddColumn();
+        Row(grid, "asked for", SpeedText.Format(report.TargetSpeedup));
+        Row(grid, "promised", Invariant($"{report.PromisedSpeedup:0.00}x, by the planner's cost model"));
+        Row(
+            grid,
+            "measured",
+            Answer.EstimateSpeedup(report) is { } estimate
+                ? Invariant(
+                    $"{estimate:0.00}x, estimated from this prefill's own stages: the first one ran every token. ./run bench measures against unpatched llama.cpp."
+                )
+                : "nothing was left out"
+        );
+        Row(
+            grid,
+            "first token",
+            Invariant(
+                $"after {report.TimeToFirstToken.TotalMilliseconds:#,0} ms (prefill {report.PrefillTime.TotalMilliseconds:#,0} ms, of it choosing tokens {report.SelectTime.TotalMilliseconds:0.0} ms)"
+            )
+        );
+        Row(
+            grid,
+            "prompt",
+            Invariant(
+                $"{report.PromptTokens:#,0} tokens: {report.ReusedTokens:#,0} were in the cache, {report.NewTokens:#,0} computed"
+            )
+        );
+        Row(
+            grid,
+            "answer",
+            answer.TokensPerSecond is { } speed
+                ? Invariant($"{answer.OutputTokens:#,0} tokens, {speed:0.0} per second")
+                : Invariant($"{answer.OutputTokens:#,0} tokens")
+        );
+        Row(grid, "KV cache", $"{Bytes(report.KvBytes)} for the prompt");
+        if (report.Importance is { } importance)
+        {
+            Row(grid, "chosen by", importance);
+        }
+        Row(grid, "plan", report.Reason);
+        return new Rows(grid, new Text(""), Kept(report));
+    }
+
+    /// <summary>The tokens that each stage ran, as a small picture.</summary>
+    internal static IRenderable Kept(PrefillReport report)
+    {
+        Grid grid = new Grid()
+            .AddColumn(new GridColumn().NoWrap())
+            .AddColumn(new GridColumn().NoWrap())
+            .AddColumn(new GridColumn().NoWrap().RightAligned())
+            .AddColumn(new GridColumn().NoWrap().RightAligned());
+        foreach (PrefillStageReport stage in report.Stages)
+        {
+            grid.AddRow(
+                new Text(Invariant($"layers {stage.LayerBegin} to {stage.LayerEnd - 1}")),
+                new Text(Bar(stage.Retention), new Style(Color.Green)),
+                new Text(Invariant($"{stage.Tokens:#,0} tokens")),
+                new Text(Invariant($"{100 * stage.Retention:0} %"))
+            );
+        }
+        return grid;
+    }
+
+    /// <summary>One line for somebody who asked one question.</summary>
+    internal static string Summary(Answer answer)
+    {
+        if (answer.Report is not { } report)
+        {
+            return "";
+        }
+        string kept =
+            report.Stages.Count > 1
+                ? Invariant(
+                    $"{report.Stages[^1].Tokens:#,0} of {report.NewTokens:#,0} tokens kept up to the last layer, promised {report.PromisedSpeedup:0.00}x"
+                )
+                : Invariant($"all of {report.NewTokens:#,0} tokens kept");
+        return Invariant($"first token after {report.TimeToFirstToken.TotalMilliseconds:#,0} ms; {kept}");
+    }
+
+    internal static string Bar(double share)
+    {
+        int filled = (int)Math.Round(Math.Clamp(share, 0, 1) * BarWidth);
+        // what is there at all shows
+        filled = share > 0 ? Math.Max(1, filled) : filled;
+        return new string('█', filled) + new string('░', BarWidth - filled);
+    }
+
+    internal static string Bytes(long bytes) =>
+        bytes < 1024 * 1024 ? Invariant($"{bytes / 1024.0:0.0} KiB") : Invariant($"{bytes / 1048576.0:0.0} MiB");
+
+    private static void Row(Grid grid, string name, string value) =>
+        grid.AddRow(new Text(name, new Style(Color.Grey)), new Text(value));
+
+    private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}
