@@ -294,7 +294,7 @@ configure_and_build() {
             -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="$rpath" "$@" &&
             cmake --build "$build_dir/$name" --parallel "$jobs"
     } > "$log" 2>&1; then
-        grep -E -A 12 '(^|[^-])(error|Error)[: ]|FAILED|undefined reference|CMake Error' "$log" | head -n 80 >&2 || tail -n 40 "$log" >&2
+        grep -E -A 12 '(^|[^-])(error|Error)[: ]|FAILED|undefined reference|CMake Error' "$log" | cut -c 1-300 | head -n 80 >&2 || tail -n 40 "$log" >&2
         die "building $name failed; the whole log is $log"
     fi
     # warnings of our own sources are errors; what is left is upstream's
@@ -314,10 +314,11 @@ build() {
         rpath='$ORIGIN;$ORIGIN/../lib'
     fi
 
-    # without OpenMP: its barriers spin, which costs more than they save when other work shares the cores
+    # with OpenMP: ggml's own barriers spin without end. Where other work shares the cores that costs a time slice per
+    # barrier, seconds per token on two busy cores; libgomp sleeps after a while (GOMP_SPINCOUNT, OMP_WAIT_POLICY).
     configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/stock" \
         -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
-        -DGGML_OPENMP=OFF -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
+        -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
         -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF \
         -DGGML_NATIVE="$([[ $portable == ON ]] && echo OFF || echo ON)" "${cmake_backends[@]}"
     cmake --install "$build_dir/ggml" > "$build_dir/ggml-install.log"
