@@ -106,6 +106,7 @@ internal static class ChatCommand
             seed,
             system,
         };
+        root.HelpName = "chat";
         root.SetAction(parsed =>
             run(
                 new ChatArguments

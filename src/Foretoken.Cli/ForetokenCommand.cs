@@ -1,0 +1,21 @@
+using System.CommandLine;
+using Foretoken.Cli.Bench;
+
+namespace Foretoken.Cli;
+
+/// <summary>The root of the command line.</summary>
+internal static class ForetokenCommand
+{
+    internal static RootCommand Create(CliContext context)
+    {
+        RootCommand root = new("Llama-family models that answer sooner: measure, plan, and handle model files.")
+        {
+            BenchCommand.Create(context),
+            PlanCommand.Create(context),
+            SyntheticCommand.Create(context),
+            SplitCommand.Create(context),
+        };
+        root.HelpName = "foretoken";
+        return root;
+    }
+}
