@@ -1,0 +1,71 @@
+using Foretoken.Planning;
+
+namespace Foretoken.Tests.Planning;
+
+public class PrefillPlanTests
+{
+    [Fact]
+    public void Keep_all_runs_every_token_through_one_stage()
+    {
+        Assert.True(PrefillPlan.KeepAll.IsKeepAll);
+        Assert.Equal([1000], PrefillPlan.KeepAll.TokensPerStage(1000));
+        Assert.Equal("keep all", PrefillPlan.KeepAll.ToString());
+    }
+
+    [Fact]
+    public void Retentions_are_shares_of_all_new_tokens()
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(4, 0.5), new(8, 0.25), new(13, 0.12)]);
+        Assert.Equal([1000, 500, 250, 120], plan.TokensPerStage(1000));
+    }
+
+    [Fact]
+    public void No_stage_runs_fewer_tokens_than_are_always_kept()
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(4, 0.5), new(8, 0.01)]);
+        Assert.Equal([1000, 500, 36], plan.TokensPerStage(1000));
+        Assert.Equal([1000, 600, 600], plan.TokensPerStage(1000, alwaysKept: 600));
+        Assert.Equal([20, 20, 20], plan.TokensPerStage(20));
+    }
+
+    [Theory]
+    [InlineData(0, 0.5)]
+    [InlineData(-1, 0.5)]
+    [InlineData(3, 0.0)]
+    [InlineData(3, 1.1)]
+    [InlineData(3, double.NaN)]
+    public void A_boundary_out_of_range_is_refused(int layer, double retention) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() => PrefillPlan.FromBoundaries([new(layer, retention)]));
+
+    [Fact]
+    public void Boundaries_out_of_order_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => PrefillPlan.FromBoundaries([new(5, 0.5), new(5, 0.4)]));
+        ArgumentException e = Assert.Throws<ArgumentException>(() =>
+            PrefillPlan.FromBoundaries([new(5, 0.5), new(6, 0.6)])
+        );
+        Assert.Contains("layer 6", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_plan_for_a_deeper_model_is_refused_with_what_is_possible()
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(16, 0.5)]);
+        plan.EnsureFits(17);
+        ArgumentException e = Assert.Throws<ArgumentException>(() => plan.EnsureFits(16));
+        Assert.Contains("1 to 15", e.Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => PrefillPlan.FromBoundaries([], skippedLayers: [16]).EnsureFits(16));
+    }
+
+    [Fact]
+    public void Plans_of_equal_content_are_equal()
+    {
+        PrefillPlan a = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [7, 5]);
+        PrefillPlan b = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [5, 7]);
+        Assert.Equal(a, b);
+        Assert.Equal(a.GetHashCode(), b.GetHashCode());
+        Assert.NotEqual(a, PrefillPlan.FromBoundaries([new(3, 0.25)]));
+        Assert.Equal([5, 7], a.SkippedLayers);
+        Assert.False(a.IsKeepAll);
+    }
+}

@@ -1,0 +1,210 @@
+using Foretoken.Planning;
+
+namespace Foretoken.Tests.Planning;
+
+public class PrefillPlannerTests
+{
+    private static readonly PrefillPlanner Planner = new(Shapes.SmolLM2);
+
+    private static PlanRequest Request(double target, int newTokens = 1024) =>
+        new() { TargetSpeedup = target, NewTokens = newTokens };
+
+    [Theory]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    [InlineData(double.NegativeInfinity)]
+    [InlineData(0.5)]
+    [InlineData(0)]
+    [InlineData(-2)]
+    [InlineData(1e9)]
+    [InlineData(1000.1)]
+    public void A_target_that_is_no_speedup_is_refused_with_what_is_possible(double target)
+    {
+        ArgumentOutOfRangeException e = Assert.Throws<ArgumentOutOfRangeException>(() => Planner.Plan(Request(target)));
+        Assert.Contains("from 1", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Negative_numbers_of_tokens_are_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => Planner.Plan(Request(2, -1)));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Planner.Plan(Request(2) with { PastTokens = -1 }));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Planner.Plan(Request(2) with { AlwaysKept = -1 }));
+    }
+
+    [Fact]
+    public void Target_one_keeps_everything_and_says_what_would_be_possible()
+    {
+        PlannedPrefill planned = Planner.Plan(Request(1));
+        Assert.Same(PrefillPlan.KeepAll, planned.Plan);
+        Assert.Equal(1, planned.PromisedSpeedup);
+        Assert.True(planned.IsTargetReached);
+        Assert.True(planned.ReachableSpeedup > 3);
+    }
+
+    [Theory]
+    [InlineData(1.5)]
+    [InlineData(2)]
+    [InlineData(2.5)]
+    [InlineData(3)]
+    public void A_usual_target_is_met_closely(double target)
+    {
+        PlannedPrefill planned = Planner.Plan(Request(target));
+        Assert.True(planned.IsTargetReached);
+        // one token more or less is well below a percent here
+        Assert.InRange(planned.PromisedSpeedup, target, target * 1.01);
+        Assert.Equal(planned.PromisedSpeedup, Planner.CostModel.Speedup(planned.Plan, 1024));
+    }
+
+    [Fact]
+    public void A_moderate_target_needs_one_boundary_and_a_high_one_three()
+    {
+        Assert.Single(Planner.Plan(Request(2)).Plan.Boundaries);
+        Assert.Equal(3, Planner.Plan(Request(3.2)).Plan.Boundaries.Count);
+    }
+
+    [Fact]
+    public void A_short_prompt_is_prefilled_plainly_even_when_asked_strictly()
+    {
+        PlannedPrefill planned = Planner.Plan(Request(2, 255) with { IsStrict = true });
+        Assert.True(planned.Plan.IsKeepAll);
+        Assert.False(planned.IsTargetReached);
+        Assert.Contains("256", planned.Reason, StringComparison.Ordinal);
+        Assert.False(Planner.Plan(Request(2, 256)).Plan.IsKeepAll);
+    }
+
+    [Fact]
+    public void An_unreachable_target_gives_the_best_possible_and_says_so()
+    {
+        PlannedPrefill planned = Planner.Plan(Request(100));
+        Assert.False(planned.IsTargetReached);
+        Assert.Equal(planned.ReachableSpeedup, planned.PromisedSpeedup);
+        Assert.Contains("out of reach", planned.Reason, StringComparison.Ordinal);
+        Assert.True(Planner.Plan(Request(planned.ReachableSpeedup)).IsTargetReached);
+    }
+
+    [Fact]
+    public void An_unreachable_target_asked_for_strictly_is_an_exception_with_the_facts()
+    {
+        PlanUnreachableException e = Assert.Throws<PlanUnreachableException>(() =>
+            Planner.Plan(Request(100) with { IsStrict = true })
+        );
+        Assert.Equal(100, e.TargetSpeedup);
+        Assert.Equal(1024, e.PromptTokens);
+        Assert.Equal(Planner.Plan(Request(1)).ReachableSpeedup, e.ReachableSpeedup);
+    }
+
+    [Fact]
+    public void A_prompt_that_is_protected_throughout_cannot_be_thinned()
+    {
+        PlannedPrefill planned = Planner.Plan(Request(2) with { AlwaysKept = 1024 });
+        Assert.True(planned.Plan.IsKeepAll);
+        Assert.False(planned.IsTargetReached);
+        Assert.Equal(1, planned.ReachableSpeedup);
+        Assert.Contains("1024 of the 1024", planned.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Protected_tokens_reduce_what_is_reachable()
+    {
+        double free = Planner.Plan(Request(1)).ReachableSpeedup;
+        double half = Planner.Plan(Request(1) with { AlwaysKept = 512 }).ReachableSpeedup;
+        Assert.True(half < free);
+        Assert.True(half > 1);
+    }
+
+    [Fact]
+    public void A_model_of_one_layer_has_no_boundary()
+    {
+        PrefillPlanner planner = new(Shapes.SmolLM2 with { LayerCount = 1 });
+        PlannedPrefill planned = planner.Plan(Request(2));
+        Assert.True(planned.Plan.IsKeepAll);
+        Assert.Contains("one layer", planned.Reason, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(7)]
+    public void Shallow_models_get_plans_that_fit_them(int layers)
+    {
+        PrefillPlanner planner = new(Shapes.SmolLM2 with { LayerCount = layers });
+        foreach (double target in (double[])[1.1, 1.3, 2, 50])
+        {
+            PlannedPrefill planned = planner.Plan(Request(target));
+            planned.Plan.EnsureFits(layers);
+            Assert.True(planned.PromisedSpeedup > 1);
+        }
+    }
+
+    [Fact]
+    public void The_importance_that_was_asked_for_is_in_the_plan() =>
+        Assert.Equal("most-recent", Planner.Plan(Request(2) with { Importance = "most-recent" }).Plan.Importance);
+
+    [Fact]
+    public void A_given_plan_is_estimated_as_it_is()
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(10, 0.25)]);
+        PlannedPrefill planned = Planner.Estimate(plan, 1024);
+        Assert.Same(plan, planned.Plan);
+        Assert.True(planned.IsTargetReached);
+        Assert.Equal(Planner.CostModel.Speedup(plan, 1024), planned.PromisedSpeedup);
+        Assert.Throws<ArgumentException>(() => Planner.Estimate(PrefillPlan.FromBoundaries([new(30, 0.25)]), 1024));
+    }
+
+    [Fact]
+    public void A_schedule_that_would_bring_tokens_back_is_refused()
+    {
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [0.2, 0.1],
+                [
+                    [0.5, 0.5],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [0.1, 0.2],
+                [
+                    [0.5, 0.6],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [0.1, 0.2],
+                [
+                    [0.5, 0.4],
+                    [0.6, 0.4],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [0.1, 0.2],
+                [
+                    [0.5],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [1.0],
+                [
+                    [0.5],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() =>
+            new PrefillSchedule(
+                [0.5],
+                [
+                    [double.NaN],
+                ]
+            )
+        );
+        Assert.Throws<ArgumentException>(() => new PrefillSchedule([], []));
+    }
+}
