@@ -13,15 +13,6 @@ set(FORETOKEN_SOURCES
 
 list(TRANSFORM FORETOKEN_SOURCES PREPEND ${FORETOKEN_DIR}/src/)
 
-# temporary, until all of them are written: without one of the API's sources the others do not link
-foreach(source ${FORETOKEN_SOURCES})
-    if (NOT EXISTS ${source})
-        message(WARNING "missing ${source}; the ftk_ API is left out")
-        list(FILTER FORETOKEN_SOURCES EXCLUDE REGEX "/foretoken[^/]*$")
-        break()
-    endif()
-endforeach()
-
 #
 # llama.cpp's common/chat (Jinja templates, tool calls, grammars from JSON schemas), compiled in
 #
@@ -60,10 +51,7 @@ add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
 
 find_package(Threads REQUIRED)
 
-# compiled as upstream would, but hidden: what libllama exports stays the stock API and ours
-set_target_properties(foretoken-common PROPERTIES
-    POSITION_INDEPENDENT_CODE ON
-    CXX_VISIBILITY_PRESET hidden)
+set_target_properties     (foretoken-common PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/../include ${LLAMA_COMMON_DIR})
 target_include_directories(foretoken-common SYSTEM PRIVATE ${LLAMA_VENDOR_DIR})
 target_compile_features   (foretoken-common PRIVATE cxx_std_17)
@@ -91,6 +79,24 @@ else()
 endif()
 set_source_files_properties(${FORETOKEN_SOURCES} PROPERTIES COMPILE_OPTIONS "${FORETOKEN_COMPILE_OPTIONS}")
 
+#
+# exports: the stock library's, llama_staged_* and ftk_*, and nothing of what is compiled in
+#
+
+# Not done by compiling with hidden visibility: an inline function or a template instance that the stock library exports
+# would be hidden too as soon as one of these sources uses it.
+set(FORETOKEN_LOCAL_SYMBOLS *nlohmann* *jinja* *common_* _Z*ftk_*)
+
 if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
-    target_link_options(llama PRIVATE "LINKER:--no-undefined" "LINKER:--exclude-libs,libforetoken-common.a")
+    list(JOIN FORETOKEN_LOCAL_SYMBOLS "; " patterns)
+    file(CONFIGURE OUTPUT foretoken-exports.map CONTENT "{ global: *; local: @patterns@; };\n" @ONLY)
+    target_link_options(llama PRIVATE
+        LINKER:--no-undefined
+        LINKER:--exclude-libs,libforetoken-common.a
+        LINKER:--version-script,${CMAKE_CURRENT_BINARY_DIR}/foretoken-exports.map)
+elseif (APPLE)
+    list(TRANSFORM FORETOKEN_LOCAL_SYMBOLS PREPEND _ REGEX "^_Z")
+    list(JOIN FORETOKEN_LOCAL_SYMBOLS "\n" patterns)
+    file(CONFIGURE OUTPUT foretoken-unexported.txt CONTENT "@patterns@\n" @ONLY)
+    target_link_options(llama PRIVATE LINKER:-unexported_symbols_list,${CMAKE_CURRENT_BINARY_DIR}/foretoken-unexported.txt)
 endif()
