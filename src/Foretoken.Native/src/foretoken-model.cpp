@@ -1,0 +1,459 @@
+#include "foretoken-impl.h"
+
+#include "ggml-backend.h"
+#include "llama-model.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cinttypes>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <set>
+
+ftk_model::~ftk_model() {
+    if (owned && model != nullptr) {
+        llama_model_free(model);
+    }
+}
+
+static std::unique_ptr<ftk_model> wrap_model(llama_model * model, bool owned) {
+    auto res = std::make_unique<ftk_model>();
+
+    res->model   = model;
+    res->vocab   = llama_model_get_vocab(model);
+    res->n_vocab = llama_vocab_n_tokens(res->vocab);
+    res->owned   = owned;
+
+    return res;
+}
+
+//
+// loading
+//
+
+// the cheap checks, so that the common mistakes get a clear answer
+static void check_gguf(const char * path) {
+    const std::filesystem::path fs_path = std::filesystem::u8path(path);
+
+    std::error_code ec;
+    const auto status = std::filesystem::status(fs_path, ec);
+
+    if (!std::filesystem::exists(status)) {
+        ftk_fail(FTK_FILE_NOT_FOUND, "no such file: '%s'", path);
+    }
+    if (std::filesystem::is_directory(status)) {
+        ftk_fail(FTK_FILE_NOT_FOUND, "'%s' is a directory: name the GGUF file in it (of a split model, the first shard)", path);
+    }
+
+    struct closer {
+        void operator()(FILE * file) const { fclose(file); }
+    };
+
+    const std::unique_ptr<FILE, closer> file(ggml_fopen(path, "rb"));
+    if (!file) {
+        ftk_fail(FTK_FILE_NOT_FOUND, "cannot open '%s': %s", path, strerror(errno));
+    }
+
+    uint8_t header[24]; // magic, version, number of tensors, number of key-value pairs
+    const size_t n_read = fread(header, 1, sizeof(header), file.get());
+
+    if (n_read < 4 || memcmp(header, "GGUF", 4) != 0) {
+        ftk_fail(FTK_BAD_MODEL, "'%s' is not a GGUF file: it does not begin with the bytes 'GGUF'", path);
+    }
+    if (n_read < sizeof(header)) {
+        ftk_fail(FTK_BAD_MODEL, "'%s' ends inside of its header (%zu bytes): the file is truncated", path, n_read);
+    }
+
+    uint32_t version;
+    memcpy(&version, header + 4, sizeof(version));
+
+    if (version != 2 && version != 3) {
+        const bool swapped = (version & 0xFFFF) == 0;
+        ftk_fail(FTK_BAD_MODEL, "'%s' has GGUF version %" PRIu32 "%s; versions 2 and 3 are supported", path, version,
+                swapped ? " (a file of the other byte order)" : "");
+    }
+}
+
+static std::vector<std::string> device_names() {
+    std::vector<std::string> res;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        res.push_back(ggml_backend_dev_name(ggml_backend_dev_get(i)));
+    }
+
+    return res;
+}
+
+static void add_rpc_servers(const ftk_json & servers) {
+    if (servers.empty()) {
+        return;
+    }
+
+    ggml_backend_reg_t reg = ggml_backend_reg_by_name("RPC");
+    if (reg == nullptr) {
+        ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': this build has no RPC backend; build the native library with --rpc");
+    }
+
+    typedef ggml_backend_reg_t (*add_server_t)(const char * endpoint);
+    auto add_server = (add_server_t) ggml_backend_reg_get_proc_address(reg, "ggml_backend_rpc_add_server");
+    if (add_server == nullptr) {
+        ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': the RPC backend cannot add servers");
+    }
+
+    static std::mutex            mutex;
+    static std::set<std::string> added;
+
+    std::lock_guard<std::mutex> lock(mutex);
+
+    for (const auto & item : servers) {
+        const std::string server = item.is_string() ? item.get<std::string>() : "";
+
+        const size_t colon = server.rfind(':');
+        if (colon == std::string::npos || colon == 0 || colon + 1 == server.size()) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'rpc_servers' must hold strings of the form \"host:port\", not %s", ftk_quote(item.dump()).c_str());
+        }
+
+        if (added.count(server) > 0) {
+            continue;
+        }
+
+        ggml_backend_reg_t server_reg = add_server(server.c_str());
+        if (server_reg == nullptr) {
+            ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': no RPC server answers at '%s'. %s", server.c_str(), ftk_logged_errors().c_str());
+        }
+
+        ggml_backend_register(server_reg);
+        added.insert(server);
+    }
+}
+
+// null-terminated, as llama_model_params wants it
+static std::vector<ggml_backend_dev_t> find_devices(const ftk_json & names) {
+    std::vector<ggml_backend_dev_t> res;
+
+    for (const auto & name : names) {
+        if (!name.is_string()) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'devices' must hold strings, not %s", ftk_quote(name.dump()).c_str());
+        }
+
+        ggml_backend_dev_t dev = ggml_backend_dev_by_name(name.get<std::string>().c_str());
+        if (dev == nullptr) {
+            ftk_fail(FTK_UNSUPPORTED, "no device %s; this machine and build have: %s",
+                    ftk_quote(name.get<std::string>()).c_str(), ftk_join(device_names(), ", ").c_str());
+        }
+
+        // the CPU takes part anyway; layers are not offloaded to it
+        if (ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+            res.push_back(dev);
+        }
+    }
+
+    res.push_back(nullptr);
+
+    return res;
+}
+
+static ftk_status classify_load_error(const std::string & errors) {
+    const auto has = [&](const char * text) { return errors.find(text) != std::string::npos; };
+
+    if (has("unknown model architecture") || has("unknown pre-tokenizer") || has("cannot be used as main model") || has("unsupported model")) {
+        return FTK_UNSUPPORTED;
+    }
+    if (has("unable to allocate") || has("failed to allocate") || has("out of memory") || has("bad_alloc")) {
+        return FTK_OUT_OF_MEMORY;
+    }
+
+    return FTK_BAD_MODEL;
+}
+
+struct load_state {
+    ftk_load_progress progress;
+    void            * user;
+    bool              cancelled;
+};
+
+ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_progress progress, void * user, ftk_model ** out) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(out);
+        *out = nullptr;
+        FTK_REQUIRE_NOT_NULL(path);
+
+        const ftk_config config(config_json, "model config",
+                { "n_gpu_layers", "use_mmap", "use_mlock", "vocab_only", "devices", "rpc_servers" });
+
+        llama_model_params params = llama_model_default_params();
+
+        params.n_gpu_layers = (int32_t) config.get_int("n_gpu_layers", 0, -1, 1 << 20);
+        params.use_mmap     = config.get_bool("use_mmap",   true);
+        params.use_mlock    = config.get_bool("use_mlock",  false);
+        params.vocab_only   = config.get_bool("vocab_only", false);
+
+        check_gguf(path);
+
+        if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
+            ftk_fail(FTK_UNSUPPORTED, "no backends are loaded: call ftk_backend_init first");
+        }
+
+        add_rpc_servers(config.get_array("rpc_servers"));
+
+        std::vector<ggml_backend_dev_t> devices;
+        if (config.has("devices")) {
+            devices = find_devices(config.get_array("devices"));
+            params.devices = devices.data();
+        }
+
+        if (params.n_gpu_layers > 0 && !llama_supports_gpu_offload()) {
+            ftk_fail(FTK_UNSUPPORTED, "'n_gpu_layers' is %d, but there is no GPU for them (devices: %s). Use 0, or -1 for as many as possible",
+                    params.n_gpu_layers, ftk_join(device_names(), ", ").c_str());
+        }
+
+        load_state state = { progress, user, false };
+
+        params.progress_callback_user_data = &state;
+        params.progress_callback = [](float value, void * data) {
+            auto * state = (load_state *) data;
+            if (state->progress != nullptr && state->progress(state->user, std::clamp(value, 0.0f, 1.0f)) != 0) {
+                state->cancelled = true;
+            }
+            return !state->cancelled;
+        };
+
+        llama_model * model = llama_model_load_from_file(path, params);
+
+        if (state.cancelled) {
+            if (model != nullptr) {
+                llama_model_free(model);
+            }
+            ftk_fail(FTK_CANCELLED, "loading '%s' was cancelled", path);
+        }
+
+        if (model == nullptr) {
+            const std::string errors = ftk_logged_errors();
+            ftk_fail(classify_load_error(errors), "cannot load '%s': %s", path, errors.empty() ? "no reason given" : errors.c_str());
+        }
+
+        std::unique_ptr<llama_model, decltype(&llama_model_free)> guard(model, llama_model_free);
+
+        *out = wrap_model(model, true).release();
+        guard.release();
+    });
+}
+
+ftk_status ftk_model_attach(void * model, ftk_model ** out) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(out);
+        *out = nullptr;
+        FTK_REQUIRE_NOT_NULL(model);
+
+        *out = wrap_model((llama_model *) model, false).release();
+    });
+}
+
+void ftk_model_free(ftk_model * model) {
+    ftk_guard(__func__, [&]() { delete model; });
+}
+
+//
+// looking into the model
+//
+
+// false: no such key
+static bool get_metadata(const llama_model * model, const char * key, std::string & value) {
+    const int32_t n = llama_model_meta_val_str(model, key, nullptr, 0);
+    if (n < 0) {
+        return false;
+    }
+
+    value.resize(n + 1);
+    llama_model_meta_val_str(model, key, &value[0], value.size());
+    value.resize(n);
+
+    return true;
+}
+
+ftk_status ftk_model_info(const ftk_model * model, char * buf, int64_t capacity, int64_t * n_needed) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(model);
+
+        const auto & hparams = model->model->hparams;
+
+        char description[256];
+        llama_model_desc(model->model, description, sizeof(description));
+
+        // "<architecture> <size> <file type>"
+        const std::string desc      = description;
+        const size_t      arch_end  = desc.find(' ');
+        const size_t      size_end  = arch_end == std::string::npos ? arch_end : desc.find(' ', arch_end + 1);
+        const std::string file_type = size_end == std::string::npos ? "" : desc.substr(size_end + 1);
+
+        const bool has_layers = !hparams.vocab_only && hparams.n_layer > 0;
+
+        ftk_write_json({
+            { "arch",              model->model->arch_name() },
+            { "description",       desc },
+            { "n_layer",           llama_model_n_layer(model->model) },
+            { "n_embd",            llama_model_n_embd(model->model) },
+            { "n_head",            has_layers ? (int64_t) hparams.n_head()    : 0 },
+            { "n_head_kv",         has_layers ? (int64_t) hparams.n_head_kv() : 0 },
+            { "n_ff",              has_layers ? (int64_t) hparams.n_ff()      : 0 },
+            { "n_vocab",           model->n_vocab },
+            { "n_ctx_train",       llama_model_n_ctx_train(model->model) },
+            { "n_params",          llama_model_n_params(model->model) },
+            { "size_bytes",        llama_model_size(model->model) },
+            { "bos",               llama_vocab_bos(model->vocab) },
+            { "eos",               llama_vocab_eos(model->vocab) },
+            { "eot",               llama_vocab_eot(model->vocab) },
+            { "add_bos",           llama_vocab_get_add_bos(model->vocab) },
+            { "has_chat_template", llama_model_chat_template(model->model, nullptr) != nullptr },
+            { "file_type",         file_type },
+        }, buf, capacity, n_needed);
+    });
+}
+
+ftk_status ftk_model_metadata(const ftk_model * model, const char * key, char * buf, int64_t capacity, int64_t * n_needed) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(model);
+        FTK_REQUIRE_NOT_NULL(key);
+
+        std::string value;
+        if (!get_metadata(model->model, key, value)) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "the model has no metadata key %s", ftk_quote(key).c_str());
+        }
+
+        ftk_write_text(value, buf, capacity, n_needed);
+    });
+}
+
+//
+// tokens
+//
+
+void ftk_require_tokenizer(const ftk_model & model) {
+    if (llama_vocab_type(model.vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        ftk_fail(FTK_UNSUPPORTED, "the model has no tokenizer");
+    }
+}
+
+void ftk_require_token(int32_t token, int32_t n_vocab, const char * what, int64_t index) {
+    if (token < 0 || token >= n_vocab) {
+        if (index >= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "%s[%" PRId64 "] is %d, but the vocabulary has the tokens 0 to %d", what, index, token, n_vocab - 1);
+        }
+        ftk_fail(FTK_INVALID_ARGUMENT, "%s is %d, but the vocabulary has the tokens 0 to %d", what, token, n_vocab - 1);
+    }
+}
+
+std::vector<llama_token> ftk_tokenize_text(const llama_vocab * vocab, std::string_view text, bool add_special, bool parse_special) {
+    if (text.size() > INT_MAX/2) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "the text has %zu bytes; at most %d can be tokenized in one piece", text.size(), INT_MAX/2);
+    }
+
+    if (add_special) {
+        // llama.cpp asserts that they exist
+        if (llama_vocab_get_add_bos(vocab) && llama_vocab_bos(vocab) == LLAMA_TOKEN_NULL) {
+            ftk_fail(FTK_BAD_MODEL, "the model asks for a BOS token in front of every text, but has none");
+        }
+        if (llama_vocab_get_add_eos(vocab) && llama_vocab_eos(vocab) == LLAMA_TOKEN_NULL) {
+            ftk_fail(FTK_BAD_MODEL, "the model asks for an EOS token behind every text, but has none");
+        }
+    }
+
+    // a token has at least one byte in all but pathological vocabularies
+    std::vector<llama_token> tokens(text.size() + 8);
+
+    int32_t n = llama_tokenize(vocab, text.data(), (int32_t) text.size(), tokens.data(), (int32_t) tokens.size(), add_special, parse_special);
+    if (n == INT_MIN) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "the text has more tokens than can be counted");
+    }
+    if (n < 0) {
+        tokens.resize(-n);
+        n = llama_tokenize(vocab, text.data(), (int32_t) text.size(), tokens.data(), (int32_t) tokens.size(), add_special, parse_special);
+    }
+
+    tokens.resize(std::max(0, n));
+
+    return tokens;
+}
+
+std::string ftk_token_to_bytes(const llama_vocab * vocab, llama_token token, bool special) {
+    std::string res(32, '\0');
+
+    int32_t n = llama_token_to_piece(vocab, token, &res[0], (int32_t) res.size(), 0, special);
+    if (n < 0) {
+        res.resize(-n);
+        n = llama_token_to_piece(vocab, token, &res[0], (int32_t) res.size(), 0, special);
+    }
+
+    res.resize(std::max(0, n));
+
+    return res;
+}
+
+ftk_status ftk_tokenize(const ftk_model * model, const char * text, int64_t n_bytes, int32_t add_special, int32_t parse_special,
+                        int32_t * tokens, int64_t capacity, int64_t * n_needed) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(n_needed);
+        *n_needed = 0;
+        FTK_REQUIRE_NOT_NULL(model);
+
+        if (n_bytes < 0 || capacity < 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'n_bytes' and 'capacity' must not be negative, got %" PRId64 " and %" PRId64, n_bytes, capacity);
+        }
+        if (n_bytes > 0) {
+            FTK_REQUIRE_NOT_NULL(text);
+        }
+
+        const std::string_view view(text != nullptr ? text : "", n_bytes);
+
+        const size_t i_invalid = ftk_utf8_find_invalid(view);
+        if (i_invalid != std::string::npos) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "the text is not UTF-8: byte 0x%02x at offset %zu", (uint8_t) view[i_invalid], i_invalid);
+        }
+
+        ftk_require_tokenizer(*model);
+
+        const auto res = ftk_tokenize_text(model->vocab, view, add_special != 0, parse_special != 0);
+
+        *n_needed = (int64_t) res.size();
+
+        if ((int64_t) res.size() > capacity) {
+            ftk_fail(FTK_BUFFER_TOO_SMALL, "the text has %zu tokens, the buffer holds %" PRId64, res.size(), capacity);
+        }
+        if (!res.empty()) {
+            FTK_REQUIRE_NOT_NULL(tokens);
+            std::copy(res.begin(), res.end(), tokens);
+        }
+    });
+}
+
+ftk_status ftk_token_bytes(const ftk_model * model, int32_t token, int32_t special, char * buf, int64_t capacity, int64_t * n_needed) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(model);
+        ftk_require_tokenizer(*model);
+        ftk_require_token(token, model->n_vocab, "'token'");
+
+        ftk_write_text(ftk_token_to_bytes(model->vocab, token, special != 0), buf, capacity, n_needed);
+    });
+}
+
+int32_t ftk_token_is_eog(const ftk_model * model, int32_t token) {
+    return ftk_guard_value<int32_t>(__func__, 0, [&]() {
+        FTK_REQUIRE_NOT_NULL(model);
+        ftk_require_token(token, model->n_vocab, "'token'");
+
+        return llama_vocab_is_eog(model->vocab, token) ? 1 : 0;
+    });
+}
+
+int32_t ftk_token_is_control(const ftk_model * model, int32_t token) {
+    return ftk_guard_value<int32_t>(__func__, 0, [&]() {
+        FTK_REQUIRE_NOT_NULL(model);
+        ftk_require_tokenizer(*model);
+        ftk_require_token(token, model->n_vocab, "'token'");
+
+        return llama_vocab_is_control(model->vocab, token) ? 1 : 0;
+    });
+}

@@ -1,0 +1,300 @@
+#include "foretoken-impl.h"
+
+#include <cinttypes>
+#include <memory>
+
+//
+// plan
+//
+
+struct ftk_plan {
+    llama_staged_plan plan;
+};
+
+ftk_status ftk_plan_create(ftk_plan ** out) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(out);
+        *out = nullptr;
+        *out = new ftk_plan();
+    });
+}
+
+void ftk_plan_free(ftk_plan * plan) {
+    ftk_guard(__func__, [&]() { delete plan; });
+}
+
+ftk_status ftk_plan_add_boundary(ftk_plan * plan, int32_t layer) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(plan);
+
+        if (layer <= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "a boundary lies in front of layer 1 or above, got %d", layer);
+        }
+
+        auto & boundaries = plan->plan.boundaries;
+        if (!boundaries.empty() && layer <= boundaries.back()) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "boundaries must be added in ascending order: %d after %d", layer, boundaries.back());
+        }
+
+        boundaries.push_back(layer);
+    });
+}
+
+ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(plan);
+
+        if (layer < 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
+        }
+        if (reduction != FTK_PROBE_MEAN && reduction != FTK_PROBE_MAX) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'reduction' must be FTK_PROBE_MEAN (%d) or FTK_PROBE_MAX (%d), got %d", FTK_PROBE_MEAN, FTK_PROBE_MAX, reduction);
+        }
+        if (stride <= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'stride' must be at least 1, got %" PRId64, stride);
+        }
+
+        plan->plan.probes.push_back({ layer, reduction == FTK_PROBE_MAX ? LLAMA_PROBE_MAX : LLAMA_PROBE_MEAN, first_query, stride });
+    });
+}
+
+ftk_status ftk_plan_skip_layer(ftk_plan * plan, int32_t layer) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(plan);
+
+        if (layer < 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
+        }
+
+        plan->plan.skip.push_back(layer);
+    });
+}
+
+//
+// boundary
+//
+
+struct ftk_boundary {
+    llama_boundary * boundary;
+
+    bool kept = false;
+};
+
+int32_t ftk_boundary_index(const ftk_boundary * boundary) {
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return boundary->boundary->index;
+    });
+}
+
+int32_t ftk_boundary_layer(const ftk_boundary * boundary) {
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return boundary->boundary->il;
+    });
+}
+
+int64_t ftk_boundary_n_tokens(const ftk_boundary * boundary) {
+    return ftk_guard_value<int64_t>(__func__, 0, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return (int64_t) boundary->boundary->pos->size();
+    });
+}
+
+const int32_t * ftk_boundary_positions(const ftk_boundary * boundary) {
+    return ftk_guard_value<const int32_t *>(__func__, nullptr, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return boundary->boundary->pos->data();
+    });
+}
+
+int32_t ftk_boundary_n_probes(const ftk_boundary * boundary) {
+    return ftk_guard_value<int32_t>(__func__, 0, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return (int32_t) boundary->boundary->probes.size();
+    });
+}
+
+static const llama_boundary::probe_result & get_probe(const ftk_boundary * boundary, int32_t probe) {
+    FTK_REQUIRE_NOT_NULL(boundary);
+
+    const auto & probes = boundary->boundary->probes;
+    if (probe < 0 || probe >= (int32_t) probes.size()) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "'probe' is %d, but the boundary has %zu probes", probe, probes.size());
+    }
+
+    return probes[probe];
+}
+
+int32_t ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return get_probe(boundary, probe).probe.il; });
+}
+
+int32_t ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() {
+        return get_probe(boundary, probe).probe.reduction == LLAMA_PROBE_MAX ? FTK_PROBE_MAX : FTK_PROBE_MEAN;
+    });
+}
+
+int32_t ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<int32_t>(__func__, 0, [&]() { return get_probe(boundary, probe).n_head; });
+}
+
+const float * ftk_boundary_probe(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<const float *>(__func__, nullptr, [&]() { return get_probe(boundary, probe).data.data(); });
+}
+
+int32_t ftk_boundary_n_embd(const ftk_boundary * boundary) {
+    return ftk_guard_value<int32_t>(__func__, 0, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return boundary->boundary->n_embd;
+    });
+}
+
+const float * ftk_boundary_residual(const ftk_boundary * boundary) {
+    return ftk_guard_value<const float *>(__func__, nullptr, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+        return boundary->boundary->residual;
+    });
+}
+
+ftk_status ftk_boundary_keep(ftk_boundary * boundary, const int32_t * indices, int64_t n) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+
+        const int64_t n_tokens = (int64_t) boundary->boundary->pos->size();
+
+        if (boundary->kept) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "the tokens of this boundary were selected already");
+        }
+        if (n <= 0 || n > n_tokens) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "1 to %" PRId64 " tokens can go on, got %" PRId64, n_tokens, n);
+        }
+        FTK_REQUIRE_NOT_NULL(indices);
+
+        for (int64_t i = 0; i < n; ++i) {
+            if (indices[i] < 0 || indices[i] >= n_tokens || (i > 0 && indices[i] <= indices[i - 1])) {
+                ftk_fail(FTK_INVALID_ARGUMENT, "indices must be strictly ascending and lie in [0, %" PRId64 "), got %d at %" PRId64, n_tokens, indices[i], i);
+            }
+        }
+        if (indices[n - 1] != n_tokens - 1) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "the last token (%" PRId64 ") must go on: its logits are what the prefill is for", n_tokens - 1);
+        }
+
+        boundary->boundary->keep.assign(indices, indices + n);
+        boundary->kept = true;
+    });
+}
+
+//
+// prefill
+//
+
+ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens,
+                       const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user, ftk_cancel * cancel) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(ctx);
+        FTK_REQUIRE_NOT_NULL(plan);
+        ftk_require_room(*ctx, seq_id, tokens, n_tokens);
+
+        if (!llama_staged_enabled(ctx->ctx)) {
+            ftk_fail(FTK_UNSUPPORTED, "the context was created with 'staged' = false; use ftk_decode, or create it with 'staged' = true");
+        }
+        if (select == nullptr && !plan->plan.boundaries.empty()) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'select' must not be NULL: the plan has %zu boundaries", plan->plan.boundaries.size());
+        }
+        if (cancel != nullptr && cancel->flag.load()) {
+            ftk_fail(FTK_CANCELLED, "cancelled before anything was computed");
+        }
+
+        std::string why_select;
+
+        llama_staged_callbacks callbacks;
+
+        if (select != nullptr) {
+            callbacks.select = [&](llama_boundary & boundary) {
+                ftk_boundary handle = { &boundary };
+
+                const int32_t rc = select(user, &handle);
+                if (rc != 0) {
+                    why_select = "the selection callback returned " + std::to_string(rc) + " at layer " + std::to_string(boundary.il);
+                } else if (!handle.kept) {
+                    why_select = "the selection callback did not call ftk_boundary_keep at layer " + std::to_string(boundary.il);
+                }
+
+                return why_select.empty();
+            };
+        }
+
+        if (progress != nullptr) {
+            callbacks.progress = [&](int32_t stage, int64_t n_done, int64_t n_stage, double fraction) {
+                return progress(user, stage, n_done, n_stage, fraction) == 0;
+            };
+        }
+
+        callbacks.cancel = cancel != nullptr ? &cancel->flag : nullptr;
+
+        ctx->has_logits = false;
+
+        llama_staged_report report;
+        std::string why;
+
+        const llama_staged_status status = llama_staged_prefill(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens),
+                plan->plan, callbacks, report, why);
+
+        switch (status) {
+            case LLAMA_STAGED_OK:
+                break;
+            case LLAMA_STAGED_INVALID:
+                ftk_fail(FTK_INVALID_ARGUMENT, "%s", why.c_str());
+            case LLAMA_STAGED_FULL:
+                ftk_fail(FTK_CONTEXT_FULL, "%s", why.c_str());
+            case LLAMA_STAGED_CANCELLED:
+                ftk_fail(FTK_CANCELLED, "cancelled; the sequence is as it was before");
+            case LLAMA_STAGED_CALLBACK:
+                ftk_fail(FTK_CALLBACK_FAILED, "%s", why_select.empty() ? why.c_str() : why_select.c_str());
+            case LLAMA_STAGED_FAILED:
+                {
+                    const std::string errors = ftk_logged_errors();
+                    ftk_fail(FTK_COMPUTE_FAILED, "%s%s%s", why.c_str(), errors.empty() ? "" : ": ", errors.c_str());
+                }
+        }
+
+        ctx->has_logits = true;
+        ctx->has_report = true;
+        ctx->report     = std::move(report);
+    });
+}
+
+ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capacity, int64_t * n_needed) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(ctx);
+
+        if (!ctx->has_report) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "there is no report: no prefill of this context has succeeded yet");
+        }
+
+        ftk_json stages = ftk_json::array();
+        for (const auto & stage : ctx->report.stages) {
+            int64_t us = 0;
+            for (const int64_t chunk : stage.chunk_us) {
+                us += chunk;
+            }
+
+            stages.push_back({
+                { "layer_begin", stage.il_begin },
+                { "layer_end",   stage.il_end   },
+                { "n_tokens",    stage.n_tokens },
+                { "n_chunks",    stage.chunk_us.size() },
+                { "us",          us },
+                { "chunk_us",    stage.chunk_us },
+            });
+        }
+
+        ftk_write_json({
+            { "total_us",  ctx->report.total_us  },
+            { "select_us", ctx->report.select_us },
+            { "stages",    stages },
+        }, buf, capacity, n_needed);
+    });
+}
