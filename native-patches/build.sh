@@ -164,7 +164,10 @@ fi
 # source
 #
 
-# take_from REPOSITORY REF TREE DIR: fetches REF into a new working tree DIR if its tree hash is TREE. TREE may be
+# to reach a repository, the user's proxies, credentials and trusted folders count
+remote_git=(env -u GIT_CONFIG_GLOBAL -u GIT_CONFIG_NOSYSTEM git)
+
+# take_from REPOSITORY REF TREE DIR [SECONDS]: fetches REF into a new working tree DIR if its tree hash is TREE. TREE may be
 # "any" for one of the accepted ones. Prints why not otherwise.
 take_from() {
     local hash
@@ -173,7 +176,7 @@ take_from() {
     # the bytes of the tree, whatever the platform's line ends
     git -C "$4" config core.autocrlf false
     git -C "$4" config advice.detachedHead false
-    if ! timeout_of "${5:-600}" git -C "$4" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 fetch --quiet --depth 1 --no-tags "$1" "$2" 2> "$4/.git/why"; then
+    if ! timeout_of "${5:-600}" "${remote_git[@]}" -C "$4" -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 fetch --quiet --depth 1 --no-tags "$1" "$2" 2> "$4/.git/why"; then
         note "  no $2 there: $(tail -n 1 "$4/.git/why")"
         return 1
     fi
@@ -222,7 +225,7 @@ obtain_source() {
     fi
 
     note "taking llama.cpp $(pin release) from $(pin git_url)"
-    if timeout_of 10 git -c http.lowSpeedLimit=100 -c http.lowSpeedTime=8 ls-remote --exit-code "$(pin git_url)" "$(pin git_ref)" > /dev/null 2> "$scratch/why"; then
+    if timeout_of 10 "${remote_git[@]}" -c http.lowSpeedLimit=100 -c http.lowSpeedTime=8 ls-remote --exit-code "$(pin git_url)" "$(pin git_ref)" > /dev/null 2> "$scratch/why"; then
         if take_from "$(pin git_url)" "$(pin git_ref)" "$(pin git_tree)" "$scratch/tree" 120; then
             mv "$scratch/tree" "$stock"
             rm -rf "$scratch"

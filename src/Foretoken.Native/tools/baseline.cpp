@@ -1,13 +1,13 @@
 // The baseline of every speed measurement: stock llama.cpp, linked to the unpatched libllama and to the same ggml as the
 // patched one, driven over stdin so that its runs can be interleaved with ours.
 //
-//   foretoken-baseline --model FILE [options]
+//   foretoken-baseline --model FILE --threads N [options]
 //
 //     --ctx N           context size, 0 = the model's             (default 0)
 //     --batch N         tokens per llama_decode                   (default 2048)
 //     --ubatch N        tokens per graph                          (default 512)
-//     --threads N       threads of decode, 0 = cores              (default 0)
-//     --threads-batch N threads of prefill, 0 = as --threads      (default 0)
+//     --threads N       threads of decode; no default, so that both sides of a comparison state the same
+//     --threads-batch N threads of prefill                        (default: as --threads)
 //     --gpu-layers N    layers on the GPU, -1 = all               (default 0)
 //     --type-k T        type of the K cache: f32, f16, bf16, q8_0, q4_0, ... (default f16)
 //     --type-v T        type of the V cache                       (default f16)
@@ -47,7 +47,6 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -73,17 +72,17 @@ struct baseline_args {
 };
 
 //
-// log: the last error is part of the answer
+// log: what llama.cpp reports as an error is part of the answer
 //
 
 static bool        log_verbose = false;
-static std::string log_last_error;
+static std::string log_errors;
 
 static void log_callback(ggml_log_level level, const char * text, void * /*user_data*/) {
     if (level == GGML_LOG_LEVEL_ERROR) {
-        log_last_error = text;
-        while (!log_last_error.empty() && log_last_error.back() == '\n') {
-            log_last_error.pop_back();
+        log_errors += log_errors.empty() ? text : std::string("; ") + text;
+        while (!log_errors.empty() && log_errors.back() == '\n') {
+            log_errors.pop_back();
         }
     }
     if (log_verbose) {
@@ -92,7 +91,7 @@ static void log_callback(ggml_log_level level, const char * text, void * /*user_
 }
 
 static std::runtime_error failure(const std::string & what) {
-    return std::runtime_error(log_last_error.empty() ? what : what + ": " + log_last_error);
+    return std::runtime_error(log_errors.empty() ? what : what + ": " + log_errors);
 }
 
 //
@@ -138,8 +137,8 @@ static void answer(const std::string & json) {
 //
 
 static int32_t parse_int(const std::string & name, const std::string & text, int32_t min) {
-    char * end = nullptr;
-    errno = 0;
+    char * end       = nullptr;
+    errno            = 0;
     const long value = strtol(text.c_str(), &end, 10);
     if (text.empty() || *end != '\0' || errno != 0 || value < min || value > INT32_MAX) {
         throw std::invalid_argument(name + " must be an integer of at least " + std::to_string(min) + ", not '" + text + "'");
@@ -150,8 +149,8 @@ static int32_t parse_int(const std::string & name, const std::string & text, int
 static ggml_type parse_type(const std::string & name, const std::string & text) {
     std::string known;
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
-        const ggml_type   type      = (ggml_type) i;
-        const char      * type_name = ggml_type_name(type);
+        const ggml_type type      = (ggml_type) i;
+        const char *    type_name = ggml_type_name(type);
         if (type_name == nullptr || ggml_blck_size(type) == 0) {
             continue; // removed from ggml
         }
@@ -180,20 +179,34 @@ static baseline_args parse_args(int argc, char ** argv) {
             throw std::invalid_argument(name + " needs a value, or is no option; the options are listed at the top of baseline.cpp");
         }
         const std::string value = argv[++i];
-        if      (name == "--model")         { args.model           = value; }
-        else if (name == "--ctx")           { args.n_ctx           = parse_int(name, value,  0); }
-        else if (name == "--batch")         { args.n_batch         = parse_int(name, value,  1); }
-        else if (name == "--ubatch")        { args.n_ubatch        = parse_int(name, value,  1); }
-        else if (name == "--threads")       { args.n_threads       = parse_int(name, value,  0); }
-        else if (name == "--threads-batch") { args.n_threads_batch = parse_int(name, value,  0); }
-        else if (name == "--gpu-layers")    { args.n_gpu_layers    = parse_int(name, value, -1); }
-        else if (name == "--type-k")        { args.type_k          = parse_type(name, value); }
-        else if (name == "--type-v")        { args.type_v          = parse_type(name, value); }
-        else if (name == "--flash-attn") {
-            if      (value == "auto") { args.flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO; }
-            else if (value == "on")   { args.flash_attn = LLAMA_FLASH_ATTN_TYPE_ENABLED; }
-            else if (value == "off")  { args.flash_attn = LLAMA_FLASH_ATTN_TYPE_DISABLED; }
-            else { throw std::invalid_argument("--flash-attn is auto, on or off, not '" + value + "'"); }
+        if (name == "--model") {
+            args.model = value;
+        } else if (name == "--ctx") {
+            args.n_ctx = parse_int(name, value, 0);
+        } else if (name == "--batch") {
+            args.n_batch = parse_int(name, value, 1);
+        } else if (name == "--ubatch") {
+            args.n_ubatch = parse_int(name, value, 1);
+        } else if (name == "--threads") {
+            args.n_threads = parse_int(name, value, 1);
+        } else if (name == "--threads-batch") {
+            args.n_threads_batch = parse_int(name, value, 1);
+        } else if (name == "--gpu-layers") {
+            args.n_gpu_layers = parse_int(name, value, -1);
+        } else if (name == "--type-k") {
+            args.type_k = parse_type(name, value);
+        } else if (name == "--type-v") {
+            args.type_v = parse_type(name, value);
+        } else if (name == "--flash-attn") {
+            if (value == "auto") {
+                args.flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
+            } else if (value == "on") {
+                args.flash_attn = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+            } else if (value == "off") {
+                args.flash_attn = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            } else {
+                throw std::invalid_argument("--flash-attn is auto, on or off, not '" + value + "'");
+            }
         } else {
             throw std::invalid_argument("no option " + name + "; the options are listed at the top of baseline.cpp");
         }
@@ -203,7 +216,7 @@ static baseline_args parse_args(int argc, char ** argv) {
         throw std::invalid_argument("--model is missing");
     }
     if (args.n_threads == 0) {
-        args.n_threads = std::max(1u, std::thread::hardware_concurrency());
+        throw std::invalid_argument("--threads is missing");
     }
     if (args.n_threads_batch == 0) {
         args.n_threads_batch = args.n_threads;
@@ -249,10 +262,11 @@ static uint64_t fnv1a64(const void * data, size_t n_bytes) {
 
 class baseline {
   public:
-    explicit baseline(const baseline_args & args) : args(args) {
+    explicit baseline(const baseline_args & args) :
+        args(args) {
         llama_model_params mparams = llama_model_default_params();
-        mparams.n_gpu_layers = args.n_gpu_layers;
-        mparams.use_mmap     = args.use_mmap;
+        mparams.n_gpu_layers       = args.n_gpu_layers;
+        mparams.use_mmap           = args.use_mmap;
 
         model = llama_model_load_from_file(args.model.c_str(), mparams);
         if (model == nullptr) {
@@ -260,18 +274,18 @@ class baseline {
         }
 
         llama_context_params cparams = llama_context_default_params();
-        cparams.n_ctx           = args.n_ctx;
-        cparams.n_batch         = args.n_batch;
-        cparams.n_ubatch        = args.n_ubatch;
-        cparams.n_seq_max       = 1;
-        cparams.n_threads       = args.n_threads;
-        cparams.n_threads_batch = args.n_threads_batch;
-        cparams.type_k          = args.type_k;
-        cparams.type_v          = args.type_v;
-        cparams.flash_attn_type = args.flash_attn;
-        cparams.offload_kqv     = true;
-        cparams.op_offload      = true;
-        cparams.no_perf         = true;
+        cparams.n_ctx                = args.n_ctx;
+        cparams.n_batch              = args.n_batch;
+        cparams.n_ubatch             = args.n_ubatch;
+        cparams.n_seq_max            = 1;
+        cparams.n_threads            = args.n_threads;
+        cparams.n_threads_batch      = args.n_threads_batch;
+        cparams.type_k               = args.type_k;
+        cparams.type_v               = args.type_v;
+        cparams.flash_attn_type      = args.flash_attn;
+        cparams.offload_kqv          = true;
+        cparams.op_offload           = true;
+        cparams.no_perf              = true;
 
         ctx = llama_init_from_model(model, cparams);
         if (ctx == nullptr) {
@@ -288,7 +302,7 @@ class baseline {
         llama_model_free(model);
     }
 
-    baseline(const baseline &) = delete;
+    baseline(const baseline &)             = delete;
     baseline & operator=(const baseline &) = delete;
 
     std::string info() const {
@@ -296,21 +310,21 @@ class baseline {
         llama_model_desc(model, desc, sizeof(desc));
 
         std::ostringstream out;
-        out << "{\"model\": "              << json_string(args.model)
-            << ", \"description\": "       << json_string(desc)
-            << ", \"n_layer\": "           << llama_model_n_layer(model)
-            << ", \"n_embd\": "            << llama_model_n_embd(model)
-            << ", \"n_vocab\": "           << n_vocab
-            << ", \"n_ctx\": "             << llama_n_ctx(ctx)
-            << ", \"n_batch\": "           << llama_n_batch(ctx)
-            << ", \"n_ubatch\": "          << llama_n_ubatch(ctx)
-            << ", \"n_threads\": "         << llama_n_threads(ctx)
-            << ", \"n_threads_batch\": "   << llama_n_threads_batch(ctx)
-            << ", \"n_gpu_layers\": "      << args.n_gpu_layers
-            << ", \"type_k\": "            << json_string(ggml_type_name(args.type_k))
-            << ", \"type_v\": "            << json_string(ggml_type_name(args.type_v))
-            << ", \"flash_attn\": "        << json_string(llama_flash_attn_type_name(args.flash_attn))
-            << ", \"system_info\": "       << json_string(llama_print_system_info())
+        out << "{\"model\": " << json_string(args.model)
+            << ", \"description\": " << json_string(desc)
+            << ", \"n_layer\": " << llama_model_n_layer(model)
+            << ", \"n_embd\": " << llama_model_n_embd(model)
+            << ", \"n_vocab\": " << n_vocab
+            << ", \"n_ctx\": " << llama_n_ctx(ctx)
+            << ", \"n_batch\": " << llama_n_batch(ctx)
+            << ", \"n_ubatch\": " << llama_n_ubatch(ctx)
+            << ", \"n_threads\": " << llama_n_threads(ctx)
+            << ", \"n_threads_batch\": " << llama_n_threads_batch(ctx)
+            << ", \"n_gpu_layers\": " << args.n_gpu_layers
+            << ", \"type_k\": " << json_string(ggml_type_name(args.type_k))
+            << ", \"type_v\": " << json_string(ggml_type_name(args.type_v))
+            << ", \"flash_attn\": " << json_string(llama_flash_attn_type_name(args.flash_attn))
+            << ", \"system_info\": " << json_string(llama_print_system_info())
             << ", \"peak_memory_bytes\": " << peak_memory_bytes()
             << "}";
         return out.str();
@@ -335,7 +349,7 @@ class baseline {
         }
 
         if (clear) {
-            llama_memory_clear(llama_get_memory(ctx), /*data =*/ false);
+            llama_memory_clear(llama_get_memory(ctx), /*data =*/false);
         }
         const int64_t n_past = llama_memory_seq_pos_max(llama_get_memory(ctx), 0) + 1;
         require_room(n_past, tokens.size());
@@ -352,12 +366,12 @@ class baseline {
         snprintf(hash, sizeof(hash), "%016" PRIx64, fnv1a64(logits(), n_vocab * sizeof(float)));
 
         std::ostringstream out;
-        out << "{\"n_tokens\": "          << tokens.size()
-            << ", \"n_past\": "           << n_past
-            << ", \"wall_us\": "          << wall_us
-            << ", \"cpu_us\": "           << cpu_us
-            << ", \"argmax\": "           << argmax()
-            << ", \"logits_fnv1a64\": "   << json_string(hash) << "}";
+        out << "{\"n_tokens\": " << tokens.size()
+            << ", \"n_past\": " << n_past
+            << ", \"wall_us\": " << wall_us
+            << ", \"cpu_us\": " << cpu_us
+            << ", \"argmax\": " << argmax()
+            << ", \"logits_fnv1a64\": " << json_string(hash) << "}";
         return out.str();
     }
 
@@ -380,7 +394,7 @@ class baseline {
 
     std::string write_logits(const std::string & path) {
         std::ofstream file(path, std::ios::binary);
-        file.write((const char *) logits(), (std::streamsize) (n_vocab * sizeof(float)));
+        file.write((const char *) logits(), (std::streamsize)(n_vocab * sizeof(float)));
         file.close();
         if (!file) {
             throw std::runtime_error("the logits cannot be written to '" + path + "'");
@@ -391,7 +405,7 @@ class baseline {
   private:
     const baseline_args args;
 
-    llama_model   * model = nullptr;
+    llama_model *   model = nullptr;
     llama_context * ctx   = nullptr;
 
     int32_t n_vocab    = 0;
@@ -400,7 +414,7 @@ class baseline {
     void require_room(int64_t n_past, int64_t n_tokens) const {
         if (n_past + n_tokens > (int64_t) llama_n_ctx_seq(ctx)) {
             throw std::invalid_argument(std::to_string(n_tokens) + " tokens after " + std::to_string(n_past) +
-                " do not fit the context of " + std::to_string(llama_n_ctx_seq(ctx)) + "; start with a larger --ctx");
+                                        " do not fit the context of " + std::to_string(llama_n_ctx_seq(ctx)) + "; start with a larger --ctx");
         }
     }
 
@@ -414,14 +428,14 @@ class baseline {
         for (int64_t first = 0; first < n_tokens; first += n_batch) {
             batch.n_tokens = (int32_t) std::min(n_batch, n_tokens - first);
             for (int32_t i = 0; i < batch.n_tokens; i++) {
-                batch.token   [i]    = tokens[first + i];
-                batch.pos     [i]    = (llama_pos) (n_past + first + i);
-                batch.n_seq_id[i]    = 1;
-                batch.seq_id  [i][0] = 0;
-                batch.logits  [i]    = first + i == n_tokens - 1;
+                batch.token[i]     = tokens[first + i];
+                batch.pos[i]       = (llama_pos) (n_past + first + i);
+                batch.n_seq_id[i]  = 1;
+                batch.seq_id[i][0] = 0;
+                batch.logits[i]    = first + i == n_tokens - 1;
             }
 
-            log_last_error.clear();
+            log_errors.clear();
             const int32_t status = llama_decode(ctx, batch);
             if (status != 0) {
                 llama_batch_free(batch);
@@ -449,7 +463,7 @@ class baseline {
 
 static std::string execute(baseline & server, const std::string & line) {
     std::istringstream in(line);
-    std::string command;
+    std::string        command;
     in >> command;
 
     if (command == "info") {
@@ -465,7 +479,7 @@ static std::string execute(baseline & server, const std::string & line) {
 
     if (command == "prefill-tokens" || command == "append-tokens") {
         std::vector<llama_token> tokens;
-        std::string token;
+        std::string              token;
         while (in >> token) {
             tokens.push_back(parse_int("a token", token, 0));
         }
@@ -492,7 +506,7 @@ int main(int argc, char ** argv) {
 
     try {
         const baseline_args args = parse_args(argc, argv);
-        log_verbose = args.verbose;
+        log_verbose              = args.verbose;
 
         llama_backend_init();
         {
