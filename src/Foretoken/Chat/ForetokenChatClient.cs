@@ -209,7 +209,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 nameof(options)
             );
         }
-        ForetokenModel.CheckFile(options.ModelPath);
+        ForetokenModel.CheckFile(options.ModelPath, options.ToModelOptions());
         return options;
     }
 

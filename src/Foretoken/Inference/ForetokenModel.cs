@@ -18,11 +18,23 @@ public sealed class ForetokenModel : IDisposable
     private readonly SafeModelHandle _handle;
     private int _disposed;
 
-    private ForetokenModel(SafeModelHandle handle, string path)
+    private ForetokenModel(SafeModelHandle handle, string path, ModelShape? shape)
     {
         _handle = handle;
         Path = path;
         Info = ReadInfo(handle);
+        // of an architecture that cannot be staged the file check reads no sizes, and no plan will be made for them
+        Shape =
+            shape
+            ?? new ModelShape
+            {
+                LayerCount = Math.Max(1, Info.LayerCount),
+                EmbeddingSize = Math.Max(1, Info.EmbeddingSize),
+                HeadCount = Math.Max(1, Info.HeadCount),
+                KvHeadCount = Math.Max(1, Info.KvHeadCount),
+                FeedForwardSize = Math.Max(1, Info.FeedForwardSize),
+                VocabularySize = Math.Max(1, Info.VocabularySize),
+            };
     }
 
     /// <summary>The file that the model was loaded from; of a split model, its first shard.</summary>
@@ -32,21 +44,7 @@ public sealed class ForetokenModel : IDisposable
     public ModelInfo Info { get; }
 
     /// <summary>The model as the planner sees it: layers, widths, heads.</summary>
-    /// <exception cref="InvalidOperationException">Only the vocabulary was loaded.</exception>
-    public ModelShape Shape =>
-        Info.HeadCount == 0
-            ? throw new InvalidOperationException(
-                $"Only the vocabulary of '{Path}' was loaded, so nothing can be computed with it. Load it without ModelOptions.VocabularyOnly."
-            )
-            : new ModelShape
-            {
-                LayerCount = Info.LayerCount,
-                EmbeddingSize = Info.EmbeddingSize,
-                HeadCount = Info.HeadCount,
-                KvHeadCount = Info.KvHeadCount,
-                FeedForwardSize = Info.FeedForwardSize,
-                VocabularySize = Info.VocabularySize,
-            };
+    public ModelShape Shape { get; }
 
     /// <summary>The native library in use. Loads it when no model was loaded yet.</summary>
     /// <exception cref="NativeLibraryException">It was not found, could not be loaded, or does not belong to this assembly.</exception>
@@ -81,7 +79,7 @@ public sealed class ForetokenModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ModelOptions();
         cancellationToken.ThrowIfCancellationRequested();
-        CheckFile(path);
+        ModelFileInfo file = CheckFile(path, options);
         NativeLoader.EnsureLoaded();
 
         LoadCallback callback = new(progress, cancellationToken);
@@ -102,7 +100,7 @@ public sealed class ForetokenModel : IDisposable
                 callback.Error?.Throw();
                 throw NativeCall.ToException((NativeStatus)status, message, cancellationToken);
             }
-            return new ForetokenModel(handle, path);
+            return new ForetokenModel(handle, path, file.Shape);
         }
         finally
         {
@@ -255,13 +253,36 @@ public sealed class ForetokenModel : IDisposable
     }
 
     /// <summary>The checks that need no native code, so that the common mistakes get a clear answer at once.</summary>
-    internal static void CheckFile(string path)
+    /// <exception cref="ModelLoadException">The file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
+    /// <exception cref="InsufficientNativeMemoryException">The model does not fit into memory.</exception>
+    internal static ModelFileInfo CheckFile(string path, ModelOptions options)
     {
-        if (!File.Exists(path))
+        bool elsewhere = options.VocabularyOnly || options.Devices is not null || options.RpcServers is not null;
+        ModelFileCheckOptions checks = new()
         {
-            throw new ModelLoadException(
-                $"There is no file '{System.IO.Path.GetFullPath(path)}'. A model is a GGUF file; of a split model, name the first shard."
-            );
+            // a model whose prefill cannot be staged still answers, at the speed of llama.cpp
+            RequireStaging = false,
+            // sessions bring their own KV caches, which the native library checks
+            ContextSize = 1,
+            GpuLayers = options.GpuLayers,
+            AvailableMemoryBytes = elsewhere ? long.MaxValue : null,
+        };
+        try
+        {
+            return ModelFileCheck.Check(path, checks);
+        }
+        catch (ModelFileUnsupportedException e)
+        {
+            throw new UnsupportedModelException(e.Message, e);
+        }
+        catch (ModelFileTooLargeException e)
+        {
+            throw new InsufficientNativeMemoryException(e.Message, e);
+        }
+        catch (ModelFileException e)
+        {
+            throw new ModelLoadException(e.Message, e);
         }
     }
 

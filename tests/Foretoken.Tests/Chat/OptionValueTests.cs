@@ -1,0 +1,39 @@
+using System.Text.Json;
+using Foretoken.Chat;
+
+namespace Foretoken.Tests.Chat;
+
+public sealed class OptionValueTests
+{
+    public static TheoryData<object, double> Numbers =>
+        new()
+        {
+            { 2, 2 },
+            { 2L, 2 },
+            { 2.5, 2.5 },
+            { 2.5f, 2.5 },
+            { 2.5m, 2.5 },
+            { "2.5", 2.5 },
+            { JsonDocument.Parse("2.5").RootElement, 2.5 },
+            { JsonDocument.Parse("\"2.5\"").RootElement, 2.5 },
+        };
+
+    [Theory]
+    [MemberData(nameof(Numbers))]
+    public void Numbers_come_in_any_type(object value, double expected)
+    {
+        Assert.Equal(expected, OptionValue.ToDouble("key", value));
+    }
+
+    [Fact]
+    public void Other_values_are_refused_by_name()
+    {
+        foreach (object value in (object[])["fast", true, new object(), JsonDocument.Parse("[]").RootElement])
+        {
+            ArgumentException error = Assert.Throws<ArgumentException>(() => OptionValue.ToDouble("the_key", value));
+            Assert.Contains("the_key", error.Message, StringComparison.Ordinal);
+        }
+        Assert.Equal("acc", OptionValue.ToText("key", JsonDocument.Parse("\"acc\"").RootElement));
+        Assert.Throws<ArgumentException>(() => OptionValue.ToText("key", 3));
+    }
+}
