@@ -12,7 +12,11 @@ internal static class AnswerJson
     {
         using MemoryStream stream = new();
         // the text goes to a terminal or a file, not into a web page
-        JsonWriterOptions options = new() { Indented = indented, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+        JsonWriterOptions options = new()
+        {
+            Indented = indented,
+            Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        };
         using (Utf8JsonWriter json = new(stream, options))
         {
             json.WriteStartObject();

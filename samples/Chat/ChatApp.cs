@@ -74,7 +74,11 @@ internal sealed class ChatApp
         }
     }
 
-    private async Task<IChatClient> LoadAsync(ChatArguments arguments, string model, CancellationToken cancellationToken)
+    private async Task<IChatClient> LoadAsync(
+        ChatArguments arguments,
+        string model,
+        CancellationToken cancellationToken
+    )
     {
         ForetokenChatClientOptions options = new()
         {
@@ -237,7 +241,9 @@ internal sealed class ChatApp
             }
             else if (answer.FinishReason == ChatFinishReason.Length)
             {
-                _errors.WriteLine($"(ended after {answer.OutputTokens} tokens: --max-tokens or the context is the limit)");
+                _errors.WriteLine(
+                    $"(ended after {answer.OutputTokens} tokens: --max-tokens or the context is the limit)"
+                );
             }
         }
         return answer;

@@ -3,6 +3,8 @@ namespace Foretoken.Samples.Chat;
 /// <summary>What the command line asked for.</summary>
 internal sealed record ChatArguments
 {
+    internal const string DefaultSystem = "You are a helpful assistant.";
+
     /// <summary>GGUF file; null for the model in <c>samples/models</c>.</summary>
     public string? Model { get; init; }
 
@@ -30,8 +32,8 @@ internal sealed record ChatArguments
     /// <summary>Temperature; null for greedy.</summary>
     public float? Temperature { get; init; }
 
-    /// <summary>System prompt; null for none.</summary>
-    public string? System { get; init; }
+    /// <summary>System prompt; empty for none.</summary>
+    public string System { get; init; } = DefaultSystem;
 
     /// <summary>Documents for the first question.</summary>
     public IReadOnlyList<string> Files { get; init; } = [];

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 
 namespace Foretoken.Samples.Chat;
 
@@ -10,7 +11,8 @@ internal static class ChatCommand
         Option<string?> model = new("--model", "-m")
         {
             HelpName = "path",
-            Description = "GGUF file of a Llama-family model; of a split model the first shard. Default: the small model that comes with the samples.",
+            Description =
+                "GGUF file of a Llama-family model; of a split model the first shard. Default: the small model that comes with the samples.",
         };
         Option<double> speed = new("--speed", "-s")
         {
@@ -54,7 +56,12 @@ internal static class ChatCommand
             HelpName = "t",
             Description = "Randomness of the answers. Default: none, the most likely token each time.",
         };
-        Option<string?> system = new("--system") { HelpName = "text", Description = "System prompt." };
+        Option<string> system = new("--system")
+        {
+            HelpName = "text",
+            Description = "System prompt; an empty one leaves it to the model's template.",
+            DefaultValueFactory = _ => ChatArguments.DefaultSystem,
+        };
         Option<string[]> files = new("--file", "-f")
         {
             HelpName = "path",
@@ -68,7 +75,8 @@ internal static class ChatCommand
         };
         Option<bool> json = new("--json")
         {
-            Description = "Print answers as JSON: answer, counts and the prefill report. One object per line when questions come from standard input.",
+            Description =
+                "Print answers as JSON: answer, counts and the prefill report. One object per line when questions come from standard input.",
         };
 
         AtLeast(context, 0);
@@ -77,7 +85,12 @@ internal static class ChatCommand
         AtLeast(maxTokens, 1);
         speed.Validators.Add(result =>
         {
-            if (SpeedText.Explain(result.GetValueOrDefault<double>()) is { } error)
+            // what is no number at all is refused anyway
+            if (
+                result.Tokens is [{ Value: { } text }]
+                && double.TryParse(text, CultureInfo.InvariantCulture, out double value)
+                && SpeedText.Explain(value) is { } error
+            )
             {
                 result.AddError($"--speed: {error}");
             }
@@ -120,7 +133,7 @@ internal static class ChatCommand
                     MaxTokens = parsed.GetValue(maxTokens),
                     Seed = parsed.GetValue(seed),
                     Temperature = parsed.GetValue(temperature),
-                    System = parsed.GetValue(system),
+                    System = parsed.GetValue(system)!,
                     Files = parsed.GetValue(files) ?? [],
                     Ask = parsed.GetValue(ask),
                     Json = parsed.GetValue(json),
@@ -133,7 +146,12 @@ internal static class ChatCommand
     private static void AtLeast(Option<int> option, int least) =>
         option.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() < least)
+            // what is no number at all is refused anyway
+            if (
+                result.Tokens is [{ Value: { } text }]
+                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                && value < least
+            )
             {
                 result.AddError($"{option.Name} is at least {least}.");
             }

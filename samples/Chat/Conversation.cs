@@ -42,9 +42,9 @@ internal sealed class Conversation
         _messages.Clear();
         _documents.Clear();
         Last = null;
-        if (_arguments.System is { Length: > 0 } system)
+        if (_arguments.System.Length > 0)
         {
-            _messages.Add(new ChatMessage(ChatRole.System, system));
+            _messages.Add(new ChatMessage(ChatRole.System, _arguments.System));
         }
     }
 

@@ -41,7 +41,12 @@ internal sealed class PrefillBar : IProgress<PrefillProgress>
         await console
             .Progress()
             .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
+            .Columns(
+                new TaskDescriptionColumn(),
+                new ProgressBarColumn(),
+                new PercentageColumn(),
+                new ElapsedTimeColumn()
+            )
             .StartAsync(async context =>
             {
                 ProgressTask bar = context.AddTask("[grey]reading[/]", maxValue: 1);

@@ -14,15 +14,16 @@ internal static class ErrorText
             int suffix = message.IndexOf(" (Parameter '", StringComparison.Ordinal);
             message = suffix > 0 ? message[..suffix] : message;
         }
-        return exception
-            is ForetokenException
-                or CliException
-                or ArgumentException
-                or NotSupportedException
-                or InvalidOperationException
-                or FormatException
-                or IOException
-                or UnauthorizedAccessException
+        return
+            exception
+                is ForetokenException
+                    or CliException
+                    or ArgumentException
+                    or NotSupportedException
+                    or InvalidOperationException
+                    or FormatException
+                    or IOException
+                    or UnauthorizedAccessException
             ? message
             : $"{exception.GetType().Name}: {message}";
     }

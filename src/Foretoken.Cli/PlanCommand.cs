@@ -141,7 +141,10 @@ internal static class PlanCommand
     {
         string past = plan.PastTokens > 0 ? I($" after {plan.PastTokens:#,0} in the cache") : "";
         context.WriteRaw(I($"{plan.Model}, {plan.Layers} layers, {plan.PromptTokens:#,0} tokens{past}"));
-        context.WriteRaw(I($"asked for {plan.Target:0.##}x, promised {plan.PromisedSpeedup:0.00}x") + (plan.ReachableSpeedup is { } best ? I($", {best:0.00}x is the most") : ""));
+        context.WriteRaw(
+            I($"asked for {plan.Target:0.##}x, promised {plan.PromisedSpeedup:0.00}x")
+                + (plan.ReachableSpeedup is { } best ? I($", {best:0.00}x is the most") : "")
+        );
         context.WriteRaw(I($"{plan.PlannedOperations / 1e9:#,0.0} of {plan.PlainOperations / 1e9:#,0.0} GFLOP"));
         context.WriteRaw(plan.Reason);
         context.WriteRaw("");

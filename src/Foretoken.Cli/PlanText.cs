@@ -27,7 +27,9 @@ internal static class PlanText
         }
         if (boundaries.Count == 0)
         {
-            throw new CliException("The plan is empty. A plan is LAYER@RETENTION, separated by commas, for example 3@0.25.");
+            throw new CliException(
+                "The plan is empty. A plan is LAYER@RETENTION, separated by commas, for example 3@0.25."
+            );
         }
         try
         {

@@ -9,10 +9,7 @@ internal static class SplitCommand
     internal static Command Create(CliContext context)
     {
         Argument<string> input = new("in") { Description = "GGUF file to split." };
-        Argument<string> prefix = new("out-prefix")
-        {
-            Description = "Path of the shards up to -00001-of-0000n.gguf.",
-        };
+        Argument<string> prefix = new("out-prefix") { Description = "Path of the shards up to -00001-of-0000n.gguf." };
         Option<string> maxBytes = new("--max-bytes")
         {
             HelpName = "size",

@@ -27,7 +27,9 @@ internal static class SyntheticStore
                 "foretoken",
                 "synthetic"
             );
-        string name = string.Concat(text.Trim().ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' ? c : '_'));
+        string name = string.Concat(
+            text.Trim().ToLowerInvariant().Select(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' ? c : '_')
+        );
         string path = Path.Combine(folder, name + ".gguf");
         long length = SyntheticModel.GetFileLength(spec);
         FileInfo file = new(path);

@@ -38,8 +38,7 @@ internal sealed class BaselineEngine : IBenchEngine, IDisposable
             start.ArgumentList.Add(Convert.ToString(value, CultureInfo.InvariantCulture)!);
         }
         Process process =
-            Process.Start(start)
-            ?? throw new CliException($"The baseline '{executable}' could not be started.");
+            Process.Start(start) ?? throw new CliException($"The baseline '{executable}' could not be started.");
         BaselineEngine engine = new(process);
         try
         {
@@ -91,8 +90,7 @@ internal sealed class BaselineEngine : IBenchEngine, IDisposable
     }
 
     /// <summary>Largest memory that the process had so far, bytes.</summary>
-    internal long PeakMemoryBytes() =>
-        Ask("info", CancellationToken.None).GetProperty("peak_memory_bytes").GetInt64();
+    internal long PeakMemoryBytes() => Ask("info", CancellationToken.None).GetProperty("peak_memory_bytes").GetInt64();
 
     public void Dispose()
     {
@@ -120,7 +118,7 @@ internal sealed class BaselineEngine : IBenchEngine, IDisposable
             ("--model", modelPath),
             ("--ctx", settings.ContextSize),
             ("--batch", settings.BatchSize),
-            ("--ubatch", settings.UBatchSize),
+            ("--ubatch", settings.UbatchSize),
             ("--threads", settings.Threads),
             ("--threads-batch", settings.Threads),
             ("--gpu-layers", settings.GpuLayers),
@@ -133,7 +131,7 @@ internal sealed class BaselineEngine : IBenchEngine, IDisposable
     {
         (string Name, string Expected)[] expected =
         [
-            ("n_ubatch", Text(settings.UBatchSize)),
+            ("n_ubatch", Text(settings.UbatchSize)),
             ("n_batch", Text(settings.BatchSize)),
             ("n_threads", Text(settings.Threads)),
             ("n_threads_batch", Text(settings.Threads)),

@@ -24,7 +24,12 @@ internal static class BenchCommand
     internal static Command Create(CliContext context)
     {
         BenchOptions defaults = new();
-        Option<int[]> lengths = List("--lengths", "512,1024,2048", "Prompt lengths in tokens. Default: 512,1024,2048.", Whole);
+        Option<int[]> lengths = List(
+            "--lengths",
+            "512,1024,2048",
+            "Prompt lengths in tokens. Default: 512,1024,2048.",
+            Whole
+        );
         Option<double[]> speeds = List(
             "--speeds",
             "1,1.5,2,2.9",
@@ -45,7 +50,8 @@ internal static class BenchCommand
         Option<string?> synthetic = new("--synthetic")
         {
             HelpName = "shape",
-            Description = $"A model with random weights instead; written once and kept. {SyntheticCommand.ShapeHelp} Names: {string.Join(", ", SyntheticModelSpec.Names)}.",
+            Description =
+                $"A model with random weights instead; written once and kept. {SyntheticCommand.ShapeHelp} Names: {string.Join(", ", SyntheticModelSpec.Names)}.",
         };
         Option<string[]> plans = new("--plan")
         {
@@ -106,7 +112,8 @@ internal static class BenchCommand
         Option<string?> json = new("--json")
         {
             HelpName = "file|-",
-            Description = "Write everything that was recorded, raw samples included, as one JSON object; - is standard output, in place of the table.",
+            Description =
+                "Write everything that was recorded, raw samples included, as one JSON object; - is standard output, in place of the table.",
             Arity = ArgumentArity.ZeroOrOne,
         };
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
@@ -147,8 +154,9 @@ internal static class BenchCommand
                         context,
                         new BenchOptions
                         {
-                            Lengths = parsed.GetValue(lengths) ?? defaults.Lengths,
-                            Speeds = parsed.GetValue(speeds),
+                            // an option that is not given has an empty list as its value
+                            Lengths = parsed.GetResult(lengths) is null ? defaults.Lengths : parsed.GetValue(lengths)!,
+                            Speeds = parsed.GetResult(speeds) is null ? null : parsed.GetValue(speeds),
                             Plans = [.. (parsed.GetValue(plans) ?? []).Select(PlanText.Parse)],
                             Pairs = parsed.GetValue(pairs),
                             Seed = parsed.GetValue(seed),
@@ -174,7 +182,11 @@ internal static class BenchCommand
         return command;
     }
 
-    internal static async Task<int> RunAsync(CliContext context, BenchOptions options, CancellationToken cancellationToken)
+    internal static async Task<int> RunAsync(
+        CliContext context,
+        BenchOptions options,
+        CancellationToken cancellationToken
+    )
     {
         Validate(options);
         NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(BenchCommand).Assembly);
@@ -218,7 +230,13 @@ internal static class BenchCommand
             cancellationToken
         );
 
-        string name = options.Synthetic ?? Path.GetFileNameWithoutExtension(modelPath);
+        string name =
+            options.Synthetic
+            ?? (
+                GgufShardName.Parse(modelPath) is { } shard
+                    ? Path.GetFileName(shard.Prefix)
+                    : Path.GetFileNameWithoutExtension(modelPath)
+            );
         MachineInfo machine = MachineInfo.Read();
         DateTimeOffset created = TimeProvider.System.GetUtcNow();
         IReadOnlyList<BenchRow> rows = await MeasureAsync(
@@ -338,14 +356,31 @@ internal static class BenchCommand
             ContextSize = context.ContextSize,
             Threads = context.BatchThreads,
             BatchSize = context.BatchSize,
-            UBatchSize = context.UBatchSize,
+            UbatchSize = context.UBatchSize,
             KvCacheType = KvTypes.First(pair => pair.Value == options.KvCacheType).Key,
 #pragma warning disable CA1308 // llama.cpp's spelling
             FlashAttention = options.FlashAttention.ToString().ToLowerInvariant(),
 #pragma warning restore CA1308
             GpuLayers = options.GpuLayers,
             Importance = importance.Name,
+            Environment = NativeVariables(),
         };
+
+    /// <summary>The child process inherits them, so both sides have the same.</summary>
+    private static SortedDictionary<string, string> NativeVariables()
+    {
+        string[] prefixes = ["OMP_", "GOMP_", "KMP_", "GGML_", "LLAMA_"];
+        SortedDictionary<string, string> variables = new(StringComparer.Ordinal);
+        foreach (System.Collections.DictionaryEntry variable in Environment.GetEnvironmentVariables())
+        {
+            string name = (string)variable.Key;
+            if (Array.Exists(prefixes, prefix => name.StartsWith(prefix, StringComparison.Ordinal)))
+            {
+                variables[name] = (string?)variable.Value ?? "";
+            }
+        }
+        return variables;
+    }
 
     /// <summary>A benchmark checks its own configuration before it spends minutes on it.</summary>
     private static void Validate(BenchOptions options)
@@ -386,11 +421,15 @@ internal static class BenchCommand
         where T : struct
     {
         List<T> values = [];
-        foreach (string part in result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries)))
+        foreach (
+            string part in result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries))
+        )
         {
             if (parse(part) is not { } value)
             {
-                result.AddError($"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}.");
+                result.AddError(
+                    $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
+                );
                 return null;
             }
             values.Add(value);
@@ -407,7 +446,12 @@ internal static class BenchCommand
     private static void AtLeast(Option<int> option, int least) =>
         option.Validators.Add(result =>
         {
-            if (result.GetValueOrDefault<int>() < least)
+            // what is no number at all is refused anyway
+            if (
+                result.Tokens is [{ Value: { } text }]
+                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                && value < least
+            )
             {
                 result.AddError($"{option.Name} is at least {least}.");
             }

@@ -60,11 +60,14 @@ internal sealed record BenchSettings
     public required int ContextSize { get; init; }
     public required int Threads { get; init; }
     public required int BatchSize { get; init; }
-    public required int UBatchSize { get; init; }
+    public required int UbatchSize { get; init; }
     public required string KvCacheType { get; init; }
     public required string FlashAttention { get; init; }
     public required int GpuLayers { get; init; }
     public required string Importance { get; init; }
+
+    /// <summary>Environment variables that steer OpenMP, ggml and llama.cpp; both sides had them.</summary>
+    public required IReadOnlyDictionary<string, string> Environment { get; init; }
 }
 
 /// <summary>Whether the rows that keep everything gave what unpatched llama.cpp gave, over all their measured runs.</summary>

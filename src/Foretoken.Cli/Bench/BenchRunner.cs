@@ -41,7 +41,10 @@ internal sealed class BenchRunner
     {
 #pragma warning disable CA5394 // a repeatable order, not a secret
         Random order = new(settings.Seed);
-        List<(BenchSample Sample, EngineRun Run)>[] measured = [.. cases.Select(_ => new List<(BenchSample, EngineRun)>())];
+        List<(BenchSample Sample, EngineRun Run)>[] measured =
+        [
+            .. cases.Select(_ => new List<(BenchSample, EngineRun)>()),
+        ];
         int[] rows = [.. Enumerable.Range(0, cases.Count)];
         for (int round = -Warmups; round < settings.Pairs; round++)
         {
@@ -88,7 +91,8 @@ internal sealed class BenchRunner
         return new BenchExactness
         {
             Runs = exact.Length,
-            SameFirstToken = exact.Length == 0 ? null : Array.TrueForAll(exact, s => s.FirstToken == s.BaselineFirstToken),
+            SameFirstToken =
+                exact.Length == 0 ? null : Array.TrueForAll(exact, s => s.FirstToken == s.BaselineFirstToken),
             SameLogits = exact.Length == 0 ? null : Array.TrueForAll(exact, s => s.SameLogits),
             SameDecodedTokens = decoded.Length == 0 ? null : Array.TrueForAll(decoded, same => same),
         };
@@ -143,7 +147,7 @@ internal sealed class BenchRunner
                 BenchKind.KeepAll => 1,
                 _ => what.Target,
             },
-            Plan = report.Plan is { Boundaries.Count: > 0 } plan ? PlanText.Format(plan) : null,
+            Plan = (what.Plan ?? report.Plan) is { Boundaries.Count: > 0 } plan ? PlanText.Format(plan) : null,
             PromisedSpeedup = report.PromisedSpeedup,
             MeasuredSpeedup = speedup,
             MeasuredSpeedupMin = ratios.Min(),

@@ -11,7 +11,10 @@ internal static class BenchTable
     {
         bool decoded = report.Settings.DecodeTokens > 0;
         Table table = new Table().Border(TableBorder.Simple);
-        foreach (string column in (string[])["prompt", "run", "promised", "measured", "spread", "TTFT", "unpatched", "tokens per stage", "KV cache"])
+        foreach (
+            string column in (string[])
+                ["prompt", "run", "promised", "measured", "spread", "TTFT", "unpatched", "tokens per stage", "KV cache"]
+        )
         {
             TableColumn header = new(column) { NoWrap = true };
             table.AddColumn(column is "run" or "spread" or "tokens per stage" ? header : header.RightAligned());
@@ -44,7 +47,9 @@ internal static class BenchTable
         }
         return new Rows(
             new Text(
-                I($"{report.Model.Name} ({report.Model.Description}), {report.Machine.Cpu}, {report.Settings.Threads} threads; {report.Settings.Pairs} pairs per row, unpatched llama.cpp {report.Build.LlamaRelease} in turn")
+                I(
+                    $"{report.Model.Name} ({report.Model.Description}), {report.Machine.Cpu}, {report.Settings.Threads} threads; {report.Settings.Pairs} pairs per row, unpatched llama.cpp {report.Build.LlamaRelease} in turn"
+                )
             ),
             table,
             new Text(Exactness(report.Exactness))
@@ -55,11 +60,14 @@ internal static class BenchTable
         exactness switch
         {
             { Runs: 0 } => "No run kept everything, so nothing was compared token for token.",
-            { SameLogits: true, SameDecodedTokens: not false } =>
-                I($"Keeping everything: the logits of unpatched llama.cpp, bit for bit, in {exactness.Runs} of {exactness.Runs} runs."),
-            { SameFirstToken: true, SameDecodedTokens: not false } =>
-                I($"Keeping everything: the tokens of unpatched llama.cpp in all {exactness.Runs} runs, but not the same logits bit for bit."),
-            _ => "Keeping everything gave OTHER TOKENS than unpatched llama.cpp. That is a defect; the raw samples show where.",
+            { SameLogits: true, SameDecodedTokens: not false } => I(
+                $"Keeping everything: the logits of unpatched llama.cpp, bit for bit, in {exactness.Runs} of {exactness.Runs} runs."
+            ),
+            { SameFirstToken: true, SameDecodedTokens: not false } => I(
+                $"Keeping everything: the tokens of unpatched llama.cpp in all {exactness.Runs} runs, but not the same logits bit for bit."
+            ),
+            _ =>
+                "Keeping everything gave OTHER TOKENS than unpatched llama.cpp. That is a defect; the raw samples show where.",
         };
 
     private static string Run(BenchRow row) =>

@@ -1,0 +1,71 @@
+using System.Text.Json;
+
+namespace Foretoken.Cli.Tests.Bench;
+
+/// <summary>The benchmark on a tiny random model, with the native library and the unpatched llama.cpp beside it.</summary>
+public sealed class BenchEndToEndTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly TestConsole _output = new();
+    private readonly TestConsole _errors = new();
+
+    public void Dispose() => _folder.Dispose();
+
+#if DEBUG
+    [Fact]
+    public async Task A_debug_build_is_not_measured()
+    {
+        Assert.Equal(ExitCode.Failed, await Run("bench"));
+        Assert.Contains("Debug build", _errors.Text, StringComparison.Ordinal);
+    }
+#else
+    [Fact]
+    public async Task Plain_and_keep_all_give_the_logits_of_unpatched_llama_cpp()
+    {
+        string model = Path.Combine(_folder.Path, "tiny.gguf");
+        Gguf.SyntheticModel.Write(
+            model,
+            Gguf.SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
+        );
+
+        string[] line =
+        [
+            "bench",
+            "--model",
+            model,
+            "--lengths",
+            "300",
+            "--speeds",
+            "1",
+            "--plan",
+            "2@0.25",
+            "--pairs",
+            "1",
+            "--decode",
+            "3",
+            "--ubatch",
+            "128",
+            "--threads",
+            "1",
+            "--json",
+        ];
+        int exitCode = await Run(line);
+
+        Assert.True(exitCode == 0, _errors.Text);
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        JsonElement exactness = json.RootElement.GetProperty("exactness");
+        Assert.Equal(2, exactness.GetProperty("runs").GetInt32());
+        Assert.True(exactness.GetProperty("sameLogits").GetBoolean());
+        Assert.True(exactness.GetProperty("sameDecodedTokens").GetBoolean());
+        JsonElement[] rows = [.. json.RootElement.GetProperty("rows").EnumerateArray()];
+        Assert.Equal(["target", "keep-all", "plan"], rows.Select(row => row.GetProperty("kind").GetString()));
+        Assert.Equal([300, 75], rows[2].GetProperty("tokensPerStage").EnumerateArray().Select(n => n.GetInt32()));
+        // 2 of 4 layers hold a quarter
+        Assert.Equal(5 * rows[0].GetProperty("kvBytes").GetInt64(), 8 * rows[2].GetProperty("kvBytes").GetInt64());
+        Assert.Equal("Release", json.RootElement.GetProperty("build").GetProperty("buildType").GetString());
+    }
+#endif
+
+    private Task<int> Run(params string[] line) =>
+        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).InvokeAsync();
+}

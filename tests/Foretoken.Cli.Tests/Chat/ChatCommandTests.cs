@@ -1,0 +1,79 @@
+using Foretoken.Samples.Chat;
+
+namespace Foretoken.Cli.Tests.Chat;
+
+public sealed class ChatCommandTests
+{
+    [Fact]
+    public async Task Options_become_arguments()
+    {
+        ChatArguments arguments = await Parse(
+            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window"
+        );
+
+        Assert.Equal(
+            new ChatArguments
+            {
+                Model = "m.gguf",
+                Speed = 2.5,
+                Ask = "Why?",
+                Json = true,
+                ContextSize = 4096,
+                Threads = 2,
+                GpuLayers = -1,
+                MaxTokens = 9,
+                Seed = 5,
+                Temperature = 0.7f,
+                System = "Brief",
+                Importance = "recent-window",
+                Files = arguments.Files,
+            },
+            arguments
+        );
+        Assert.Equal(["a.txt", "b.txt"], arguments.Files);
+    }
+
+    [Fact]
+    public async Task Without_options_nothing_is_left_out_and_answers_are_greedy()
+    {
+        ChatArguments arguments = await Parse("");
+
+        Assert.Equal(1, arguments.Speed);
+        Assert.Null(arguments.Temperature);
+        Assert.Null(arguments.Ask);
+        Assert.Equal(new ChatArguments { Files = arguments.Files }, arguments);
+    }
+
+    [Theory]
+    [InlineData("--speed 0.5")]
+    [InlineData("--speed NaN")]
+    [InlineData("--speed 1e9")]
+    [InlineData("--speed fast")]
+    [InlineData("--ctx -1")]
+    [InlineData("--ctx many")]
+    [InlineData("--max-tokens 0")]
+    [InlineData("--gpu-layers -2")]
+    [InlineData("--nope")]
+    public void What_cannot_be_is_refused_before_anything_runs(string line)
+    {
+        var parsed = ChatCommand.Create(_ => throw new InvalidOperationException("ran")).Parse(line.Split(' '));
+
+        Assert.NotEmpty(parsed.Errors);
+    }
+
+    private static async Task<ChatArguments> Parse(string line)
+    {
+        ChatArguments? arguments = null;
+        var parsed = ChatCommand
+            .Create(given =>
+            {
+                arguments = given;
+                return Task.FromResult(0);
+            })
+            .Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+
+        Assert.Empty(parsed.Errors);
+        Assert.Equal(0, await parsed.InvokeAsync());
+        return arguments!;
+    }
+}

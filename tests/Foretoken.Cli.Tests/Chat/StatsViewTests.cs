@@ -1,0 +1,86 @@
+using System.Text.Json;
+using Foretoken.Samples.Chat;
+using Microsoft.Extensions.AI;
+using Spectre.Console;
+
+namespace Foretoken.Cli.Tests.Chat;
+
+public sealed class StatsViewTests
+{
+    private static readonly Answer Answer = new()
+    {
+        Text = "Paris.",
+        Report = Reports.Thinned,
+        OutputTokens = 12,
+        TokensPerSecond = 34.56,
+        FinishReason = ChatFinishReason.Stop,
+    };
+
+    [Fact]
+    public void The_first_stage_tells_what_plain_prefill_would_have_taken()
+    {
+        // 200 ms for 6 layers with every token: 1,000 ms for 30, and the prefill took 500
+        Assert.Equal(2.0, Samples.Chat.Answer.EstimateSpeedup(Reports.Thinned));
+        Assert.Null(Samples.Chat.Answer.EstimateSpeedup(Reports.Plain));
+    }
+
+    [Fact]
+    public void Stats_show_promise_measurement_and_what_each_stage_kept()
+    {
+        TestConsole console = new();
+
+        console.Console.Write(StatsView.Render(Answer));
+
+        Assert.Contains("2.01x", console.Text, StringComparison.Ordinal);
+        Assert.Contains("2.00x, estimated", console.Text, StringComparison.Ordinal);
+        Assert.Contains("after 520 ms", console.Text, StringComparison.Ordinal);
+        Assert.Contains("12 tokens, 34.6 per second", console.Text, StringComparison.Ordinal);
+        Assert.Contains("12.0 MiB", console.Text, StringComparison.Ordinal);
+        string[] stages =
+        [
+            .. console.Text.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
+        ];
+        Assert.Equal(2, stages.Length);
+        Assert.Equal(32, stages[0].Count(c => c == '█'));
+        Assert.Equal(13, stages[1].Count(c => c == '█'));
+        Assert.Contains("400 tokens", stages[1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(0.001, 1)]
+    [InlineData(0.5, 16)]
+    [InlineData(1, 32)]
+    [InlineData(7, 32)]
+    public void A_bar_shows_its_share_and_never_hides_what_is_there(double share, int filled)
+    {
+        string bar = StatsView.Bar(share);
+
+        Assert.Equal(32, bar.Length);
+        Assert.Equal(filled, bar.Count(c => c == '█'));
+    }
+
+    [Fact]
+    public void Json_holds_the_answer_and_the_whole_report()
+    {
+        using JsonDocument json = JsonDocument.Parse(AnswerJson.Write(Answer, "tiny.gguf", indented: false));
+
+        Assert.Equal("Paris.", json.RootElement.GetProperty("answer").GetString());
+        Assert.Equal("stop", json.RootElement.GetProperty("finish_reason").GetString());
+        Assert.Equal(2.0, json.RootElement.GetProperty("estimated_speedup").GetDouble());
+        JsonElement report = json.RootElement.GetProperty("report");
+        Assert.Equal(2.01, report.GetProperty("promised_speedup").GetDouble());
+        Assert.Equal(400, report.GetProperty("stages")[1].GetProperty("tokens").GetInt32());
+    }
+
+    [Fact]
+    public void Json_of_a_cancelled_answer_says_so()
+    {
+        Answer cancelled = new() { Text = "Once", WasCancelled = true };
+
+        using JsonDocument json = JsonDocument.Parse(AnswerJson.Write(cancelled, null, indented: true));
+
+        Assert.Equal("cancelled", json.RootElement.GetProperty("finish_reason").GetString());
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("report").ValueKind);
+    }
+}

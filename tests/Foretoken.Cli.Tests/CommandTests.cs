@@ -1,0 +1,127 @@
+using System.Text.Json;
+using Foretoken.Gguf;
+
+namespace Foretoken.Cli.Tests;
+
+public sealed class CommandTests : IDisposable
+{
+    private const string TinyShape = "layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512";
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly TestConsole _output = new();
+    private readonly TestConsole _errors = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Plan_explains_what_each_stage_keeps()
+    {
+        Assert.Equal(
+            0,
+            await Run("plan", "--prompt-tokens", "2048", "--target", "2", "--shape", "llama-3.2-1b", "--json")
+        );
+
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        JsonElement root = json.RootElement;
+        Assert.Equal(16, root.GetProperty("layers").GetInt32());
+        Assert.True(root.GetProperty("promisedSpeedup").GetDouble() >= 2);
+        Assert.True(root.GetProperty("isTargetReached").GetBoolean());
+        JsonElement[] stages = [.. root.GetProperty("stages").EnumerateArray()];
+        Assert.Equal(2048, stages[0].GetProperty("tokens").GetInt32());
+        Assert.Equal(16, stages[^1].GetProperty("layerEnd").GetInt32());
+        Assert.True(stages[^1].GetProperty("tokens").GetInt32() < 2048);
+        Assert.Equal(
+            root.GetProperty("promisedSpeedup").GetDouble(),
+            root.GetProperty("plainOperations").GetDouble() / root.GetProperty("plannedOperations").GetDouble(),
+            6
+        );
+    }
+
+    [Fact]
+    public async Task Plan_reads_the_shape_from_the_header_of_a_model()
+    {
+        string model = WriteTiny();
+
+        Assert.Equal(0, await Run("plan", "-n", "1000", "-s", "1.5", "-m", model));
+
+        Assert.Contains("4 layers, 1,000 tokens", _output.Text, StringComparison.Ordinal);
+        Assert.Contains("layers 0 to", _output.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_given_plan_is_estimated()
+    {
+        Assert.Equal(
+            0,
+            await Run("plan", "-n", "2048", "-s", "4", "--shape", "llama-3.2-1b", "--plan", "3@0.25", "--json")
+        );
+
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        Assert.Equal("3@0.25", json.RootElement.GetProperty("plan").GetString());
+        Assert.Equal(512, json.RootElement.GetProperty("stages")[1].GetProperty("tokens").GetInt32());
+        Assert.False(json.RootElement.GetProperty("isTargetReached").GetBoolean());
+    }
+
+    [Theory]
+    [InlineData("plan", "-n", "100", "-s", "0.5")]
+    [InlineData("plan", "-n", "100", "-s", "NaN")]
+    [InlineData("plan", "-n", "-5", "-s", "2")]
+    [InlineData("plan", "-n", "100", "-s", "2", "--shape", "nothing")]
+    [InlineData("plan", "-n", "100", "-s", "2", "-m", "missing.gguf")]
+    [InlineData("plan", "-n", "100", "-s", "2", "--plan", "99@0.5")]
+    [InlineData("synthetic", "layers=0", "out.gguf")]
+    [InlineData("split", "missing.gguf", "out", "--max-bytes", "1MB")]
+    [InlineData("bench", "--lengths", "0")]
+    [InlineData("bench", "--speeds", "0.5")]
+    [InlineData("bench", "--model", "a.gguf", "--synthetic", "llama-3.2-1b")]
+    [InlineData("bench", "--ubatch", "512", "--batch", "256")]
+    [InlineData("bench", "--plan", "x")]
+    public async Task What_cannot_be_done_is_a_sentence_and_an_exit_code(params string[] line)
+    {
+        Assert.Equal(ExitCode.Failed, await Run(line));
+
+        Assert.StartsWith("error: ", _errors.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", _errors.Text, StringComparison.Ordinal);
+        Assert.Empty(_output.Text);
+    }
+
+    [Theory]
+    [InlineData("plan", "--target", "2")]
+    [InlineData("split", "a.gguf", "b")]
+    [InlineData("bench", "--pairs", "0")]
+    [InlineData("bench", "--pairs", "few")]
+    [InlineData("bench", "--lengths", "a")]
+    [InlineData("bench", "--kv-type", "q3")]
+    [InlineData("tune")]
+    public void What_cannot_be_understood_is_refused(params string[] line) =>
+        Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).Errors);
+
+    [Fact]
+    public async Task Synthetic_writes_a_model_and_split_cuts_it_into_shards()
+    {
+        string model = WriteTiny();
+        string prefix = Path.Combine(_folder.Path, "part");
+
+        Assert.Equal(0, await Run("split", model, prefix, "--max-bytes", "150kB"));
+
+        string first = _output.Text.Split("  ")[0];
+        GgufShardName shard = GgufShardName.Parse(first)!;
+        Assert.True(shard.Count > 1);
+        Assert.All(shard.All(), path => Assert.InRange(new FileInfo(path).Length, 1, 150_000));
+        Assert.Equal(ModelFileCheck.Check(model).ParameterCount, ModelFileCheck.Check(first).ParameterCount);
+    }
+
+    private string WriteTiny()
+    {
+        string model = Path.Combine(_folder.Path, "tiny.gguf");
+        SyntheticModel.Write(model, SyntheticModelSpec.Parse(TinyShape));
+        return model;
+    }
+
+    private Task<int> Run(params string[] line)
+    {
+        var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);
+        Assert.Empty(parsed.Errors);
+        return parsed.InvokeAsync();
+    }
+}

@@ -1,0 +1,45 @@
+using Foretoken.Inference;
+using Foretoken.Planning;
+
+namespace Foretoken.Cli.Tests;
+
+/// <summary>Prefill reports as a session would give them.</summary>
+internal static class Reports
+{
+    /// <summary>1,000 tokens, 400 of them above layer 6 of 30.</summary>
+    internal static PrefillReport Thinned { get; } =
+        new()
+        {
+            TargetSpeedup = 2,
+            PromisedSpeedup = 2.01,
+            PromptTokens = 1100,
+            ReusedTokens = 100,
+            Stages =
+            [
+                new PrefillStageReport(0, 6, 1000, 1, 2, TimeSpan.FromMilliseconds(200)),
+                new PrefillStageReport(6, 30, 400, 0.4, 1, TimeSpan.FromMilliseconds(280)),
+            ],
+            TimeToFirstToken = TimeSpan.FromMilliseconds(520),
+            PrefillTime = TimeSpan.FromMilliseconds(500),
+            SelectTime = TimeSpan.FromMilliseconds(3.5),
+            KvBytes = 12 * 1024 * 1024,
+            Importance = "head-normalized-window",
+            Plan = PrefillPlan.FromBoundaries([new PlanBoundary(6, 0.4)]),
+            Reason = "Of 1000 new tokens go on: layer 6: 40.0 %.",
+        };
+
+    internal static PrefillReport Plain { get; } =
+        new()
+        {
+            TargetSpeedup = 1,
+            PromisedSpeedup = 1,
+            PromptTokens = 30,
+            ReusedTokens = 0,
+            Stages = [new PrefillStageReport(0, 30, 30, 1, 1, TimeSpan.FromMilliseconds(100))],
+            TimeToFirstToken = TimeSpan.FromMilliseconds(101),
+            PrefillTime = TimeSpan.FromMilliseconds(100),
+            SelectTime = TimeSpan.Zero,
+            KvBytes = 1024,
+            Reason = "A speedup of 1 keeps every token.",
+        };
+}
