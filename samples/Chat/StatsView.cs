@@ -15,7 +15,7 @@ internal static class StatsView
     {
         if (answer.Report is not { } report)
         {
-            return new Text("The last answer was cancelled, so there is no report about it.");
+            return new Text("The last answer was cancelled, so there is no report about it.\n");
         }
 
         Grid grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(3)).AddColumn();
