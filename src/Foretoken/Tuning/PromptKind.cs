@@ -1,0 +1,14 @@
+namespace Foretoken.Tuning;
+
+/// <summary>What a prompt asks for.</summary>
+public enum PromptKind
+{
+    /// <summary>A fact that stands in the document.</summary>
+    Retrieval,
+
+    /// <summary>Something about the document as a whole: its gist, its main points, a title.</summary>
+    Summary,
+
+    /// <summary>More text of the same sort.</summary>
+    Continuation,
+}

@@ -1,0 +1,49 @@
+using Foretoken.Inference;
+
+namespace Foretoken.Tuning;
+
+/// <summary>Settings of a <see cref="QualityEvaluator"/>.</summary>
+public sealed record QualityEvaluatorOptions
+{
+    private readonly int _answerTokens = 16;
+    private readonly int _summaryTokens = 24;
+
+    /// <summary>Tokens of the full model's answer to a retrieval prompt that are forced, at most. Default 16.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int AnswerTokens
+    {
+        get => _answerTokens;
+        init
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _answerTokens = value;
+        }
+    }
+
+    /// <summary>The same for summaries and continuations. Default 24.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int SummaryTokens
+    {
+        get => _summaryTokens;
+        init
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _summaryTokens = value;
+        }
+    }
+
+    /// <summary>Threads that compute. Default 0: one per core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Tokens per computed graph. Default 512.</summary>
+    public int UBatchSize { get; init; } = 512;
+
+    /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
+    public KvCacheType KvCacheType { get; init; }
+
+    /// <summary>Whether attention is fused. Default <see cref="FlashAttentionMode.Auto"/>.</summary>
+    public FlashAttentionMode FlashAttention { get; init; }
+
+    /// <summary>The clock of progress. Default <see cref="TimeProvider.System"/>.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+}

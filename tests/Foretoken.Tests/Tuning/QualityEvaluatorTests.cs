@@ -1,0 +1,115 @@
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Foretoken.Tests.Inference;
+using Foretoken.Tuning;
+
+namespace Foretoken.Tests.Tuning;
+
+[Collection(nameof(TestModel))]
+public sealed class QualityEvaluatorTests(TestModel test)
+{
+    private static readonly QualityEvaluatorOptions Short = new() { AnswerTokens = 6, SummaryTokens = 4 };
+
+    private PromptGenerator Generator => new(SampleTexts.Corpus, test.Model);
+
+    [Fact]
+    public void Keeping_everything_has_no_divergence_and_the_same_answers()
+    {
+        using QualityEvaluator evaluator = new(test.Model, Short);
+        IReadOnlyList<DocumentPrompt> prompts =
+        [
+            Generator.Create(Spec(PromptKind.Retrieval), 0),
+            Generator.Create(Spec(PromptKind.Summary), 0),
+        ];
+        // boundaries that keep all go through the stages and the selection
+        QualityCase keepAll = new(ImportancePolicies.Default, PrefillPlan.FromBoundaries([new(5, 1), new(11, 1)]));
+        List<QualitySample> told = [];
+        List<QualityProgress> progress = [];
+        IReadOnlyList<QualitySample> samples = evaluator.Evaluate(prompts, [keepAll], told.Add, new Progress(progress));
+
+        Assert.Equal(2, samples.Count);
+        Assert.Equal(samples, told);
+        foreach (QualitySample sample in samples)
+        {
+            Assert.Equal(0, sample.Kl);
+            Assert.Equal(1, sample.Agreement);
+            Assert.Equal(1, sample.KeptShare);
+            Assert.InRange(sample.ForcedTokens, 1, 6);
+            Assert.InRange(sample.PromptTokens, 250, 400);
+            Assert.Equal(sample.AnsweredByFullPrefill == true ? true : null, sample.Answered);
+        }
+
+        Assert.Equal(1, progress[^1].Fraction, 9);
+        Assert.Equal(2, progress[^1].PromptsDone);
+    }
+
+    [Fact]
+    public void Thinning_shows_in_the_kept_share_and_the_divergence()
+    {
+        using QualityEvaluator evaluator = new(test.Model, Short);
+        DocumentPrompt prompt = Generator.Create(Spec(PromptKind.Retrieval), 1);
+        PrefillPlan harsh = PrefillPlan.FromBoundaries([new(3, 0.2)]);
+        IReadOnlyList<QualitySample> samples = evaluator.Evaluate(
+            [prompt, prompt.AskedInNextTurn()],
+            [new QualityCase(ImportancePolicies.Get("random"), harsh)]
+        );
+
+        Assert.Equal(["retrieval-last", "retrieval-blind"], samples.Select(sample => sample.Kind));
+        foreach (QualitySample sample in samples)
+        {
+            Assert.True(sample.Kl > 0);
+            Assert.InRange(sample.Agreement, 0, 1);
+            // 3 of 30 layers in full, the others with a fifth of the tokens or all that are always kept
+            Assert.InRange(sample.KeptShare, 0.27, 0.5);
+        }
+
+        Assert.Equal(samples[0].PromptTokens, samples[0].ThinnedTokens);
+        Assert.True(samples[1].ThinnedTokens < samples[1].PromptTokens);
+    }
+
+    [Fact]
+    public void Generated_prompts_are_as_long_as_asked_in_the_tokens_of_the_model()
+    {
+        foreach (DocumentPrompt prompt in Generator.CreateMix(PromptSet.Evaluation, 8, 1024))
+        {
+            Assert.InRange(test.Model.Tokenize(prompt.Messages[0].Text).Length, 870, 1100);
+        }
+    }
+
+    [Fact]
+    public void A_prompt_longer_than_the_model_reads_is_refused_by_name()
+    {
+        using QualityEvaluator evaluator = new(test.Model, Short);
+        DocumentPrompt prompt = Assert.Single(
+            PromptFile.Parse(
+                $$"""{"document": "{{Documents.Filler(1, 9000)}}", "question": "Sum it up.", "kind": "summary"}""",
+                "own.jsonl"
+            )
+        );
+        ContextFullException e = Assert.Throws<ContextFullException>(() =>
+            evaluator.Evaluate([prompt], [new QualityCase(ImportancePolicies.Default, 2)])
+        );
+        Assert.Contains("own.jsonl:1", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nothing_to_evaluate_is_refused()
+    {
+        using QualityEvaluator evaluator = new(test.Model);
+        Assert.Throws<ArgumentException>(() => evaluator.Evaluate([], []));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new QualityCase(ImportancePolicies.Default, 0.5));
+    }
+
+    private static PromptSpec Spec(PromptKind kind) =>
+        new()
+        {
+            Set = PromptSet.Evaluation,
+            Kind = kind,
+            Length = 300,
+        };
+
+    private sealed class Progress(List<QualityProgress> all) : IProgress<QualityProgress>
+    {
+        public void Report(QualityProgress value) => all.Add(value);
+    }
+}
