@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Quality;
 
 namespace Foretoken.Cli;
 
@@ -12,6 +13,7 @@ internal static class ForetokenCommand
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),
+            QualityCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
         };

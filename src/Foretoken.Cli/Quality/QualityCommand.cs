@@ -1,0 +1,596 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Reflection;
+using System.Text.Json;
+using Foretoken.Cli.Bench;
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Quality;
+
+/// <summary><c>foretoken quality</c>: what thinning costs in quality, for each importance and speedup.</summary>
+internal static class QualityCommand
+{
+    private static readonly (string Name, PromptKind Kind, QuestionPlace Place)[] GeneratedKinds =
+    [
+        ("retrieval-last", PromptKind.Retrieval, QuestionPlace.Last),
+        ("retrieval-first", PromptKind.Retrieval, QuestionPlace.First),
+        ("summary", PromptKind.Summary, QuestionPlace.Last),
+        ("continuation", PromptKind.Continuation, QuestionPlace.Last),
+    ];
+
+    internal static Command Create(CliContext context)
+    {
+        QualityOptions defaults = new();
+        Argument<string?> model = new("MODEL")
+        {
+            Description = "GGUF file. Default: the model that comes with the samples.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string?> modelOption = new("--model", "-m") { HelpName = "path", Description = "The same as MODEL." };
+        Option<string[]> importance = Values(
+            "--importance",
+            "name,...",
+            $"How the tokens to keep are chosen. Default: all of {string.Join(", ", ImportancePolicies.Names)}."
+        );
+        Option<double[]> targets = Values(
+            "--targets",
+            "1.5,2,2.9",
+            "Speedups to ask for. Default: 1.5,2,2.9; beside --plan none.",
+            Number
+        );
+        Option<string[]> plans = new("--plan")
+        {
+            HelpName = "layer@retention,...",
+            Description = "A plan to judge, such as 6@0.25; may be given several times.",
+            DefaultValueFactory = _ => [],
+        };
+        Option<int[]> lengths = Values("--lengths", "1024,2048", "Prompt lengths in tokens. Default: 1024.", Whole);
+        Option<int> perKind = new("--prompts-per-kind", "-n")
+        {
+            HelpName = "n",
+            Description =
+                "Generated prompts of each kind and length. The default gives a first look; use 40 for figures.",
+            DefaultValueFactory = _ => defaults.PromptsPerKind,
+        };
+        Option<string[]> kinds = Values(
+            "--kinds",
+            "name,...",
+            $"Kinds of prompts to generate. Default: {string.Join(", ", GeneratedKinds.Select(kind => kind.Name))}."
+        );
+        Option<bool> blind = new("--blind")
+        {
+            Description =
+                "Also ask every question in the next turn, so that the document is thinned before it is known.",
+        };
+        Option<int> seed = new("--seed")
+        {
+            HelpName = "n",
+            Description = "Seed of the generated prompts.",
+            DefaultValueFactory = _ => defaults.Seed,
+        };
+        Option<string[]> documents = new("--documents", "-d")
+        {
+            HelpName = "file...",
+            Description = "Text files to cut documents from. Default: those that come with the samples.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [],
+        };
+        Option<string?> prompts = new("--prompts")
+        {
+            HelpName = "file.jsonl",
+            Description =
+                "Your own prompts instead of generated ones, one JSON object a line: document, question, question_at (last or first), kind (retrieval or summary), expect (of a retrieval: text that an answer must contain), answer_start (optional).",
+        };
+        Option<int> threads = new("--threads", "-t")
+        {
+            HelpName = "n",
+            Description = "Threads. Default: one per core.",
+        };
+        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        Option<string> flashAttention = new("--flash-attn")
+        {
+            HelpName = "auto|on|off",
+            Description = "Fused attention.",
+            DefaultValueFactory = _ => "auto",
+        };
+        Option<string?> json = new("--json")
+        {
+            HelpName = "file|-",
+            Description =
+                "Write everything that was recorded, raw samples included, as one JSON object; - is standard output, in place of the table.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string?> html = new("--html")
+        {
+            HelpName = "file",
+            Description = "Write a page with a plot of quality against measured speedup.",
+        };
+        flashAttention.AcceptOnlyFromAmong("auto", "on", "off");
+        AtLeast(perKind, 1);
+        AtLeast(threads, 0);
+        AtLeast(gpuLayers, -1);
+
+        Command command = new(
+            "quality",
+            "Measures what thinning costs in quality beside what it gains in time, for each importance and speedup."
+        )
+        {
+            model,
+            modelOption,
+            importance,
+            targets,
+            plans,
+            lengths,
+            perKind,
+            kinds,
+            blind,
+            seed,
+            documents,
+            prompts,
+            threads,
+            gpuLayers,
+            flashAttention,
+            json,
+            html,
+        };
+        command.SetAction(
+            (parsed, cancellationToken) =>
+                context.RunAsync(() =>
+                    RunAsync(
+                        context,
+                        new QualityOptions
+                        {
+                            Model = OneOf(parsed.GetValue(model), parsed.GetValue(modelOption)),
+                            Importances = parsed.GetValue(importance) ?? [],
+                            Targets = parsed.GetValue(targets) is { Length: > 0 } given ? given : null,
+                            Plans = [.. (parsed.GetValue(plans) ?? []).Select(PlanText.Parse)],
+                            Lengths = parsed.GetValue(lengths) is { Length: > 0 } some ? some : defaults.Lengths,
+                            PromptsPerKind = parsed.GetValue(perKind),
+                            Kinds = parsed.GetValue(kinds) ?? [],
+                            Blind = parsed.GetValue(blind),
+                            Seed = parsed.GetValue(seed),
+                            Documents = parsed.GetValue(documents) ?? [],
+                            Prompts = parsed.GetValue(prompts),
+                            Threads = parsed.GetValue(threads),
+                            GpuLayers = parsed.GetValue(gpuLayers),
+                            FlashAttention = Enum.Parse<FlashAttentionMode>(
+                                parsed.GetValue(flashAttention)!,
+                                ignoreCase: true
+                            ),
+                            Json = parsed.GetResult(json) is null ? null : parsed.GetValue(json) ?? "-",
+                            Html = parsed.GetValue(html),
+                        },
+                        cancellationToken
+                    )
+                )
+        );
+        return command;
+    }
+
+    internal static async Task<int> RunAsync(
+        CliContext context,
+        QualityOptions options,
+        CancellationToken cancellationToken
+    )
+    {
+        // everything that can be wrong is found before minutes are spent
+        IReadOnlyList<string> names = options.Importances.Count > 0 ? options.Importances : ImportancePolicies.Names;
+        IImportancePolicy[] importances = [.. names.Select(ImportancePolicies.Get)];
+        QualityCase[] cases = Cases(options, importances);
+        PromptSpec[][] specs = Specs(options);
+        CheckOutput(options.Json == "-" ? null : options.Json);
+        CheckOutput(options.Html);
+        IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } file
+            ? PromptFile.Read(
+                file,
+                key => context.Note($"{Path.GetFileName(file)}: '{key}' means nothing here and is ignored.")
+            )
+            : null;
+        string[] documents = own is null ? Documents(options) : [];
+        TextCorpus? corpus = own is null ? TextCorpus.FromFiles(documents) : null;
+        NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(QualityCommand).Assembly);
+        string modelPath = options.Model ?? RepositoryFolder.SampleModel();
+
+        using ForetokenModel model = await ForetokenModel.LoadAsync(
+            modelPath,
+            new ModelOptions { GpuLayers = options.GpuLayers },
+            progress: null,
+            cancellationToken
+        );
+        foreach (QualityCase one in cases)
+        {
+            one.Plan?.EnsureFits(model.Info.LayerCount);
+        }
+
+        IReadOnlyList<DocumentPrompt> prompts =
+            own ?? Generate(new PromptGenerator(corpus!, model), specs, options.PromptsPerKind);
+        if (options.Blind)
+        {
+            prompts =
+            [
+                .. prompts.SelectMany(prompt =>
+                    prompt is { QuestionAt: QuestionPlace.Last, Kind: not PromptKind.Continuation }
+                        ? (DocumentPrompt[])[prompt, prompt.AskedInNextTurn()]
+                        : [prompt]
+                ),
+            ];
+        }
+
+        QualityEvaluatorOptions evaluatorOptions = new()
+        {
+            Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
+            FlashAttention = options.FlashAttention,
+        };
+        context.Note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{prompts.Count} prompts, each prefilled in full and thinned in {cases.Length} {(cases.Length == 1 ? "way" : "ways")}; Ctrl+C stops and shows what there is."
+            )
+        );
+        MachineInfo machine = MachineInfo.Read();
+        DateTimeOffset created = TimeProvider.System.GetUtcNow();
+        List<QualitySample> samples = [];
+        bool isComplete = true;
+        using (QualityEvaluator evaluator = new(model, evaluatorOptions))
+        {
+            try
+            {
+                await QualityProgressView.RunAsync(
+                    context,
+                    progress => evaluator.Evaluate(prompts, cases, samples.Add, progress, cancellationToken)
+                );
+            }
+            catch (OperationCanceledException) when (samples.Count > 0)
+            {
+                isComplete = false;
+            }
+        }
+
+        QualityReport report = Report(
+            options,
+            names,
+            cases,
+            prompts,
+            samples,
+            model,
+            machine,
+            evaluatorOptions,
+            documents
+        ) with
+        {
+            CreatedAt = created,
+            IsComplete = isComplete,
+        };
+        await WriteAsync(context, options, report, QualityLine.From(samples));
+        if (!isComplete)
+        {
+            context.Note("Cancelled; this is what had been measured.");
+        }
+
+        return isComplete ? ExitCode.Ok : ExitCode.Cancelled;
+    }
+
+    private static QualityReport Report(
+        QualityOptions options,
+        IReadOnlyList<string> importances,
+        QualityCase[] cases,
+        IReadOnlyList<DocumentPrompt> prompts,
+        List<QualitySample> samples,
+        ForetokenModel model,
+        MachineInfo machine,
+        QualityEvaluatorOptions evaluator,
+        string[] documents
+    )
+    {
+        NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
+        using JsonDocument libraryInfo = JsonDocument.Parse(library.BuildInfo);
+        return new QualityReport
+        {
+            CreatedAt = default,
+            IsComplete = true,
+            MeasuredAgainst = "our own full prefill of the same prompt in the same run; not unpatched llama.cpp",
+            Model = new QualityModel
+            {
+                Name = ModelName(model.Path),
+                Description = model.Info.Description,
+                Architecture = model.Info.Architecture,
+                Layers = model.Info.LayerCount,
+                Parameters = model.Info.ParameterCount,
+                SizeBytes = model.Info.SizeBytes,
+            },
+            Machine = machine,
+            Build = new QualityBuild
+            {
+                Version =
+                    typeof(ForetokenModel)
+                        .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
+                        ?.InformationalVersion
+                    ?? "",
+                LlamaRelease = library.LlamaRelease,
+                PatchHash = library.PatchHash,
+                Library = libraryInfo.RootElement.Clone(),
+            },
+            Settings = new QualitySettings
+            {
+                Importances = importances,
+                Targets = [.. cases.Select(one => one.Target).OfType<double>().Distinct()],
+                Plans = [.. options.Plans.Select(PlanText.Format)],
+                Lengths = options.Prompts is null ? options.Lengths : [],
+                PromptsPerKind = options.Prompts is null ? options.PromptsPerKind : null,
+                Blind = options.Blind,
+                Seed = options.Seed,
+                Documents = [.. documents.Select(path => Path.GetFileName(path))],
+                PromptFile = Path.GetFileName(options.Prompts),
+                AnswerTokens = evaluator.AnswerTokens,
+                SummaryTokens = evaluator.SummaryTokens,
+                Threads = evaluator.Threads,
+                GpuLayers = options.GpuLayers,
+#pragma warning disable CA1308 // as the option is spelled
+                FlashAttention = options.FlashAttention.ToString().ToLowerInvariant(),
+#pragma warning restore CA1308
+            },
+            Rows = QualityTable.Summarize(samples),
+            ByFactKind = ByFacts(samples, sample => (sample.Facts[0], (int?)null)),
+            ByPlantedFacts = ByFacts(samples, sample => ((string?)null, sample.Facts.Count)),
+            Prompts =
+            [
+                .. prompts.Select(prompt => new QualityPrompt
+                {
+                    Id = prompt.Id,
+                    Kind = prompt.KindName,
+                    Length = prompt.Length,
+                    Question = prompt.Question,
+                    Expect = prompt.Expected,
+                    AnswerStart = prompt.AnswerStart,
+                    Facts = prompt.Facts,
+                }),
+            ],
+            Samples =
+            [
+                .. samples.Select(sample => new QualityReportSample
+                {
+                    Prompt = sample.Prompt,
+                    Kind = sample.Kind,
+                    Importance = sample.Importance,
+                    Target = sample.Target,
+                    Plan = sample.Plan.IsKeepAll ? null : PlanText.Format(sample.Plan),
+                    PromptTokens = sample.PromptTokens,
+                    ThinnedTokens = sample.ThinnedTokens,
+                    PromisedSpeedup = sample.PromisedSpeedup,
+                    FullPrefillMs = sample.FullPrefillMs,
+                    PrefillMs = sample.PrefillMs,
+                    KeptShare = sample.KeptShare,
+                    ForcedTokens = sample.ForcedTokens,
+                    Kl = sample.Kl,
+                    Agreement = sample.Agreement,
+                    AnsweredByFullPrefill = sample.AnsweredByFullPrefill,
+                    Answered = sample.Answered,
+                    FullAnswer = sample.FullAnswer,
+                    Answer = sample.Answer,
+                }),
+            ],
+        };
+    }
+
+    private static IReadOnlyList<QualityFactRow> ByFacts(
+        List<QualitySample> samples,
+        Func<QualitySample, (string? Fact, int? Planted)> by
+    ) =>
+        [
+            .. samples
+                .Where(sample => sample.AnsweredByFullPrefill is not null && sample.Facts.Count > 0)
+                .GroupBy(sample =>
+                    (
+                        sample.Importance,
+                        Target: sample.GivenPlan is null ? sample.Target : 0,
+                        Plan: sample.GivenPlan?.ToString(),
+                        By: by(sample)
+                    )
+                )
+                .Select(group => new QualityFactRow
+                {
+                    Importance = group.Key.Importance,
+                    Target = QualityTable.Median(group.Select(sample => sample.Target)),
+                    Plan = group.Key.Plan,
+                    Fact = group.Key.By.Fact,
+                    PlantedFacts = group.Key.By.Planted,
+                    Prompts = group.Count(),
+                    Answered = group.Count(sample => sample.Answered == true),
+                    AnsweredByFullPrefill = group.Count(sample => sample.AnsweredByFullPrefill == true),
+                }),
+        ];
+
+    private static async Task WriteAsync(
+        CliContext context,
+        QualityOptions options,
+        QualityReport report,
+        IReadOnlyList<QualityLine> lines
+    )
+    {
+        if (options.Json == "-")
+        {
+            context.WriteRaw(report.ToJson());
+        }
+        else
+        {
+            context.Output.Write(QualityTableView.Render(report, lines));
+            context.WriteRaw("");
+        }
+
+        if (options.Json is { } path && path != "-")
+        {
+            await File.WriteAllTextAsync(path, report.ToJson() + "\n", CancellationToken.None);
+            context.Note($"The raw samples are in {path}.");
+        }
+
+        if (options.Html is { } page)
+        {
+            await File.WriteAllTextAsync(page, QualityPage.Render(report, lines), CancellationToken.None);
+            context.Note($"The page is {page}.");
+        }
+    }
+
+    // of a split model without the number of the shard
+    private static string ModelName(string path)
+    {
+        string name = Path.GetFileNameWithoutExtension(path);
+        int shard = name.LastIndexOf("-00001-of-", StringComparison.Ordinal);
+        return shard > 0 ? name[..shard] : name;
+    }
+
+    private static QualityCase[] Cases(QualityOptions options, IImportancePolicy[] importances)
+    {
+        IReadOnlyList<double> targets =
+            options.Targets ?? (options.Plans.Count > 0 ? [] : QualityOptions.DefaultTargets);
+        return
+        [
+            .. importances.SelectMany(importance =>
+                targets
+                    .Select(target => new QualityCase(importance, target))
+                    .Concat(options.Plans.Select(plan => new QualityCase(importance, plan)))
+            ),
+        ];
+    }
+
+    private static (string Name, PromptKind Kind, QuestionPlace Place)[] Kinds(QualityOptions options)
+    {
+        foreach (string kind in options.Kinds)
+        {
+            if (!GeneratedKinds.Any(known => known.Name == kind))
+            {
+                throw new CliException(
+                    $"There is no kind of prompt named '{kind}'. Possible: {string.Join(", ", GeneratedKinds.Select(known => known.Name))}."
+                );
+            }
+        }
+
+        return [.. GeneratedKinds.Where(kind => options.Kinds.Count == 0 || options.Kinds.Contains(kind.Name))];
+    }
+
+    /// <summary>What to generate; lengths and kinds are checked here, before anything is loaded.</summary>
+    private static PromptSpec[][] Specs(QualityOptions options) =>
+        [
+            .. options.Lengths.Select(length =>
+                (PromptSpec[])
+                    [
+                        .. Kinds(options)
+                            .Select(kind => new PromptSpec
+                            {
+                                Set = PromptSet.Evaluation,
+                                Kind = kind.Kind,
+                                QuestionAt = kind.Place,
+                                Length = length,
+                                Seed = options.Seed,
+                            }),
+                    ]
+            ),
+        ];
+
+    /// <summary>Prompts of the kinds in turn, so that a run that is cancelled has judged some of each.</summary>
+    private static List<DocumentPrompt> Generate(PromptGenerator generator, PromptSpec[][] specs, int count)
+    {
+        List<DocumentPrompt> prompts = [];
+        foreach (PromptSpec[] kinds in specs)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                prompts.AddRange(kinds.Select(kind => generator.Create(kind, i)));
+            }
+        }
+
+        return prompts;
+    }
+
+    private static string[] Documents(QualityOptions options)
+    {
+        if (options.Documents.Count > 0)
+        {
+            return [.. options.Documents];
+        }
+
+        string[] files = RepositoryFolder.Find("samples", "documents") is { } folder
+            ? [.. Directory.EnumerateFiles(folder, "*.txt").Order(StringComparer.Ordinal)]
+            : [];
+        return files.Length > 0
+            ? files
+            : throw new CliException(
+                "No text to cut documents from: there is no samples/documents folder above this program. Name text files with --documents, or your own prompts with --prompts."
+            );
+    }
+
+    // a folder that is missing is better noticed now than after the measurements
+    private static void CheckOutput(string? path)
+    {
+        if (
+            path is not null
+            && Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder
+            && !Directory.Exists(folder)
+        )
+        {
+            throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
+        }
+    }
+
+    private static string? OneOf(string? argument, string? option) =>
+        argument is not null && option is not null
+            ? throw new CliException("MODEL and --model both name a model; give one.")
+            : argument ?? option;
+
+    private static Option<T[]> Values<T>(string name, string example, string description, Func<string, T?> parse)
+        where T : struct =>
+        new(name)
+        {
+            HelpName = example,
+            Description = description,
+            CustomParser = result =>
+            {
+                List<T> values = [];
+                foreach (string part in Parts(result))
+                {
+                    if (parse(part) is not { } value)
+                    {
+                        result.AddError(
+                            $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
+                        );
+                        return null;
+                    }
+
+                    values.Add(value);
+                }
+
+                return [.. values];
+            },
+        };
+
+    private static Option<string[]> Values(string name, string example, string description) =>
+        new(name)
+        {
+            HelpName = example,
+            Description = description,
+            CustomParser = result => [.. Parts(result)],
+        };
+
+    private static IEnumerable<string> Parts(ArgumentResult result) =>
+        result.Tokens.SelectMany(token =>
+            token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+        );
+
+    private static int? Whole(string text) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
+
+    private static double? Number(string text) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : null;
+
+    private static void AtLeast(Option<int> option, int least) =>
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < least)
+            {
+                result.AddError($"{option.Name} is at least {least}.");
+            }
+        });
+}

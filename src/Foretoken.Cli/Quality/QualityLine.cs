@@ -1,0 +1,95 @@
+using System.Globalization;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Quality;
+
+/// <summary>One importance at one target and length, all kinds of prompts side by side: a line of the table, a point of the plot.</summary>
+internal sealed record QualityLine
+{
+    internal required string Importance { get; init; }
+
+    /// <summary>What was asked for, for people: <c>2x</c> or a plan.</summary>
+    internal required string Asked { get; init; }
+
+    /// <summary>The length that was asked for; 0 for the caller's own prompts.</summary>
+    internal required int Length { get; init; }
+
+    /// <summary>Median over the prompts of all kinds, against our own full prefill.</summary>
+    internal required double MeasuredSpeedup { get; init; }
+    internal required double PromisedSpeedup { get; init; }
+    internal required double KeptShare { get; init; }
+    internal required double Agreement { get; init; }
+
+    /// <summary>The rows, by kind.</summary>
+    internal required IReadOnlyDictionary<string, QualityRow> Kinds { get; init; }
+
+    /// <summary>Retrieval prompts of all sorts that are answered.</summary>
+    internal int Answered => Kinds.Values.Sum(row => row.Answered ?? 0);
+
+    /// <summary>Retrieval prompts of all sorts that full prefill answers.</summary>
+    internal int AnsweredByFullPrefill => Kinds.Values.Sum(row => row.AnsweredByFullPrefill ?? 0);
+
+    internal static IReadOnlyList<QualityLine> From(IEnumerable<QualitySample> samples) =>
+        [
+            .. samples
+                .GroupBy(sample =>
+                    (
+                        sample.Length,
+                        sample.Importance,
+                        Target: sample.GivenPlan is null ? sample.Target : 0,
+                        Plan: sample.GivenPlan is { } plan ? PlanText.Format(plan) : null
+                    )
+                )
+                .Select(group => new QualityLine
+                {
+                    Importance = group.Key.Importance,
+                    Asked = group.Key.Plan ?? string.Create(CultureInfo.InvariantCulture, $"{group.Key.Target:0.##}x"),
+                    Length = group.Key.Length,
+                    MeasuredSpeedup = QualityTable.Median(
+                        group.Select(sample => sample.FullPrefillMs / sample.PrefillMs)
+                    ),
+                    PromisedSpeedup = QualityTable.Median(group.Select(sample => sample.PromisedSpeedup)),
+                    KeptShare = group.Average(sample => sample.KeptShare),
+                    Agreement = group.Average(sample => sample.Agreement),
+                    Kinds = QualityTable.Summarize(group).ToDictionary(row => row.Kind),
+                }),
+        ];
+
+    /// <summary>The kinds of prompts that any line has, in a fixed order.</summary>
+    internal static IReadOnlyList<string> KindsOf(IReadOnlyList<QualityLine> lines) =>
+        [.. KindOrder.Where(kind => lines.Any(line => line.Kinds.ContainsKey(kind)))];
+
+    private static readonly string[] KindOrder =
+    [
+        "retrieval-last",
+        "retrieval-first",
+        "retrieval-blind",
+        "summary",
+        "summary-blind",
+        "continuation",
+    ];
+
+    /// <summary>The number that a kind is judged by: answered of those that full prefill answers, or the divergence.</summary>
+    internal string Cell(string kind) =>
+        Kinds.GetValueOrDefault(kind) switch
+        {
+            null => "",
+            { Answered: { } answered, AnsweredByFullPrefill: { } full } => string.Create(
+                CultureInfo.InvariantCulture,
+                $"{answered}/{full}"
+            ),
+            QualityRow row => string.Create(CultureInfo.InvariantCulture, $"{row.Kl:0.000}"),
+        };
+
+    /// <summary>A kind as a heading.</summary>
+    internal static string Heading(string kind) =>
+        kind switch
+        {
+            "retrieval-last" => "question last",
+            "retrieval-first" => "question first",
+            "retrieval-blind" => "next turn",
+            "summary" => "summary KL",
+            "summary-blind" => "next-turn KL",
+            _ => $"{kind} KL",
+        };
+}

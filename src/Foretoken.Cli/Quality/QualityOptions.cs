@@ -1,0 +1,49 @@
+using Foretoken.Inference;
+using Foretoken.Planning;
+
+namespace Foretoken.Cli.Quality;
+
+/// <summary>What <c>foretoken quality</c> is asked for.</summary>
+internal sealed record QualityOptions
+{
+    /// <summary>GGUF file; null for the model of the samples.</summary>
+    internal string? Model { get; init; }
+
+    /// <summary>Names of importances; empty for all that need no profile.</summary>
+    internal IReadOnlyList<string> Importances { get; init; } = [];
+
+    /// <summary>Speedups to ask for; null for the default ones, or for none beside given plans.</summary>
+    internal IReadOnlyList<double>? Targets { get; init; }
+
+    internal IReadOnlyList<PrefillPlan> Plans { get; init; } = [];
+
+    internal IReadOnlyList<int> Lengths { get; init; } = [1024];
+
+    /// <summary>Three prompts per kind take about five minutes with the small model on two cores: a first look, no figure to publish.</summary>
+    internal int PromptsPerKind { get; init; } = 3;
+
+    /// <summary>Kinds of generated prompts; empty for all.</summary>
+    internal IReadOnlyList<string> Kinds { get; init; } = [];
+
+    internal int Seed { get; init; } = 1;
+
+    internal bool Blind { get; init; }
+
+    /// <summary>Text files; empty for those of the samples.</summary>
+    internal IReadOnlyList<string> Documents { get; init; } = [];
+
+    /// <summary>The caller's own prompts; null to generate some.</summary>
+    internal string? Prompts { get; init; }
+
+    internal int Threads { get; init; }
+    internal int GpuLayers { get; init; }
+    internal FlashAttentionMode FlashAttention { get; init; }
+
+    /// <summary>File for the JSON report; <c>-</c> for standard output; null for none.</summary>
+    internal string? Json { get; init; }
+
+    /// <summary>File for the page; null for none.</summary>
+    internal string? Html { get; init; }
+
+    internal static IReadOnlyList<double> DefaultTargets { get; } = [1.5, 2, 2.9];
+}

@@ -1,0 +1,76 @@
+using System.Globalization;
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace Foretoken.Cli.Quality;
+
+/// <summary>The report for people at a terminal.</summary>
+internal static class QualityTableView
+{
+    internal static IRenderable Render(QualityReport report, IReadOnlyList<QualityLine> lines)
+    {
+        IReadOnlyList<string> kinds = QualityLine.KindsOf(lines);
+        bool severalLengths = lines.Select(line => line.Length).Distinct().Count() > 1;
+        Table table = new Table().Border(TableBorder.Simple);
+        table.AddColumn(new TableColumn("importance").NoWrap());
+        if (severalLengths)
+        {
+            table.AddColumn(new TableColumn("prompt").RightAligned().NoWrap());
+        }
+
+        foreach (
+            string column in (string[])
+                ["asked", "promised", "measured", "kept", .. kinds.Select(QualityLine.Heading), "same token"]
+        )
+        {
+            table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
+        }
+
+        string? before = null;
+        foreach (QualityLine line in lines)
+        {
+            List<string> cells = [line.Importance == before ? "" : line.Importance];
+            before = line.Importance;
+            if (severalLengths)
+            {
+                cells.Add(I($"{line.Length}"));
+            }
+
+            cells.AddRange([
+                line.Asked,
+                I($"{line.PromisedSpeedup:0.00}x"),
+                I($"{line.MeasuredSpeedup:0.00}x"),
+                I($"{100 * line.KeptShare:0} %"),
+                .. kinds.Select(line.Cell),
+                I($"{100 * line.Agreement:0} %"),
+            ]);
+            table.AddRow([.. cells.Select(cell => new Text(cell))]);
+        }
+
+        return new Rows(
+            new Text(
+                I(
+                    $"{report.Model.Name} ({report.Model.Description}), {report.Machine.Cpu}, {report.Settings.Threads} threads; "
+                ) + Prompts(report)
+            ),
+            table,
+            new Text(Legend)
+        );
+    }
+
+    internal static string Prompts(QualityReport report)
+    {
+        IEnumerable<string> kinds = report
+            .Prompts.GroupBy(prompt => prompt.Kind)
+            .Select(group => I($"{group.Count()} {group.Key}"));
+        string from = report.Settings.PromptFile ?? string.Join(", ", report.Settings.Documents);
+        return $"prompts: {string.Join(", ", kinds)}, from {from}"
+            + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");
+    }
+
+    internal const string Legend =
+        "Questions: answered, of those that full prefill answers. KL: divergence from full prefill over its own answer's tokens, nats. "
+        + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); 'bench' compares with unpatched llama.cpp.";
+
+    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,72 @@
+using Foretoken.Cli.Quality;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Tests.Quality;
+
+public sealed class QualityCommandTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly TestConsole _output = new();
+    private readonly TestConsole _errors = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData("there is no importance", "quality", "--importance", "clairvoyance")]
+    [InlineData("head-normalized-window", "quality", "--importance", "clairvoyance")]
+    [InlineData("1.5 to 3 are useful", "quality", "--targets", "0.5")]
+    [InlineData("retrieval-last", "quality", "--kinds", "poetry")]
+    [InlineData("at least 128", "quality", "--lengths", "20")]
+    [InlineData("missing.txt", "quality", "--documents", "missing.txt")]
+    [InlineData("missing.jsonl", "quality", "--prompts", "missing.jsonl")]
+    [InlineData("no folder", "quality", "--html", "no/such/folder/page.html")]
+    [InlineData("give one", "quality", "a.gguf", "--model", "b.gguf")]
+    [InlineData("boundary", "quality", "--plan", "x")]
+    public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
+    {
+        Assert.Equal(ExitCode.Failed, await Run(line));
+        Assert.StartsWith("error: ", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains(message, _errors.Text, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(_output.Text);
+    }
+
+    [Fact]
+    public async Task A_wrong_line_of_the_callers_prompts_is_named()
+    {
+        string prompts = _folder.Write("own.jsonl", """{"document": "d", "question": "?", "kind": "retrieval"}""");
+        Assert.Equal(ExitCode.Failed, await Run("quality", "--prompts", prompts));
+        Assert.Contains("own.jsonl, line 1: ", _errors.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("quality", "--targets", "fast")]
+    [InlineData("quality", "--lengths", "long")]
+    [InlineData("quality", "--prompts-per-kind", "0")]
+    [InlineData("quality", "--flash-attn", "perhaps")]
+    public void What_cannot_be_understood_is_refused(params string[] line) =>
+        Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).Errors);
+
+    [Fact]
+    public void Progress_says_how_much_time_is_left()
+    {
+        Assert.Equal(
+            "3 of 40 prompts, about 4 min left",
+            QualityProgressView.Describe(
+                new QualityProgress(3, 40, 0.2, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(4))
+            )
+        );
+        Assert.Equal(
+            "39 of 40 prompts, about 12 s left",
+            QualityProgressView.Describe(
+                new QualityProgress(39, 40, 0.9, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(12))
+            )
+        );
+    }
+
+    private Task<int> Run(params string[] line)
+    {
+        var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);
+        Assert.Empty(parsed.Errors);
+        return parsed.InvokeAsync();
+    }
+}
