@@ -152,9 +152,12 @@ enum {
 FTK_API int64_t    ftk_chat_prompt_n_tokens(const ftk_chat_prompt * prompt);
 // tokens [n_tokens], origins [n_tokens] (may be NULL)
 FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_t * tokens, uint8_t * origins, int64_t capacity);
-// JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}), preserved_tokens, stops, format
+// JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
+//       "pattern_full"), preserved_tokens (array of texts: control tokens that belong to the answer and that
+//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
-// parses generated text in this prompt's format. Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]
+// parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
+// Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]
 FTK_API ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
                                   char * buf, int64_t capacity, int64_t * n_needed);
 
@@ -200,7 +203,9 @@ FTK_API ftk_status ftk_seq_positions(const ftk_context * ctx, int32_t seq_id, in
 // bytes of keys and values in use by the sequence, all layers
 FTK_API ftk_status ftk_seq_kv_bytes(const ftk_context * ctx, int32_t seq_id, int64_t * n_bytes);
 
-// state of one sequence: caches of every layer group, what was dropped and skipped
+// state of one sequence: caches of every layer group, what was dropped and skipped. It belongs to the model, the build,
+// and the context's staged, flash_attn, n_seq_max, kv_unified, type_k and type_v. Bytes that are damaged, cut short or of
+// another model are refused before the sequence is touched; should the caches refuse them later, the sequence is empty
 FTK_API ftk_status ftk_seq_state_save(ftk_context * ctx, int32_t seq_id, uint8_t * data, int64_t capacity, int64_t * n_needed);
 FTK_API ftk_status ftk_seq_state_load(ftk_context * ctx, int32_t seq_id, const uint8_t * data, int64_t n_bytes);
 
@@ -262,9 +267,11 @@ FTK_API ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64
 
 typedef struct ftk_sampler ftk_sampler;
 
-// config keys (all optional): temperature (0 = greedy), top_k, top_p, min_p, typical_p, repeat_penalty, repeat_last_n,
-//   frequency_penalty, presence_penalty, seed (0xFFFFFFFF random), grammar (GBNF), grammar_lazy (bool),
-//   grammar_triggers (as in ftk_chat_prompt_info), json_schema (object), logit_bias (array of [token, bias])
+// config keys (all optional; what is absent does nothing): temperature (0 = greedy, the default), top_k (0 = all),
+//   top_p (1 = all), min_p (0 = all), typical_p (1 = all), repeat_penalty (1), repeat_last_n (64; -1 = the model's
+//   context), frequency_penalty (0), presence_penalty (0), seed (0xFFFFFFFF random, the default), grammar (GBNF),
+//   grammar_lazy (bool), grammar_triggers (as in ftk_chat_prompt_info), json_schema (object),
+//   logit_bias (array of [token, bias])
 FTK_API ftk_status ftk_sampler_create(const ftk_model * model, const char * config_json, ftk_sampler ** out);
 FTK_API void       ftk_sampler_free(ftk_sampler * sampler);
 // samples from the logits of the last decode or prefill and accepts the token

@@ -45,7 +45,7 @@ static bool is_space(char c) {
 }
 
 class marker_set {
-public:
+  public:
     marker_set(const llama_vocab * vocab, const std::string & template_source) {
         const int32_t n_vocab = llama_vocab_n_tokens(vocab);
 
@@ -119,7 +119,7 @@ public:
                 continue;
             }
 
-            for (const size_t e : { end, text.size() }) {
+            for (const size_t e : {end, text.size()}) {
                 for (size_t n = 1; n < m.text.size() && n <= e; ++n) {
                     if (text.compare(e - n, n, m.text, 0, n) == 0) {
                         res.push_back(guard_offset(e - n, m));
@@ -127,7 +127,7 @@ public:
                 }
             }
 
-            for (const size_t b : { (size_t) 0, begin }) {
+            for (const size_t b : {(size_t) 0, begin}) {
                 for (size_t n = 1; n < m.text.size() && b + n <= text.size(); ++n) {
                     if (text.compare(b, n, m.text, m.text.size() - n, n) == 0) {
                         res.push_back(b);
@@ -144,9 +144,8 @@ public:
         res.erase(std::unique(res.begin(), res.end()), res.end());
 
         // a prefix of a marker may end inside of a character
-        res.erase(std::remove_if(res.begin(), res.end(), [&](size_t i) {
-            return i < text.size() && ((uint8_t) text[i] & 0xC0) == 0x80;
-        }), res.end());
+        const auto is_inside = [&](size_t i) { return i < text.size() && ((uint8_t) text[i] & 0xC0) == 0x80; };
+        res.erase(std::remove_if(res.begin(), res.end(), is_inside), res.end());
 
         return res;
     }
@@ -172,7 +171,7 @@ public:
 
         std::vector<fragment> res;
         if (!text.empty()) {
-            res.push_back({ LLAMA_TOKEN_NULL, 0, text.size() });
+            res.push_back({LLAMA_TOKEN_NULL, 0, text.size()});
         }
 
         // text with a user-defined marker that must stay text is cut at its guard, or the tokenizer would find it
@@ -216,10 +215,10 @@ public:
                         --left_end;
                     }
                     if (left_end > base) {
-                        next.push_back({ LLAMA_TOKEN_NULL, base, left_end });
+                        next.push_back({LLAMA_TOKEN_NULL, base, left_end});
                     }
 
-                    next.push_back({ m.token, match, match + m.text.size() });
+                    next.push_back({m.token, match, match + m.text.size()});
 
                     base = match + m.text.size();
                     while (m.rstrip && base < frag.end && is_space(text[base])) {
@@ -229,7 +228,7 @@ public:
                 }
 
                 if (base < frag.end) {
-                    next.push_back({ LLAMA_TOKEN_NULL, base, frag.end });
+                    next.push_back({LLAMA_TOKEN_NULL, base, frag.end});
                 }
             }
 
@@ -239,8 +238,8 @@ public:
         for (const size_t cut : cuts) {
             for (size_t i = 0; i < res.size(); ++i) {
                 if (res[i].token == LLAMA_TOKEN_NULL && res[i].begin < cut && cut < res[i].end) {
-                    const fragment right = { LLAMA_TOKEN_NULL, cut, res[i].end };
-                    res[i].end = cut;
+                    const fragment right = {LLAMA_TOKEN_NULL, cut, res[i].end};
+                    res[i].end           = cut;
                     res.insert(res.begin() + i + 1, right);
                     break;
                 }
@@ -250,7 +249,7 @@ public:
         return res;
     }
 
-private:
+  private:
     // inside of the marker, so that only this marker is stopped by it. A marker of one character has no inside
     static size_t guard_offset(size_t match, const marker & m) {
         const size_t n = first_char(m.text);
@@ -334,8 +333,10 @@ ftk_status ftk_chat_create(const ftk_model * model, const char * template_overri
 
             // the exception that arrives here has lost its text
             try {
-                const char * own = llama_model_chat_template(model->model, nullptr);
-                const common_chat_template again(!source.empty() ? source : own != nullptr ? own : "", "", "");
+                const char *      own = llama_model_chat_template(model->model, nullptr);
+                const std::string own_source(own != nullptr ? own : "");
+
+                const common_chat_template again(source.empty() ? own_source : source, "", "");
             } catch (const std::exception & err_again) {
                 why = err_again.what();
             }
@@ -358,7 +359,7 @@ void ftk_chat_free(ftk_chat * chat) {
 // request
 //
 
-static const char * ROLES[] = { "system", "developer", "user", "assistant", "tool" };
+static const char * ROLES[] = {"system", "developer", "user", "assistant", "tool"};
 
 static uint8_t get_origin(const std::string & role) {
     if (role == "user") {
@@ -377,7 +378,7 @@ static uint8_t get_origin(const std::string & role) {
 static void check_message(const ftk_json & json, size_t index) {
     const std::string what = "messages[" + std::to_string(index) + "]";
 
-    const ftk_config message(json, what.c_str(), { "role", "content", "reasoning_content", "name", "tool_calls", "tool_call_id" });
+    const ftk_config message(json, what.c_str(), {"role", "content", "reasoning_content", "name", "tool_calls", "tool_call_id"});
 
     const std::string role = message.get_string("role", "");
 
@@ -386,7 +387,7 @@ static void check_message(const ftk_json & json, size_t index) {
         ftk_fail(FTK_INVALID_ARGUMENT, "'role' in %s is %s; possible: system, developer, user, assistant, tool", what.c_str(), ftk_quote(role).c_str());
     }
 
-    for (const char * key : { "reasoning_content", "name", "tool_call_id" }) {
+    for (const char * key : {"reasoning_content", "name", "tool_call_id"}) {
         if (json.contains(key) && !json.at(key).is_string()) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'%s' in %s must be a string", key, what.c_str());
         }
@@ -397,7 +398,7 @@ static void check_message(const ftk_json & json, size_t index) {
 
         if (content.is_array()) {
             for (const auto & item : content) {
-                const ftk_config part(item, ("content of " + what).c_str(), { "type", "text" });
+                const ftk_config part(item, ("content of " + what).c_str(), {"type", "text"});
                 if (part.get_string("type", "") != "text") {
                     ftk_fail(FTK_INVALID_ARGUMENT, "the content of %s has a part that is not of the type \"text\": %s", what.c_str(), ftk_quote(item.dump()).c_str());
                 }
@@ -421,13 +422,13 @@ static void check_message(const ftk_json & json, size_t index) {
     }
 
     for (const auto & item : tool_calls) {
-        const ftk_config call(item, ("tool call of " + what).c_str(), { "id", "type", "function", "index" });
+        const ftk_config call(item, ("tool call of " + what).c_str(), {"id", "type", "function", "index"});
         if (call.get_string("type", "function") != "function") {
             ftk_fail(FTK_INVALID_ARGUMENT, "a tool call of %s is not of the type \"function\"", what.c_str());
         }
         call.get_string("id", "");
 
-        const ftk_config function(call.get_object("function"), ("tool call of " + what).c_str(), { "name", "arguments" });
+        const ftk_config function(call.get_object("function"), ("tool call of " + what).c_str(), {"name", "arguments"});
         if (function.get_string("name", "").empty()) {
             ftk_fail(FTK_INVALID_ARGUMENT, "a tool call of %s has no function name", what.c_str());
         }
@@ -441,12 +442,12 @@ static void check_tools(const ftk_json & tools) {
     for (size_t i = 0; i < tools.size(); ++i) {
         const std::string what = "tools[" + std::to_string(i) + "]";
 
-        const ftk_config tool(tools[i], what.c_str(), { "type", "function" });
+        const ftk_config tool(tools[i], what.c_str(), {"type", "function"});
         if (tool.get_string("type", "") != "function") {
             ftk_fail(FTK_INVALID_ARGUMENT, "'type' in %s must be \"function\"", what.c_str());
         }
 
-        const ftk_config function(tool.get_object("function"), what.c_str(), { "name", "description", "parameters", "strict" });
+        const ftk_config function(tool.get_object("function"), what.c_str(), {"name", "description", "parameters", "strict"});
         if (function.get_string("name", "").empty()) {
             ftk_fail(FTK_INVALID_ARGUMENT, "%s has no function name", what.c_str());
         }
@@ -457,8 +458,10 @@ static void check_tools(const ftk_json & tools) {
 
 // puts guards into the texts of a request
 class guarder {
-public:
-    guarder(const marker_set & markers, std::string guard) : markers(markers), guard(std::move(guard)) {}
+  public:
+    guarder(const marker_set & markers, std::string guard) :
+        markers(markers),
+        guard(std::move(guard)) {}
 
     std::string text(const std::string & text, bool is_assistant, bool embedded) {
         const std::vector<size_t> offsets = markers.find_guards(text, is_assistant, embedded);
@@ -517,8 +520,8 @@ public:
             return text(raw, true, true);
         }
 
-        const size_t n_before = n_guards;
-        const ftk_json guarded = tree(parsed, true);
+        const size_t   n_before = n_guards;
+        const ftk_json guarded  = tree(parsed, true);
 
         return n_guards > n_before ? guarded.dump() : text(raw, true, true);
     }
@@ -528,7 +531,7 @@ public:
 
         const bool is_assistant = json.at("role") == "assistant";
 
-        for (const char * key : { "content", "reasoning_content", "name", "tool_call_id" }) {
+        for (const char * key : {"content", "reasoning_content", "name", "tool_call_id"}) {
             if (!json.contains(key)) {
                 continue;
             }
@@ -556,11 +559,11 @@ public:
                     call["id"] = text(call["id"].get<std::string>(), true, true);
                 }
 
-                auto & function = call["function"];
+                auto & function  = call["function"];
                 function["name"] = text(function["name"].get<std::string>(), true, true);
 
                 const bool has_arguments = function.contains("arguments") && !function["arguments"].is_null();
-                function["arguments"] = has_arguments ? arguments(function["arguments"]) : "{}";
+                function["arguments"]    = has_arguments ? arguments(function["arguments"]) : "{}";
             }
         }
 
@@ -569,7 +572,7 @@ public:
 
     size_t n_guards = 0;
 
-private:
+  private:
     const marker_set & markers;
     const std::string  guard;
 };
@@ -591,16 +594,19 @@ static void collect_texts(const ftk_json & json, std::string & texts) {
 
 // a private-use character that occurs in none of the texts
 static std::string choose_guard(const std::string & request, const std::string & source) {
-    static thread_local std::mt19937 rng { std::random_device{}() };
+    static thread_local std::mt19937 rng{std::random_device{}()};
 
     // planes 15 and 16, without their two noncharacters
     std::uniform_int_distribution<uint32_t> dist(0, 0xFFFD);
 
     for (int i = 0; i < 1000; ++i) {
-        const uint32_t cpt = 0xF0000 + (rng() % 2)*0x10000 + dist(rng);
+        const uint32_t cpt = 0xF0000 + (rng() % 2) * 0x10000 + dist(rng);
 
         const std::string guard = {
-            (char) (0xF0 | (cpt >> 18)), (char) (0x80 | ((cpt >> 12) & 0x3F)), (char) (0x80 | ((cpt >> 6) & 0x3F)), (char) (0x80 | (cpt & 0x3F)),
+                (char) (0xF0 | (cpt >> 18)),
+                (char) (0x80 | ((cpt >> 12) & 0x3F)),
+                (char) (0x80 | ((cpt >> 6) & 0x3F)),
+                (char) (0x80 | (cpt & 0x3F)),
         };
 
         if (request.find(guard) == std::string::npos && source.find(guard) == std::string::npos) {
@@ -645,7 +651,7 @@ static common_chat_params apply_template(const ftk_chat & chat, const common_cha
         std::string why = err.what();
 
         const std::string wrapper = "Automatic parser generation failed: ";
-        const size_t i = why.rfind(wrapper);
+        const size_t      i       = why.rfind(wrapper);
         if (i != std::string::npos) {
             why = why.substr(i + wrapper.size());
         }
@@ -723,7 +729,7 @@ static uint8_t get_range_origin(const std::vector<uint8_t> & origins, size_t beg
 static void tokenize_prompt(const ftk_chat & chat, const std::vector<size_t> & guards, const std::vector<uint8_t> & origins, ftk_chat_prompt & prompt) {
     for (const auto & frag : chat.markers->partition(prompt.text, guards)) {
         if (frag.token != LLAMA_TOKEN_NULL) {
-            prompt.tokens .push_back(frag.token);
+            prompt.tokens.push_back(frag.token);
             prompt.origins.push_back(llama_vocab_is_control(chat.vocab, frag.token) ? (uint8_t) FTK_ORIGIN_TEMPLATE : get_range_origin(origins, frag.begin, frag.end));
             continue;
         }
@@ -733,7 +739,7 @@ static void tokenize_prompt(const ftk_chat & chat, const std::vector<size_t> & g
         const std::vector<llama_token> tokens = ftk_tokenize_text(chat.vocab, text, false, false);
 
         std::vector<size_t> sizes;
-        size_t n_bytes = 0;
+        size_t              n_bytes = 0;
         for (const llama_token token : tokens) {
             sizes.push_back(ftk_token_to_bytes(chat.vocab, token, true).size());
             n_bytes += sizes.back();
@@ -750,11 +756,11 @@ static void tokenize_prompt(const ftk_chat & chat, const std::vector<size_t> & g
             size_t begin = n_done - std::min(n_done, n_extra);
             size_t end   = n_next - std::min(n_next, n_extra);
             if (!exact) {
-                begin = n_done*text.size()/std::max<size_t>(1, n_bytes);
-                end   = n_next*text.size()/std::max<size_t>(1, n_bytes);
+                begin = n_done * text.size() / std::max<size_t>(1, n_bytes);
+                end   = n_next * text.size() / std::max<size_t>(1, n_bytes);
             }
 
-            prompt.tokens .push_back(tokens[i]);
+            prompt.tokens.push_back(tokens[i]);
             prompt.origins.push_back(get_range_origin(origins, frag.begin + begin, frag.begin + std::max(end, begin + 1)));
 
             n_done = n_next;
@@ -763,7 +769,7 @@ static void tokenize_prompt(const ftk_chat & chat, const std::vector<size_t> & g
 
     const llama_token bos = llama_vocab_bos(chat.vocab);
     if (llama_vocab_get_add_bos(chat.vocab) && bos != LLAMA_TOKEN_NULL && (prompt.tokens.empty() || prompt.tokens[0] != bos)) {
-        prompt.tokens .insert(prompt.tokens .begin(), bos);
+        prompt.tokens.insert(prompt.tokens.begin(), bos);
         prompt.origins.insert(prompt.origins.begin(), (uint8_t) FTK_ORIGIN_TEMPLATE);
     }
 }
@@ -776,10 +782,18 @@ static ftk_json make_triggers(const ftk_chat & chat, const common_chat_params & 
         llama_token  token = trigger.token;
 
         switch (trigger.type) {
-            case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:        type = "token";        break;
-            case COMMON_GRAMMAR_TRIGGER_TYPE_WORD:         type = "word";         break;
-            case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:      type = "pattern";      break;
-            case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL: type = "pattern_full"; break;
+            case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:
+                type = "token";
+                break;
+            case COMMON_GRAMMAR_TRIGGER_TYPE_WORD:
+                type = "word";
+                break;
+            case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
+                type = "pattern";
+                break;
+            case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL:
+                type = "pattern_full";
+                break;
         }
 
         // a word that is one token is best recognised as that token
@@ -792,9 +806,9 @@ static ftk_json make_triggers(const ftk_chat & chat, const common_chat_params & 
         }
 
         res.push_back({
-            { "type",  type          },
-            { "value", trigger.value },
-            { "token", token         },
+                {"type", type},
+                {"value", trigger.value},
+                {"token", token},
         });
     }
 
@@ -807,9 +821,7 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
         *out = nullptr;
         FTK_REQUIRE_NOT_NULL(chat);
 
-        const ftk_config request(request_json, "chat request", {
-            "messages", "tools", "tool_choice", "parallel_tool_calls", "json_schema", "grammar", "add_generation_prompt",
-            "enable_thinking", "template_kwargs", "continue_text" }, false);
+        const ftk_config request(request_json, "chat request", {"messages", "tools", "tool_choice", "parallel_tool_calls", "json_schema", "grammar", "add_generation_prompt", "enable_thinking", "template_kwargs", "continue_text"}, false);
 
         const ftk_json messages = request.get_array("messages");
         if (messages.empty()) {
@@ -844,7 +856,7 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
         // the texts as they are after all JSON escapes
         std::string all_texts = continue_text;
         collect_texts(messages, all_texts);
-        collect_texts(tools,    all_texts);
+        collect_texts(tools, all_texts);
         collect_texts(template_kwargs, all_texts);
 
         const std::string guard = choose_guard(all_texts, chat->source);
@@ -865,9 +877,9 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
         inputs.messages              = common_chat_msgs_parse_oaicompat(guarded_messages);
         inputs.tools                 = common_chat_tools_parse_oaicompat(guarded_tools);
         inputs.tool_choice           = common_chat_tool_choice_parse_oaicompat(tool_choice);
-        inputs.parallel_tool_calls   = request.get_bool("parallel_tool_calls",   false);
+        inputs.parallel_tool_calls   = request.get_bool("parallel_tool_calls", false);
         inputs.add_generation_prompt = request.get_bool("add_generation_prompt", true);
-        inputs.enable_thinking       = request.get_bool("enable_thinking",       true);
+        inputs.enable_thinking       = request.get_bool("enable_thinking", true);
         inputs.reasoning_format      = COMMON_REASONING_FORMAT_AUTO;
         inputs.grammar               = grammar;
         inputs.json_schema           = request.has("json_schema") ? request.at("json_schema").dump() : "";
@@ -893,6 +905,11 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
             prompt->params.grammar      = grammar;
             prompt->params.grammar_lazy = false;
         }
+        // nor of a schema that allows any JSON
+        if (prompt->params.grammar.empty() && request.has("json_schema")) {
+            prompt->params.grammar      = ftk_schema_to_grammar(request.at("json_schema"));
+            prompt->params.grammar_lazy = false;
+        }
 
         prompt->text += guards.text(continue_text, true, true);
 
@@ -909,7 +926,7 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
 
         prompt->grammar_triggers = make_triggers(*chat, prompt->params);
 
-        prompt->parser = common_chat_parser_params(prompt->params);
+        prompt->parser                  = common_chat_parser_params(prompt->params);
         prompt->parser.reasoning_format = inputs.reasoning_format;
         prompt->parser.parse_tool_calls = !tools.empty() && tool_choice != "none";
         if (!prompt->params.parser.empty()) {
@@ -952,14 +969,15 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
         FTK_REQUIRE_NOT_NULL(prompt);
 
         ftk_write_json({
-            { "text",             prompt->text },
-            { "grammar",          prompt->params.grammar },
-            { "grammar_lazy",     prompt->params.grammar_lazy },
-            { "grammar_triggers", prompt->grammar_triggers },
-            { "preserved_tokens", prompt->params.preserved_tokens },
-            { "stops",            prompt->params.additional_stops },
-            { "format",           common_chat_format_name(prompt->params.format) },
-        }, buf, capacity, n_needed);
+                               {"text", prompt->text},
+                               {"grammar", prompt->params.grammar},
+                               {"grammar_lazy", prompt->params.grammar_lazy},
+                               {"grammar_triggers", prompt->grammar_triggers},
+                               {"preserved_tokens", prompt->params.preserved_tokens},
+                               {"stops", prompt->params.additional_stops},
+                               {"format", common_chat_format_name(prompt->params.format)},
+                       },
+                buf, capacity, n_needed);
     });
 }
 
@@ -968,7 +986,7 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
 //
 
 ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
-                          char * buf, int64_t capacity, int64_t * n_needed) {
+        char * buf, int64_t capacity, int64_t * n_needed) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(prompt);
 
@@ -1003,16 +1021,17 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
         ftk_json tool_calls = ftk_json::array();
         for (const auto & call : message.tool_calls) {
             tool_calls.push_back({
-                { "id",        call.id        },
-                { "name",      call.name      },
-                { "arguments", call.arguments },
+                    {"id", call.id},
+                    {"name", call.name},
+                    {"arguments", call.arguments},
             });
         }
 
         ftk_write_json({
-            { "content",           message.content           },
-            { "reasoning_content", message.reasoning_content },
-            { "tool_calls",        tool_calls                },
-        }, buf, capacity, n_needed);
+                               {"content", message.content},
+                               {"reasoning_content", message.reasoning_content},
+                               {"tool_calls", tool_calls},
+                       },
+                buf, capacity, n_needed);
     });
 }

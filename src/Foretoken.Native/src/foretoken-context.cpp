@@ -32,9 +32,9 @@ static int32_t default_n_threads() {
 
 #ifdef __linux__
     std::set<std::string> cores;
-    for (int32_t i = 0; ; ++i) {
+    for (int32_t i = 0;; ++i) {
         std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/thread_siblings_list");
-        std::string siblings;
+        std::string   siblings;
         if (!std::getline(file, siblings)) {
             break;
         }
@@ -47,12 +47,20 @@ static int32_t default_n_threads() {
     }
 #endif
 
-    return std::max(1, n_logical/2);
+    return std::max(1, n_logical / 2);
 }
 
 static ggml_type get_kv_type(const ftk_config & config, const char * key) {
     static const ggml_type types[] = {
-        GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q5_1, GGML_TYPE_Q5_0, GGML_TYPE_Q4_1, GGML_TYPE_Q4_0, GGML_TYPE_IQ4_NL,
+            GGML_TYPE_F32,
+            GGML_TYPE_F16,
+            GGML_TYPE_BF16,
+            GGML_TYPE_Q8_0,
+            GGML_TYPE_Q5_1,
+            GGML_TYPE_Q5_0,
+            GGML_TYPE_Q4_1,
+            GGML_TYPE_Q4_0,
+            GGML_TYPE_IQ4_NL,
     };
 
     const std::string name = config.get_string(key, ggml_type_name(GGML_TYPE_F16));
@@ -111,8 +119,8 @@ static void check_kv_memory(const llama_model & model, const llama_context_param
 
     double n_bytes = 0.0;
     for (uint32_t il = 0; il < model.hparams.n_layer; ++il) {
-        n_bytes += (double) n_ctx*ggml_row_size(params.type_k, model.hparams.n_embd_k_gqa(il));
-        n_bytes += (double) n_ctx*ggml_row_size(params.type_v, model.hparams.n_embd_v_gqa(il));
+        n_bytes += (double) n_ctx * ggml_row_size(params.type_k, model.hparams.n_embd_k_gqa(il));
+        n_bytes += (double) n_ctx * ggml_row_size(params.type_v, model.hparams.n_embd_v_gqa(il));
     }
 
     size_t n_free  = 0;
@@ -121,7 +129,7 @@ static void check_kv_memory(const llama_model & model, const llama_context_param
 
     if (n_total > 0 && n_bytes > (double) n_total) {
         ftk_fail(FTK_OUT_OF_MEMORY, "a KV cache for %" PRIu64 " tokens takes %.1f GiB, the machine has %.1f GiB; use a smaller 'n_ctx' or quantized 'type_k' and 'type_v'",
-                n_ctx, n_bytes/(1 << 30), (double) n_total/(1 << 30));
+                n_ctx, n_bytes / (1 << 30), (double) n_total / (1 << 30));
     }
 }
 
@@ -145,26 +153,24 @@ ftk_status ftk_context_create(ftk_model * model, const char * config_json, ftk_c
         *out = nullptr;
         FTK_REQUIRE_NOT_NULL(model);
 
-        const ftk_config config(config_json, "context config", {
-            "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch", "type_k", "type_v", "flash_attn",
-            "offload_kqv", "kv_unified", "op_offload", "staged" });
+        const ftk_config config(config_json, "context config", {"n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_threads", "n_threads_batch", "type_k", "type_v", "flash_attn", "offload_kqv", "kv_unified", "op_offload", "staged"});
 
         const int64_t n_ctx_max = 1 << 30;
 
         llama_context_params params = llama_context_default_params();
 
-        params.n_ctx           = (uint32_t) config.get_int("n_ctx",           0,    0, n_ctx_max);
-        params.n_batch         = (uint32_t) config.get_int("n_batch",         2048, 1, n_ctx_max);
-        params.n_ubatch        = (uint32_t) config.get_int("n_ubatch",        std::min<int64_t>(512, params.n_batch), 1, n_ctx_max);
-        params.n_seq_max       = (uint32_t) config.get_int("n_seq_max",       1,    1, (int64_t) llama_max_parallel_sequences());
-        params.n_threads       = (int32_t)  config.get_int("n_threads",       0,    0, GGML_MAX_N_THREADS);
-        params.n_threads_batch = (int32_t)  config.get_int("n_threads_batch", 0,    0, GGML_MAX_N_THREADS);
+        params.n_ctx           = (uint32_t) config.get_int("n_ctx", 0, 0, n_ctx_max);
+        params.n_batch         = (uint32_t) config.get_int("n_batch", 2048, 1, n_ctx_max);
+        params.n_ubatch        = (uint32_t) config.get_int("n_ubatch", std::min<int64_t>(512, params.n_batch), 1, n_ctx_max);
+        params.n_seq_max       = (uint32_t) config.get_int("n_seq_max", 1, 1, (int64_t) llama_max_parallel_sequences());
+        params.n_threads       = (int32_t) config.get_int("n_threads", 0, 0, GGML_MAX_N_THREADS);
+        params.n_threads_batch = (int32_t) config.get_int("n_threads_batch", 0, 0, GGML_MAX_N_THREADS);
         params.type_k          = get_kv_type(config, "type_k");
         params.type_v          = get_kv_type(config, "type_v");
         params.flash_attn_type = get_flash_attn(config);
         params.offload_kqv     = config.get_bool("offload_kqv", true);
-        params.kv_unified      = config.get_bool("kv_unified",  false);
-        params.op_offload      = config.get_bool("op_offload",  true);
+        params.kv_unified      = config.get_bool("kv_unified", false);
+        params.op_offload      = config.get_bool("op_offload", true);
         params.no_perf         = true;
 
         const bool staged = config.get_bool("staged", true);
@@ -201,8 +207,8 @@ ftk_status ftk_context_create(ftk_model * model, const char * config_json, ftk_c
         std::unique_ptr<llama_context, decltype(&llama_free)> ctx(llama_init_from_model(model->model, params), llama_free);
 
         if (!ctx) {
-            const std::string errors = ftk_logged_errors();
-            const bool is_memory = errors.find("allocate") != std::string::npos || errors.find("reserve") != std::string::npos || errors.find("bad_alloc") != std::string::npos;
+            const std::string errors    = ftk_logged_errors();
+            const bool        is_memory = errors.find("allocate") != std::string::npos || errors.find("reserve") != std::string::npos || errors.find("bad_alloc") != std::string::npos;
             ftk_fail(is_memory ? FTK_OUT_OF_MEMORY : FTK_UNSUPPORTED, "cannot create a context: %s", errors.empty() ? "no reason given" : errors.c_str());
         }
 
@@ -262,18 +268,19 @@ ftk_status ftk_context_info(const ftk_context * ctx, char * buf, int64_t capacit
         }
 
         ftk_write_json({
-            { "n_ctx",              llama_n_ctx(ctx->ctx)     },
-            { "n_ctx_seq",          llama_n_ctx_seq(ctx->ctx) },
-            { "n_batch",            llama_n_batch(ctx->ctx)   },
-            { "n_ubatch",           llama_n_ubatch(ctx->ctx)  },
-            { "n_seq_max",          ctx->n_seq_max            },
-            { "flash_attn",         ctx->ctx->get_cparams().flash_attn        },
-            { "staged",             llama_staged_enabled(ctx->ctx)            },
-            { "kv_bytes_allocated", llama_staged_kv_bytes_allocated(ctx->ctx) },
-            { "n_threads",          llama_n_threads(ctx->ctx)       },
-            { "n_threads_batch",    llama_n_threads_batch(ctx->ctx) },
-            { "devices",            devices },
-        }, buf, capacity, n_needed);
+                               {"n_ctx", llama_n_ctx(ctx->ctx)},
+                               {"n_ctx_seq", llama_n_ctx_seq(ctx->ctx)},
+                               {"n_batch", llama_n_batch(ctx->ctx)},
+                               {"n_ubatch", llama_n_ubatch(ctx->ctx)},
+                               {"n_seq_max", ctx->n_seq_max},
+                               {"flash_attn", ctx->ctx->get_cparams().flash_attn},
+                               {"staged", llama_staged_enabled(ctx->ctx)},
+                               {"kv_bytes_allocated", llama_staged_kv_bytes_allocated(ctx->ctx)},
+                               {"n_threads", llama_n_threads(ctx->ctx)},
+                               {"n_threads_batch", llama_n_threads_batch(ctx->ctx)},
+                               {"devices", devices},
+                       },
+                buf, capacity, n_needed);
     });
 }
 
@@ -287,7 +294,7 @@ ftk_status ftk_context_set_threads(ftk_context * ctx, int32_t n_threads, int32_t
         }
 
         llama_set_n_threads(ctx->ctx,
-                n_threads       == 0 ? default_n_threads() : n_threads,
+                n_threads == 0 ? default_n_threads() : n_threads,
                 n_threads_batch == 0 ? default_n_threads() : n_threads_batch);
     });
 }
@@ -325,10 +332,13 @@ void ftk_require_room(const ftk_context & ctx, int32_t seq_id, const int32_t * t
 
 // for the time of a decode, a graph stops when the flag is set
 class abort_scope {
-public:
-    abort_scope(llama_context * ctx, const ftk_cancel * cancel) : ctx(ctx), active(cancel != nullptr) {
+  public:
+    abort_scope(llama_context * ctx, const ftk_cancel * cancel) :
+        ctx(ctx),
+        active(cancel != nullptr) {
         if (active) {
-            llama_set_abort_callback(ctx, [](void * data) { return ((const ftk_cancel *) data)->flag.load(std::memory_order_relaxed); }, const_cast<ftk_cancel *>(cancel));
+            llama_set_abort_callback(
+                    ctx, [](void * data) { return ((const ftk_cancel *) data)->flag.load(std::memory_order_relaxed); }, const_cast<ftk_cancel *>(cancel));
         }
     }
 
@@ -338,7 +348,7 @@ public:
         }
     }
 
-private:
+  private:
     llama_context * ctx;
     const bool      active;
 };
@@ -379,18 +389,18 @@ ftk_status ftk_decode(ftk_context * ctx, int32_t seq_id, const int32_t * tokens,
                     pos[i] = pos0 + (llama_pos) (i0 + i);
                 }
                 n_seq_id.assign(n, 1);
-                seq_ids .assign(n, &seq_id);
-                output  .assign(n, 0);
+                seq_ids.assign(n, &seq_id);
+                output.assign(n, 0);
                 output.back() = i0 + n == n_tokens;
 
                 llama_batch batch = {
-                    /*.n_tokens =*/ (int32_t) n,
-                    /*.token    =*/ token.data(),
-                    /*.embd     =*/ nullptr,
-                    /*.pos      =*/ pos.data(),
-                    /*.n_seq_id =*/ n_seq_id.data(),
-                    /*.seq_id   =*/ seq_ids.data(),
-                    /*.logits   =*/ output.data(),
+                        /*.n_tokens =*/(int32_t) n,
+                        /*.token    =*/token.data(),
+                        /*.embd     =*/nullptr,
+                        /*.pos      =*/pos.data(),
+                        /*.n_seq_id =*/n_seq_id.data(),
+                        /*.seq_id   =*/seq_ids.data(),
+                        /*.logits   =*/output.data(),
                 };
 
                 rc = cancel != nullptr && cancel->flag.load() ? 2 : llama_decode(ctx->ctx, batch);
@@ -605,11 +615,11 @@ struct state_header {
     uint32_t version;
     uint32_t header_size;
 
-    char     build[48];  // release and patch hash: the payload's layout belongs to them
+    char     build[48]; // release and patch hash: the payload's layout belongs to them
     char     arch[32];
     uint32_t n_layer;
     uint32_t n_embd;
-    uint32_t n_embd_k;   // all layers together
+    uint32_t n_embd_k; // all layers together
     uint32_t n_embd_v;
     uint32_t n_vocab;
     uint32_t n_ctx_train;
@@ -619,17 +629,17 @@ struct state_header {
     uint32_t flash_attn; // decides on the layout of the values
     uint32_t n_stream;
     int32_t  pos_max;
-    uint64_t n_cells;    // in the lowest layer
+    uint64_t n_cells; // in the lowest layer
 
     uint64_t n_payload;
-    uint64_t checksum;   // FNV-1a of the payload and of this header with a checksum of zero
+    uint64_t checksum; // FNV-1a of the payload and of this header with a checksum of zero
 };
 
 static_assert(sizeof(state_header) == 168, "the header has no padding whose bytes would be undefined");
 
 static uint64_t fnv1a(const uint8_t * data, size_t size, uint64_t hash) {
     for (size_t i = 0; i < size; ++i) {
-        hash = (hash ^ data[i])*0x100000001b3ull;
+        hash = (hash ^ data[i]) * 0x100000001b3ull;
     }
 
     return hash;
@@ -655,7 +665,7 @@ static state_header make_state_header(const ftk_context & ctx) {
     res.header_size = sizeof(res);
 
     snprintf(res.build, sizeof(res.build), "%s/%s", ftk_llama_release(), ftk_patch_hash());
-    snprintf(res.arch,  sizeof(res.arch),  "%s",    ctx.model->arch_name().c_str());
+    snprintf(res.arch, sizeof(res.arch), "%s", ctx.model->arch_name().c_str());
 
     res.n_layer = hparams.n_layer;
     res.n_embd  = hparams.n_embd;
@@ -737,8 +747,8 @@ static void check_state_header(const ftk_context & ctx, const state_header & hea
         ftk_fail(FTK_STATE_MISMATCH, "the state was saved by the build %s, this is %s", ftk_quote(std::string(header.build, strnlen(header.build, sizeof(header.build)))).c_str(), ftk_quote(own.build).c_str());
     }
     if (memcmp(header.arch, own.arch, sizeof(own.arch)) != 0 ||
-            header.n_layer  != own.n_layer  || header.n_embd      != own.n_embd      || header.n_embd_k != own.n_embd_k || header.n_embd_v != own.n_embd_v ||
-            header.n_vocab  != own.n_vocab  || header.n_ctx_train != own.n_ctx_train || header.n_params != own.n_params) {
+            header.n_layer != own.n_layer || header.n_embd != own.n_embd || header.n_embd_k != own.n_embd_k || header.n_embd_v != own.n_embd_v ||
+            header.n_vocab != own.n_vocab || header.n_ctx_train != own.n_ctx_train || header.n_params != own.n_params) {
         ftk_fail(FTK_STATE_MISMATCH, "the state belongs to another model (%s, %u layers, width %u, %u tokens; this is %s, %u layers, width %u, %u tokens)",
                 ftk_quote(std::string(header.arch, strnlen(header.arch, sizeof(header.arch)))).c_str(), header.n_layer, header.n_embd, header.n_vocab,
                 ftk_quote(own.arch).c_str(), own.n_layer, own.n_embd, own.n_vocab);

@@ -4,8 +4,8 @@
 
 #include "foretoken.h"
 
-#include "llama.h"
 #include "llama-staged.h"
+#include "llama.h"
 
 #include <nlohmann/json.hpp>
 
@@ -25,7 +25,9 @@ using ftk_json = nlohmann::ordered_json;
 //
 
 struct ftk_error : public std::exception {
-    ftk_error(ftk_status status, std::string text) : status(status), text(std::move(text)) {}
+    ftk_error(ftk_status status, std::string text) :
+        status(status),
+        text(std::move(text)) {}
 
     const char * what() const noexcept override {
         return text.c_str();
@@ -35,11 +37,14 @@ struct ftk_error : public std::exception {
     std::string text;
 };
 
-// throws an ftk_error with a printf-like text
 #ifdef __GNUC__
-__attribute__((format(printf, 2, 3)))
+#    define FTK_ATTRIBUTE_FORMAT(...) __attribute__((format(printf, __VA_ARGS__)))
+#else
+#    define FTK_ATTRIBUTE_FORMAT(...)
 #endif
-[[noreturn]] void ftk_fail(ftk_status status, const char * fmt, ...);
+
+// throws an ftk_error with a printf-like text
+[[noreturn]] void ftk_fail(ftk_status status, const char * fmt, ...) FTK_ATTRIBUTE_FORMAT(2, 3);
 
 // every function of the C API begins and ends here: logging is set up, the last error is forgotten, and an exception
 // becomes a status and an error text
@@ -76,11 +81,11 @@ void ftk_log(int32_t level, const std::string & text);
 // arguments
 //
 
-#define FTK_REQUIRE_NOT_NULL(arg)                                             \
-    do {                                                                      \
-        if ((arg) == nullptr) {                                               \
-            ftk_fail(FTK_INVALID_ARGUMENT, "'%s' must not be NULL", #arg);    \
-        }                                                                     \
+#define FTK_REQUIRE_NOT_NULL(arg)                                          \
+    do {                                                                   \
+        if ((arg) == nullptr) {                                            \
+            ftk_fail(FTK_INVALID_ARGUMENT, "'%s' must not be NULL", #arg); \
+        }                                                                  \
     } while (0)
 
 // offset of the first byte that is not valid UTF-8, npos when there is none
@@ -98,7 +103,7 @@ std::string ftk_dump_json(const ftk_json & json);
 
 // a JSON object of which only the listed keys are known
 class ftk_config {
-public:
+  public:
     // throws when the JSON is malformed, is not an object, or has a key that is not listed
     ftk_config(const char * text, const char * what, std::initializer_list<const char *> keys, bool optional = true);
     ftk_config(ftk_json json, const char * what, std::initializer_list<const char *> keys);
@@ -106,18 +111,18 @@ public:
     // a key with the value null is an absent one
     bool has(const char * key) const;
 
-    int64_t     get_int   (const char * key, int64_t def, int64_t min, int64_t max) const;
-    double      get_float (const char * key, double  def, double  min, double  max) const;
-    bool        get_bool  (const char * key, bool    def) const;
+    int64_t     get_int(const char * key, int64_t def, int64_t min, int64_t max) const;
+    double      get_float(const char * key, double def, double min, double max) const;
+    bool        get_bool(const char * key, bool def) const;
     std::string get_string(const char * key, const std::string & def) const;
 
     const ftk_json & at(const char * key) const;
 
     // the value must be of that kind; `def` for an absent key
-    ftk_json get_array (const char * key) const;
+    ftk_json get_array(const char * key) const;
     ftk_json get_object(const char * key) const;
 
-private:
+  private:
     void check_keys(std::initializer_list<const char *> keys) const;
 
     [[noreturn]] void fail_type(const char * key, const char * expected) const;
@@ -132,19 +137,19 @@ private:
 
 // writes `size` bytes, or none and throws FTK_BUFFER_TOO_SMALL; always stores the size
 void ftk_write_bytes(const void * data, size_t size, void * buf, int64_t capacity, int64_t * n_needed);
-void ftk_write_text (const std::string & text, char * buf, int64_t capacity, int64_t * n_needed);
-void ftk_write_json (const ftk_json & json,    char * buf, int64_t capacity, int64_t * n_needed);
+void ftk_write_text(const std::string & text, char * buf, int64_t capacity, int64_t * n_needed);
+void ftk_write_json(const ftk_json & json, char * buf, int64_t capacity, int64_t * n_needed);
 
 //
 // handles
 //
 
 struct ftk_cancel {
-    std::atomic<bool> flag { false };
+    std::atomic<bool> flag{false};
 };
 
 struct ftk_model {
-    llama_model       * model = nullptr;
+    llama_model *       model = nullptr;
     const llama_vocab * vocab = nullptr;
 
     int32_t n_vocab = 0;
@@ -165,7 +170,7 @@ std::vector<llama_token> ftk_tokenize_text(const llama_vocab * vocab, std::strin
 std::string ftk_token_to_bytes(const llama_vocab * vocab, llama_token token, bool special);
 
 struct ftk_context {
-    llama_context     * ctx   = nullptr;
+    llama_context *     ctx   = nullptr;
     const llama_model * model = nullptr;
     const llama_vocab * vocab = nullptr;
 

@@ -1,6 +1,8 @@
 #include "foretoken-impl.h"
 
 #include "ggml-backend.h"
+#include "ggml-cpp.h"
+#include "gguf.h"
 #include "llama-model.h"
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <unordered_set>
 
 ftk_model::~ftk_model() {
     if (owned && model != nullptr) {
@@ -40,7 +43,7 @@ static void check_gguf(const char * path) {
     const std::filesystem::path fs_path = std::filesystem::u8path(path);
 
     std::error_code ec;
-    const auto status = std::filesystem::status(fs_path, ec);
+    const auto      status = std::filesystem::status(fs_path, ec);
 
     if (!std::filesystem::exists(status)) {
         ftk_fail(FTK_FILE_NOT_FOUND, "no such file: '%s'", path);
@@ -58,7 +61,7 @@ static void check_gguf(const char * path) {
         ftk_fail(FTK_FILE_NOT_FOUND, "cannot open '%s': %s", path, strerror(errno));
     }
 
-    uint8_t header[24]; // magic, version, number of tensors, number of key-value pairs
+    uint8_t      header[24]; // magic, version, number of tensors, number of key-value pairs
     const size_t n_read = fread(header, 1, sizeof(header), file.get());
 
     if (n_read < 4 || memcmp(header, "GGUF", 4) != 0) {
@@ -76,6 +79,120 @@ static void check_gguf(const char * path) {
         ftk_fail(FTK_BAD_MODEL, "'%s' has GGUF version %" PRIu32 "%s; versions 2 and 3 are supported", path, version,
                 swapped ? " (a file of the other byte order)" : "");
     }
+}
+
+// llama.cpp aborts the process, or reads behind the end of an array, when one of these keys is not what it expects
+class gguf_checker {
+  public:
+    gguf_checker(const gguf_context * gguf, const char * path) :
+        gguf(gguf),
+        path(path) {
+        const int64_t id = gguf_find_key(gguf, "general.architecture");
+        if (id < 0 || gguf_get_kv_type(gguf, id) != GGUF_TYPE_STRING) {
+            fail("general.architecture", "must be a text");
+        }
+
+        arch = gguf_get_val_str(gguf, id);
+    }
+
+    void check_tokenizer() const {
+        const int64_t n_tokens = check_array("tokenizer.ggml.tokens", {GGUF_TYPE_STRING}, 0);
+
+        check_array("tokenizer.ggml.scores", {GGUF_TYPE_FLOAT32}, std::max<int64_t>(0, n_tokens));
+        check_array("tokenizer.ggml.token_type", {GGUF_TYPE_INT32, GGUF_TYPE_UINT32}, std::max<int64_t>(0, n_tokens));
+        check_array("tokenizer.ggml.merges", {GGUF_TYPE_STRING}, 0);
+        check_array("tokenizer.ggml.precompiled_charsmap", {GGUF_TYPE_INT8, GGUF_TYPE_UINT8}, 0);
+
+        const int64_t id = gguf_find_key(gguf, "tokenizer.ggml.tokens");
+
+        std::unordered_set<std::string_view> texts;
+        for (int64_t i = 0; i < n_tokens; ++i) {
+            const std::string_view text = gguf_get_arr_str(gguf, id, i);
+            if (!text.empty() && !texts.insert(text).second) {
+                fail("tokenizer.ggml.tokens", ("has the token " + ftk_quote(text) + " twice").c_str());
+            }
+        }
+    }
+
+    void check_hparams() const {
+        for (const char * key : {"feed_forward_length", "attention.head_count", "attention.head_count_kv"}) {
+            const std::string name = arch + "." + key;
+            const int64_t     id   = gguf_find_key(gguf, name.c_str());
+            if (id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_ARRAY) {
+                check_array(name, {GGUF_TYPE_INT32, GGUF_TYPE_UINT32}, 0);
+            }
+        }
+
+        const int64_t id = gguf_find_key(gguf, (arch + ".rope.scaling.type").c_str());
+        if (id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_STRING) {
+            const std::string type = gguf_get_val_str(gguf, id);
+            if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
+                fail(arch + ".rope.scaling.type", ("is " + ftk_quote(type) + "; known: none, linear, yarn, longrope").c_str());
+            }
+        }
+
+        const uint32_t n_expert      = get_u32("expert_count");
+        const uint32_t n_expert_used = get_u32("expert_used_count");
+        const uint32_t n_group       = get_u32("expert_group_count");
+        const uint32_t n_group_used  = get_u32("expert_group_used_count");
+
+        const bool experts_ok = n_expert == 0 ? n_expert_used == 0 && n_group == 0 : n_expert <= LLAMA_MAX_EXPERTS && n_expert_used > 0 && n_expert_used <= n_expert && n_group < n_expert;
+        const bool groups_ok  = n_group <= 1 || (n_expert % n_group == 0 && n_group_used > 0 && n_group_used < n_group);
+        if (!experts_ok || !groups_ok) {
+            fail(arch + ".expert_count", "and the other numbers of experts contradict each other");
+        }
+    }
+
+  private:
+    [[noreturn]] void fail(const std::string & key, const char * what) const {
+        ftk_fail(FTK_BAD_MODEL, "'%s' is inconsistent: its metadata key '%s' %s", path, key.c_str(), what);
+    }
+
+    // the length, -1 when there is no such key
+    int64_t check_array(const std::string & key, std::initializer_list<gguf_type> types, int64_t n_min) const {
+        const int64_t id = gguf_find_key(gguf, key.c_str());
+        if (id < 0) {
+            return -1;
+        }
+        if (gguf_get_kv_type(gguf, id) != GGUF_TYPE_ARRAY || std::find(types.begin(), types.end(), gguf_get_arr_type(gguf, id)) == types.end()) {
+            fail(key, "has the wrong type");
+        }
+
+        const int64_t n = (int64_t) gguf_get_arr_n(gguf, id);
+        if (n < n_min) {
+            fail(key, ("has " + std::to_string(n) + " entries, but there are " + std::to_string(n_min) + " tokens").c_str());
+        }
+
+        return n;
+    }
+
+    uint32_t get_u32(const char * key) const {
+        const int64_t id = gguf_find_key(gguf, (arch + "." + key).c_str());
+
+        return id >= 0 && gguf_get_kv_type(gguf, id) == GGUF_TYPE_UINT32 ? gguf_get_val_u32(gguf, id) : 0;
+    }
+
+    const gguf_context * gguf;
+    const char *         path;
+    std::string          arch;
+};
+
+static void check_metadata(const char * path) {
+    gguf_init_params params = {
+            /*.no_alloc =*/true,
+            /*.ctx      =*/nullptr,
+    };
+
+    const gguf_context_ptr gguf{gguf_init_from_file(path, params)};
+    if (!gguf) {
+        const std::string errors = ftk_logged_errors();
+        ftk_fail(FTK_BAD_MODEL, "the header of '%s' is damaged or truncated: %s", path, errors.empty() ? "no reason given" : errors.c_str());
+    }
+
+    const gguf_checker checker(gguf.get(), path);
+
+    checker.check_tokenizer();
+    checker.check_hparams();
 }
 
 static std::vector<std::string> device_names() {
@@ -171,7 +288,7 @@ static ftk_status classify_load_error(const std::string & errors) {
 
 struct load_state {
     ftk_load_progress progress;
-    void            * user;
+    void *            user;
     bool              cancelled;
 };
 
@@ -182,16 +299,17 @@ ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_
         FTK_REQUIRE_NOT_NULL(path);
 
         const ftk_config config(config_json, "model config",
-                { "n_gpu_layers", "use_mmap", "use_mlock", "vocab_only", "devices", "rpc_servers" });
+                {"n_gpu_layers", "use_mmap", "use_mlock", "vocab_only", "devices", "rpc_servers"});
 
         llama_model_params params = llama_model_default_params();
 
         params.n_gpu_layers = (int32_t) config.get_int("n_gpu_layers", 0, -1, 1 << 20);
-        params.use_mmap     = config.get_bool("use_mmap",   true);
-        params.use_mlock    = config.get_bool("use_mlock",  false);
+        params.use_mmap     = config.get_bool("use_mmap", true);
+        params.use_mlock    = config.get_bool("use_mlock", false);
         params.vocab_only   = config.get_bool("vocab_only", false);
 
         check_gguf(path);
+        check_metadata(path);
 
         if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
             ftk_fail(FTK_UNSUPPORTED, "no backends are loaded: call ftk_backend_init first");
@@ -201,7 +319,7 @@ ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_
 
         std::vector<ggml_backend_dev_t> devices;
         if (config.has("devices")) {
-            devices = find_devices(config.get_array("devices"));
+            devices        = find_devices(config.get_array("devices"));
             params.devices = devices.data();
         }
 
@@ -210,10 +328,10 @@ ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_
                     params.n_gpu_layers, ftk_join(device_names(), ", ").c_str());
         }
 
-        load_state state = { progress, user, false };
+        load_state state = {progress, user, false};
 
         params.progress_callback_user_data = &state;
-        params.progress_callback = [](float value, void * data) {
+        params.progress_callback           = [](float value, void * data) {
             auto * state = (load_state *) data;
             if (state->progress != nullptr && state->progress(state->user, std::clamp(value, 0.0f, 1.0f)) != 0) {
                 state->cancelled = true;
@@ -292,24 +410,25 @@ ftk_status ftk_model_info(const ftk_model * model, char * buf, int64_t capacity,
         const bool has_layers = !hparams.vocab_only && hparams.n_layer > 0;
 
         ftk_write_json({
-            { "arch",              model->model->arch_name() },
-            { "description",       desc },
-            { "n_layer",           llama_model_n_layer(model->model) },
-            { "n_embd",            llama_model_n_embd(model->model) },
-            { "n_head",            has_layers ? (int64_t) hparams.n_head()    : 0 },
-            { "n_head_kv",         has_layers ? (int64_t) hparams.n_head_kv() : 0 },
-            { "n_ff",              has_layers ? (int64_t) hparams.n_ff()      : 0 },
-            { "n_vocab",           model->n_vocab },
-            { "n_ctx_train",       llama_model_n_ctx_train(model->model) },
-            { "n_params",          llama_model_n_params(model->model) },
-            { "size_bytes",        llama_model_size(model->model) },
-            { "bos",               llama_vocab_bos(model->vocab) },
-            { "eos",               llama_vocab_eos(model->vocab) },
-            { "eot",               llama_vocab_eot(model->vocab) },
-            { "add_bos",           llama_vocab_get_add_bos(model->vocab) },
-            { "has_chat_template", llama_model_chat_template(model->model, nullptr) != nullptr },
-            { "file_type",         file_type },
-        }, buf, capacity, n_needed);
+                               {"arch", model->model->arch_name()},
+                               {"description", desc},
+                               {"n_layer", llama_model_n_layer(model->model)},
+                               {"n_embd", llama_model_n_embd(model->model)},
+                               {"n_head", has_layers ? (int64_t) hparams.n_head() : 0},
+                               {"n_head_kv", has_layers ? (int64_t) hparams.n_head_kv() : 0},
+                               {"n_ff", has_layers ? (int64_t) hparams.n_ff() : 0},
+                               {"n_vocab", model->n_vocab},
+                               {"n_ctx_train", llama_model_n_ctx_train(model->model)},
+                               {"n_params", llama_model_n_params(model->model)},
+                               {"size_bytes", llama_model_size(model->model)},
+                               {"bos", llama_vocab_bos(model->vocab)},
+                               {"eos", llama_vocab_eos(model->vocab)},
+                               {"eot", llama_vocab_eot(model->vocab)},
+                               {"add_bos", llama_vocab_get_add_bos(model->vocab)},
+                               {"has_chat_template", llama_model_chat_template(model->model, nullptr) != nullptr},
+                               {"file_type", file_type},
+                       },
+                buf, capacity, n_needed);
     });
 }
 
@@ -347,8 +466,8 @@ void ftk_require_token(int32_t token, int32_t n_vocab, const char * what, int64_
 }
 
 std::vector<llama_token> ftk_tokenize_text(const llama_vocab * vocab, std::string_view text, bool add_special, bool parse_special) {
-    if (text.size() > INT_MAX/2) {
-        ftk_fail(FTK_INVALID_ARGUMENT, "the text has %zu bytes; at most %d can be tokenized in one piece", text.size(), INT_MAX/2);
+    if (text.size() > INT_MAX / 2) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "the text has %zu bytes; at most %d can be tokenized in one piece", text.size(), INT_MAX / 2);
     }
 
     if (add_special) {
@@ -393,7 +512,7 @@ std::string ftk_token_to_bytes(const llama_vocab * vocab, llama_token token, boo
 }
 
 ftk_status ftk_tokenize(const ftk_model * model, const char * text, int64_t n_bytes, int32_t add_special, int32_t parse_special,
-                        int32_t * tokens, int64_t capacity, int64_t * n_needed) {
+        int32_t * tokens, int64_t capacity, int64_t * n_needed) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(n_needed);
         *n_needed = 0;

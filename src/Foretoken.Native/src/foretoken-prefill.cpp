@@ -54,7 +54,7 @@ ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction,
             ftk_fail(FTK_INVALID_ARGUMENT, "'stride' must be at least 1, got %" PRId64, stride);
         }
 
-        plan->plan.probes.push_back({ layer, reduction == FTK_PROBE_MAX ? LLAMA_PROBE_MAX : LLAMA_PROBE_MEAN, first_query, stride });
+        plan->plan.probes.push_back({layer, reduction == FTK_PROBE_MAX ? LLAMA_PROBE_MAX : LLAMA_PROBE_MEAN, first_query, stride});
     });
 }
 
@@ -191,7 +191,7 @@ ftk_status ftk_boundary_keep(ftk_boundary * boundary, const int32_t * indices, i
 //
 
 ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens,
-                       const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user, ftk_cancel * cancel) {
+        const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user, ftk_cancel * cancel) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(ctx);
         FTK_REQUIRE_NOT_NULL(plan);
@@ -213,7 +213,7 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
 
         if (select != nullptr) {
             callbacks.select = [&](llama_boundary & boundary) {
-                ftk_boundary handle = { &boundary };
+                ftk_boundary handle = {&boundary};
 
                 const int32_t rc = select(user, &handle);
                 if (rc != 0) {
@@ -237,7 +237,7 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
         ctx->has_logits = false;
 
         llama_staged_report report;
-        std::string why;
+        std::string         why;
 
         const llama_staged_status status = llama_staged_prefill(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens),
                 plan->plan, callbacks, report, why);
@@ -253,11 +253,10 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
                 ftk_fail(FTK_CANCELLED, "cancelled; the sequence is as it was before");
             case LLAMA_STAGED_CALLBACK:
                 ftk_fail(FTK_CALLBACK_FAILED, "%s", why_select.empty() ? why.c_str() : why_select.c_str());
-            case LLAMA_STAGED_FAILED:
-                {
-                    const std::string errors = ftk_logged_errors();
-                    ftk_fail(FTK_COMPUTE_FAILED, "%s%s%s", why.c_str(), errors.empty() ? "" : ": ", errors.c_str());
-                }
+            case LLAMA_STAGED_FAILED: {
+                const std::string errors = ftk_logged_errors();
+                ftk_fail(FTK_COMPUTE_FAILED, "%s%s%s", why.c_str(), errors.empty() ? "" : ": ", errors.c_str());
+            }
         }
 
         ctx->has_logits = true;
@@ -282,19 +281,20 @@ ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capac
             }
 
             stages.push_back({
-                { "layer_begin", stage.il_begin },
-                { "layer_end",   stage.il_end   },
-                { "n_tokens",    stage.n_tokens },
-                { "n_chunks",    stage.chunk_us.size() },
-                { "us",          us },
-                { "chunk_us",    stage.chunk_us },
+                    {"layer_begin", stage.il_begin},
+                    {"layer_end", stage.il_end},
+                    {"n_tokens", stage.n_tokens},
+                    {"n_chunks", stage.chunk_us.size()},
+                    {"us", us},
+                    {"chunk_us", stage.chunk_us},
             });
         }
 
         ftk_write_json({
-            { "total_us",  ctx->report.total_us  },
-            { "select_us", ctx->report.select_us },
-            { "stages",    stages },
-        }, buf, capacity, n_needed);
+                               {"total_us", ctx->report.total_us},
+                               {"select_us", ctx->report.select_us},
+                               {"stages", stages},
+                       },
+                buf, capacity, n_needed);
     });
 }

@@ -67,7 +67,7 @@ static bool is_end(const llama_grammar_element & elem) {
 static std::vector<bool> find_nullable(const llama_grammar_rules & rules) {
     std::vector<bool> nullable(rules.size(), false);
 
-    for (bool changed = true; changed; ) {
+    for (bool changed = true; changed;) {
         changed = false;
 
         for (size_t ir = 0; ir < rules.size(); ++ir) {
@@ -118,7 +118,9 @@ static void check_left_recursion(const llama_grammar_parser & parser) {
         }
     }
 
-    enum : uint8_t { NEW, OPEN, DONE };
+    enum : uint8_t { NEW,
+        OPEN,
+        DONE };
 
     std::vector<uint8_t> state(rules.size(), NEW);
     std::vector<int32_t> depth(rules.size(), 0);
@@ -133,8 +135,8 @@ static void check_left_recursion(const llama_grammar_parser & parser) {
             continue;
         }
 
-        std::vector<frame> stack = { { root, 0 } };
-        state[root] = OPEN;
+        std::vector<frame> stack = {{root, 0}};
+        state[root]              = OPEN;
 
         while (!stack.empty()) {
             const uint32_t rule = stack.back().rule;
@@ -144,7 +146,7 @@ static void check_left_recursion(const llama_grammar_parser & parser) {
                 stack.pop_back();
                 if (!stack.empty()) {
                     int32_t & parent = depth[stack.back().rule];
-                    parent = std::max(parent, depth[rule] + 1);
+                    parent           = std::max(parent, depth[rule] + 1);
                 }
                 if (depth[rule] > GRAMMAR_DEPTH_MAX) {
                     ftk_fail(FTK_GRAMMAR_FAILED, "the grammar nests rules deeper than %d", GRAMMAR_DEPTH_MAX);
@@ -165,7 +167,7 @@ static void check_left_recursion(const llama_grammar_parser & parser) {
             }
             if (state[next] == NEW) {
                 state[next] = OPEN;
-                stack.push_back({ next, 0 });
+                stack.push_back({next, 0});
             } else {
                 depth[rule] = std::max(depth[rule], depth[next] + 1);
             }
@@ -277,9 +279,9 @@ static grammar_triggers parse_triggers(const ftk_json & list, int32_t n_vocab) {
     grammar_triggers res;
 
     for (const auto & item : list) {
-        const ftk_config trigger(item, "grammar trigger", { "type", "value", "token" });
+        const ftk_config trigger(item, "grammar trigger", {"type", "value", "token"});
 
-        const std::string type  = trigger.get_string("type",  "");
+        const std::string type  = trigger.get_string("type", "");
         const std::string value = trigger.get_string("value", "");
 
         if (type == "token") {
@@ -324,7 +326,7 @@ static sampler_ptr create_grammar(const ftk_model & model, const ftk_config & co
         grammar = ftk_schema_to_grammar(config.at("json_schema"));
     }
 
-    const bool lazy = config.get_bool("grammar_lazy", false);
+    const bool             lazy     = config.get_bool("grammar_lazy", false);
     const grammar_triggers triggers = parse_triggers(config.get_array("grammar_triggers"), model.n_vocab);
 
     if (grammar.empty()) {
@@ -370,15 +372,15 @@ static void add_sampler(llama_sampler * chain, llama_sampler * smpl) {
 }
 
 static sampler_ptr create_chain(const ftk_model & model, const ftk_config & config) {
-    const float    temperature     = (float)    config.get_float("temperature",       0.0,  0.0,   100.0);
-    const int32_t  top_k           = (int32_t)  config.get_int  ("top_k",             0,    0,     INT32_MAX);
-    const float    top_p           = (float)    config.get_float("top_p",             1.0,  0.0,   1.0);
-    const float    min_p           = (float)    config.get_float("min_p",             0.0,  0.0,   1.0);
-    const float    typical_p       = (float)    config.get_float("typical_p",         1.0,  0.0,   1.0);
-    const float    penalty_repeat  = (float)    config.get_float("repeat_penalty",    1.0,  0.001, 100.0);
-    const float    penalty_freq    = (float)    config.get_float("frequency_penalty", 0.0, -100.0, 100.0);
-    const float    penalty_present = (float)    config.get_float("presence_penalty",  0.0, -100.0, 100.0);
-    const uint32_t seed            = (uint32_t) config.get_int  ("seed", LLAMA_DEFAULT_SEED, 0, UINT32_MAX);
+    const float    temperature     = (float) config.get_float("temperature", 0.0, 0.0, 100.0);
+    const int32_t  top_k           = (int32_t) config.get_int("top_k", 0, 0, INT32_MAX);
+    const float    top_p           = (float) config.get_float("top_p", 1.0, 0.0, 1.0);
+    const float    min_p           = (float) config.get_float("min_p", 0.0, 0.0, 1.0);
+    const float    typical_p       = (float) config.get_float("typical_p", 1.0, 0.0, 1.0);
+    const float    penalty_repeat  = (float) config.get_float("repeat_penalty", 1.0, 0.001, 100.0);
+    const float    penalty_freq    = (float) config.get_float("frequency_penalty", 0.0, -100.0, 100.0);
+    const float    penalty_present = (float) config.get_float("presence_penalty", 0.0, -100.0, 100.0);
+    const uint32_t seed            = (uint32_t) config.get_int("seed", LLAMA_DEFAULT_SEED, 0, UINT32_MAX);
 
     int32_t penalty_last_n = (int32_t) config.get_int("repeat_last_n", 64, -1, 1 << 20);
     if (penalty_last_n == -1) {
@@ -396,7 +398,7 @@ static sampler_ptr create_chain(const ftk_model & model, const ftk_config & conf
             ftk_fail(FTK_INVALID_ARGUMENT, "'logit_bias' names the token %" PRId64 ", but the vocabulary has the tokens 0 to %d", token, model.n_vocab - 1);
         }
 
-        biases.push_back({ (llama_token) token, item[1].get<float>() });
+        biases.push_back({(llama_token) token, item[1].get<float>()});
     }
 
     llama_sampler_chain_params params = llama_sampler_chain_default_params();
@@ -443,9 +445,7 @@ ftk_status ftk_sampler_create(const ftk_model * model, const char * config_json,
         FTK_REQUIRE_NOT_NULL(model);
         ftk_require_tokenizer(*model);
 
-        const ftk_config config(config_json, "sampler config", {
-            "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "frequency_penalty",
-            "presence_penalty", "seed", "grammar", "grammar_lazy", "grammar_triggers", "json_schema", "logit_bias" });
+        const ftk_config config(config_json, "sampler config", {"temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "grammar", "grammar_lazy", "grammar_triggers", "json_schema", "logit_bias"});
 
         auto res = std::make_unique<ftk_sampler>();
 
@@ -468,8 +468,8 @@ static void require_grammar(const ftk_sampler & sampler) {
 }
 
 static bool grammar_allows(const ftk_sampler & sampler, llama_token token) {
-    llama_token_data       data       = { token, 1.0f, 0.0f };
-    llama_token_data_array data_array = { &data, 1, -1, false };
+    llama_token_data       data       = {token, 1.0f, 0.0f};
+    llama_token_data_array data_array = {&data, 1, -1, false};
 
     llama_sampler_apply(sampler.grammar.get(), &data_array);
 
@@ -502,17 +502,18 @@ static llama_token sample(ftk_sampler & sampler, const float * logits, bool gram
 
     candidates.resize(sampler.n_vocab);
     for (int32_t i = 0; i < sampler.n_vocab; ++i) {
-        candidates[i] = { i, logits[i], 0.0f };
+        candidates[i] = {i, logits[i], 0.0f};
     }
 
-    llama_token_data_array data_array = { candidates.data(), candidates.size(), -1, false };
+    llama_token_data_array data_array = {candidates.data(), candidates.size(), -1, false};
 
     if (grammar_first) {
         llama_sampler_apply(sampler.grammar.get(), &data_array);
 
         // out of the list altogether, so that no rounding can select one of them
         candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                [](const llama_token_data & data) { return data.logit == -INFINITY; }), candidates.end());
+                                 [](const llama_token_data & data) { return data.logit == -INFINITY; }),
+                candidates.end());
         if (candidates.empty()) {
             return -1;
         }

@@ -113,11 +113,11 @@ struct ftk_logger {
     std::shared_mutex mutex;
 
     ftk_log_callback callback = nullptr;
-    void           * user     = nullptr;
+    void *           user     = nullptr;
 
     // of a host that had set one before it called us
     ggml_log_callback host      = nullptr;
-    void            * host_user = nullptr;
+    void *            host_user = nullptr;
 };
 
 static ftk_logger g_logger;
@@ -175,7 +175,7 @@ static void on_log(ggml_log_level level, const char * text, void * /* user */) {
             t_line_level = level == GGML_LOG_LEVEL_NONE ? GGML_LOG_LEVEL_INFO : level;
         }
 
-        for (const char * p = text; *p != '\0'; ) {
+        for (const char * p = text; *p != '\0';) {
             const char * end = strchr(p, '\n');
             if (end == nullptr) {
                 t_line += p;
@@ -203,7 +203,7 @@ static void setup() {
 
     // setting none brings back the default one, which writes to stderr: not a host's
     ggml_log_callback callback;
-    void            * user;
+    void *            user;
     ggml_log_set(nullptr, nullptr);
     ggml_log_get(&callback, &user);
 
@@ -264,13 +264,13 @@ static std::string make_build_info() {
     }
 
     return ftk_dump_json({
-        { "release",    FTK_LLAMA_RELEASE  },
-        { "patch_hash", FTK_PATCH_HASH     },
-        { "compiler",   FTK_BUILD_COMPILER },
-        { "target",     FTK_BUILD_TARGET   },
-        { "build_type", FTK_BUILD_TYPE     },
-        { "options",    FTK_BUILD_OPTIONS  },
-        { "backends",   backends           },
+            {"release", FTK_LLAMA_RELEASE},
+            {"patch_hash", FTK_PATCH_HASH},
+            {"compiler", FTK_BUILD_COMPILER},
+            {"target", FTK_BUILD_TARGET},
+            {"build_type", FTK_BUILD_TYPE},
+            {"options", FTK_BUILD_OPTIONS},
+            {"backends", backends},
     });
 }
 
@@ -297,9 +297,9 @@ static std::string get_library_dir() {
     }
 
     std::vector<wchar_t> path(32768);
-    const DWORD n = GetModuleFileNameW(module, path.data(), (DWORD) path.size());
+    const DWORD          n = GetModuleFileNameW(module, path.data(), (DWORD) path.size());
 
-    const int n_utf8 = WideCharToMultiByte(CP_UTF8, 0, path.data(), (int) n, nullptr, 0, nullptr, nullptr);
+    const int   n_utf8 = WideCharToMultiByte(CP_UTF8, 0, path.data(), (int) n, nullptr, 0, nullptr, nullptr);
     std::string res(n_utf8, '\0');
     WideCharToMultiByte(CP_UTF8, 0, path.data(), (int) n, &res[0], n_utf8, nullptr, nullptr);
 #else
@@ -342,10 +342,14 @@ ftk_status ftk_backend_init(const char * dir) {
 
 static const char * device_type_name(ggml_backend_dev_t dev) {
     switch (ggml_backend_dev_type(dev)) {
-        case GGML_BACKEND_DEVICE_TYPE_CPU:   return "cpu";
-        case GGML_BACKEND_DEVICE_TYPE_GPU:   return "gpu";
-        case GGML_BACKEND_DEVICE_TYPE_IGPU:  return "igpu";
-        case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accel";
+        case GGML_BACKEND_DEVICE_TYPE_CPU:
+            return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:
+            return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU:
+            return "igpu";
+        case GGML_BACKEND_DEVICE_TYPE_ACCEL:
+            return "accel";
     }
 
     return "unknown";
@@ -363,11 +367,11 @@ ftk_status ftk_devices(char * buf, int64_t capacity, int64_t * n_needed) {
             ggml_backend_dev_memory(dev, &n_free, &n_total);
 
             devices.push_back({
-                { "name",         ggml_backend_dev_name(dev)        },
-                { "description",  ggml_backend_dev_description(dev) },
-                { "type",         device_type_name(dev)             },
-                { "memory_free",  (uint64_t) n_free                 },
-                { "memory_total", (uint64_t) n_total                },
+                    {"name", ggml_backend_dev_name(dev)},
+                    {"description", ggml_backend_dev_description(dev)},
+                    {"type", device_type_name(dev)},
+                    {"memory_free", (uint64_t) n_free},
+                    {"memory_total", (uint64_t) n_total},
             });
         }
 
@@ -412,7 +416,7 @@ size_t ftk_utf8_find_invalid(std::string_view text) {
     const auto * p = (const uint8_t *) text.data();
     const size_t n = text.size();
 
-    for (size_t i = 0; i < n; ) {
+    for (size_t i = 0; i < n;) {
         const uint8_t c = p[i];
 
         if (c < 0x80) {
@@ -507,12 +511,14 @@ std::string ftk_dump_json(const ftk_json & json) {
 }
 
 ftk_config::ftk_config(const char * text, const char * what, std::initializer_list<const char *> keys, bool optional) :
-    json(ftk_parse_json(text, what, optional)), what(what) {
+    json(ftk_parse_json(text, what, optional)),
+    what(what) {
     check_keys(keys);
 }
 
 ftk_config::ftk_config(ftk_json json, const char * what, std::initializer_list<const char *> keys) :
-    json(std::move(json)), what(what) {
+    json(std::move(json)),
+    what(what) {
     check_keys(keys);
 }
 
