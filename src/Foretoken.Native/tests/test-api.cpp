@@ -1572,7 +1572,7 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
 
 int main(int argc, char ** argv) {
     const char * path = argc > 1 ? argv[1] : getenv("FORETOKEN_TEST_MODEL");
-    if (path == nullptr) {
+    if (path == nullptr || path[0] == '\0') {
         printf("usage: %s MODEL.gguf (or set FORETOKEN_TEST_MODEL)\n", argv[0]);
         return 2;
     }
