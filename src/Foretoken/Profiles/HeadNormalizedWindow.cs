@@ -4,13 +4,19 @@ using System.Numerics.Tensors;
 namespace Foretoken.Profiles;
 
 /// <summary>
-/// Head-normalised window, the default: the attention that the last 8 tokens pay in each of the last 4 layers of the stage,
-/// every head divided by its own mean, the maximum over the heads, averaged over 15 neighbouring tokens and over the layers.
+/// Head-normalised window, the default: the most attention that one of the last 24 tokens pays in each of the last 4 layers of
+/// the stage, every head divided by its own mean, the maximum over the heads, averaged over 15 neighbouring tokens and over the
+/// layers.
 /// </summary>
 /// <remarks>
 /// <para>
 /// The few heads that retrieve are buried when heads are averaged. Divided by its own mean, a head that looks sharply at a
 /// place stands out, and the maximum lets it decide.
+/// </para>
+/// <para>
+/// The window is wider than that of <see cref="RecentWindow"/>, and takes the maximum over its queries, because behind a
+/// question there is still the end of the chat template, and often a word on the form of the answer: a mean over the last 8
+/// would mostly ask what those attend to.
 /// </para>
 /// <para>
 /// A head's mean is taken over the tokens from the 5th to the 33rd from the end: the sinks and the tail, which are always
@@ -19,7 +25,7 @@ namespace Foretoken.Profiles;
 /// </remarks>
 public sealed class HeadNormalizedWindow : IImportancePolicy
 {
-    private const int Queries = 8;
+    private const int Queries = 24;
     private const int Layers = 4;
     private const int PoolWidth = 15;
 
@@ -33,7 +39,7 @@ public sealed class HeadNormalizedWindow : IImportancePolicy
         AttentionProbe[] probes = new AttentionProbe[layerEnd - first];
         for (int i = 0; i < probes.Length; i++)
         {
-            probes[i] = new AttentionProbe(first + i, ProbeReduction.Mean, FirstQuery: -Queries);
+            probes[i] = new AttentionProbe(first + i, ProbeReduction.Max, FirstQuery: -Queries);
         }
 
         return probes;

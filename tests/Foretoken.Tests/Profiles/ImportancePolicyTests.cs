@@ -56,7 +56,7 @@ public class ImportancePolicyTests
         Assert.Equal([4, 5], policy.GetProbes(4, 6).Select(p => p.Layer));
         Assert.All(
             policy.GetProbes(0, 10),
-            p => Assert.Equal((ProbeReduction.Mean, -8, 1), (p.Reduction, p.FirstQuery, p.Stride))
+            p => Assert.Equal((ProbeReduction.Max, -24, 1), (p.Reduction, p.FirstQuery, p.Stride))
         );
     }
 
