@@ -56,6 +56,12 @@ target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/
 target_include_directories(foretoken-common SYSTEM PRIVATE ${LLAMA_VENDOR_DIR})
 target_compile_features   (foretoken-common PRIVATE cxx_std_17)
 target_link_libraries     (foretoken-common PRIVATE ggml Threads::Threads)
+target_precompile_headers (foretoken-common PRIVATE <nlohmann/json.hpp>)
+
+# code that runs once per request, and takes half as long again to compile with -O3
+if (NOT MSVC)
+    target_compile_options(foretoken-common PRIVATE $<$<CONFIG:Release>:-O1>)
+endif()
 
 #
 # our own sources
