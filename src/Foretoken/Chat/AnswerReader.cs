@@ -27,7 +27,7 @@ internal sealed class AnswerReader
         _prompt = prompt;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            request.HasTools || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+            request.ToolNames.Count > 0 || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show

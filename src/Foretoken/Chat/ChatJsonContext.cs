@@ -6,6 +6,7 @@ namespace Foretoken.Chat;
 /// <summary>The JSON of ftk_chat_prompt_info.</summary>
 internal sealed record ChatPromptInfo
 {
+    public string Text { get; init; } = "";
     public string? Grammar { get; init; }
     public bool GrammarLazy { get; init; }
     public JsonElement GrammarTriggers { get; init; }

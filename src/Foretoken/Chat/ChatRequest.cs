@@ -37,7 +37,8 @@ internal sealed class ChatRequest
 
     internal required IProgress<PrefillProgress>? Progress { get; init; }
 
-    internal required bool HasTools { get; init; }
+    /// <summary>Names of the functions that the model may call.</summary>
+    internal required IReadOnlyList<string> ToolNames { get; init; }
 
     /// <exception cref="ArgumentException">A message or option is malformed or out of range.</exception>
     /// <exception cref="NotSupportedException">Something was asked for that a local text model cannot do.</exception>
@@ -98,7 +99,7 @@ internal sealed class ChatRequest
             Importance = importance is null ? null : ImportancePolicies.Get(importance),
             Strict = defaults.StrictSpeedup,
             Progress = progress,
-            HasTools = tools.Length > 0,
+            ToolNames = [.. tools.Select(tool => tool.Name)],
         };
     }
 

@@ -26,7 +26,7 @@ namespace Foretoken;
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
 /// and tool mode, and of the additional properties <c>target_ttft_speedup</c>, <c>importance</c> and <c>min_p</c>. A
-/// conversation id, background responses and hosted tools are refused with <see cref="NotSupportedException"/>.
+/// conversation id, background responses and hosted tools, and functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>.
 /// </para>
 /// <para>
 /// <see cref="Dispose"/> is safe at any moment: running and waiting requests end with <see cref="ObjectDisposedException"/>,
@@ -374,6 +374,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         ForetokenSession session = _session!;
 
         using ChatPrompt prompt = _template!.Render(request.RenderJson);
+        if (request.ToolNames.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is { } unseen)
+        {
+            throw new NotSupportedException(
+                $"The chat template of this model has no place for functions, so it would never know of '{unseen}'. Use a model that was trained to call functions, or give a template that describes them in ForetokenChatClientOptions.ChatTemplate."
+            );
+        }
         // an answer needs room for one token at least
         if (prompt.Tokens.Length + 1 > session.ContextSize)
         {

@@ -17,6 +17,36 @@ public sealed class ForetokenChatClientTests(TestModel test)
 {
     private const string Question = "Name three colours of the rainbow.";
 
+    /// <summary>Describes functions and calls, as models that were trained to call functions do.</summary>
+    private const string ToolTemplate = """
+        {%- if tools %}
+            {{- '<|im_start|>system\nYou may call functions. Their signatures:\n<tools>' }}
+            {%- for tool in tools %}
+                {{- '\n' + (tool | tojson) }}
+            {%- endfor %}
+            {{- '\n</tools>\nAnswer with <tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call> to call one.<|im_end|>\n' }}
+        {%- endif %}
+        {%- for message in messages %}
+            {%- if message.role == 'tool' %}
+                {{- '<|im_start|>user\n<tool_response>\n' + message.content + '\n</tool_response><|im_end|>\n' }}
+            {%- elif message.role == 'assistant' %}
+                {{- '<|im_start|>assistant' }}
+                {%- if message.content %}
+                    {{- '\n' + message.content }}
+                {%- endif %}
+                {%- for call in message.tool_calls %}
+                    {{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' + (call.function.arguments | tojson) + '}\n</tool_call>' }}
+                {%- endfor %}
+                {{- '<|im_end|>\n' }}
+            {%- else %}
+                {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
+            {%- endif %}
+        {%- endfor %}
+        {%- if add_generation_prompt %}
+            {{- '<|im_start|>assistant\n' }}
+        {%- endif %}
+        """;
+
     [Fact]
     public async Task Answer_at_speed_1_is_the_text_of_unpatched_llama_cpp()
     {
@@ -263,17 +293,21 @@ public sealed class ForetokenChatClientTests(TestModel test)
         ChatOptions options = new()
         {
             ResponseFormat = ChatResponseFormat.ForJsonSchema(
-                JsonDocument.Parse("""{"type": "object", "properties": {"a": {"$ref": "#/$defs/missing"}}}""").RootElement
+                JsonDocument.Parse("""{"type": "string", "pattern": "without anchors"}""").RootElement
             ),
         };
-        await Assert.ThrowsAnyAsync<ForetokenException>(() => client.GetResponseAsync(Question, options));
+        await Assert.ThrowsAsync<GrammarException>(() => client.GetResponseAsync(Question, options));
         await AssertWorks(client);
     }
 
     [Fact]
     public async Task Required_tool_is_called_and_its_result_read()
     {
-        using ForetokenChatClient client = test.CreateClient(options => options.MaxOutputTokens = 256);
+        using ForetokenChatClient client = test.CreateClient(options =>
+        {
+            options.MaxOutputTokens = 256;
+            options.ChatTemplate = ToolTemplate;
+        });
         AIFunction tool = AIFunctionFactory.Create(
             ([Description("Name of the city")] string city) => $"In {city} it rains.",
             "get_weather",
@@ -298,6 +332,18 @@ public sealed class ForetokenChatClientTests(TestModel test)
             new ChatOptions { Tools = [tool], ToolMode = ChatToolMode.None }
         );
         Assert.NotEqual("", final.Text);
+    }
+
+    [Fact]
+    public async Task Functions_are_refused_where_the_template_knows_of_none()
+    {
+        using ForetokenChatClient client = test.CreateClient();
+        AIFunction tool = AIFunctionFactory.Create(() => "noon", "get_time");
+        NotSupportedException error = await Assert.ThrowsAsync<NotSupportedException>(() =>
+            client.GetResponseAsync(Question, new ChatOptions { Tools = [tool] })
+        );
+        Assert.Contains("get_time", error.Message, StringComparison.Ordinal);
+        await AssertWorks(client);
     }
 
     [Fact]
@@ -626,10 +672,10 @@ public sealed class ForetokenChatClientTests(TestModel test)
     public async Task Default_importance_keeps_half_of_the_answers_at_speed_2()
     {
         // two clients: one would find the whole prompt of the other request in its cache, and thin nothing
-        using ForetokenChatClient plain = test.CreateClient(options => options.MaxOutputTokens = 12);
+        using ForetokenChatClient plain = test.CreateClient(options => options.MaxOutputTokens = 24);
         using ForetokenChatClient thinning = test.CreateClient(options =>
         {
-            options.MaxOutputTokens = 12;
+            options.MaxOutputTokens = 24;
             options.TargetTtftSpeedup = 2;
         });
         int answered = 0;
