@@ -18,8 +18,11 @@ internal static class QuestionFormat
         StringBuilder text = new();
         foreach (Attachment document in documents)
         {
-            text.Append("Document ").Append(document.Name).Append(":\n\n").Append(document.Text.Trim()).Append("\n\n");
+            text.Append("Here is the document ").Append(document.Name).Append(":\n\n");
+            text.Append(document.Text.Trim()).Append("\n\n");
         }
-        return text.Append("Question: ").Append(question).ToString();
+        // spelled out, because small models take a mere "Question:" for a part of the document
+        string about = documents.Count == 1 ? "the document" : "the documents";
+        return text.Append("Answer this question about ").Append(about).Append(": ").Append(question).ToString();
     }
 }

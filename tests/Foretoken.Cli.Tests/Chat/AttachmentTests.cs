@@ -43,7 +43,10 @@ public sealed class AttachmentTests : IDisposable
             [new Attachment("a.txt", "Alpha.\n"), new Attachment("b.txt", "Beta.")]
         );
 
-        Assert.Equal("Document a.txt:\n\nAlpha.\n\nDocument b.txt:\n\nBeta.\n\nQuestion: Why?", prompt);
+        Assert.Equal(
+            "Here is the document a.txt:\n\nAlpha.\n\nHere is the document b.txt:\n\nBeta.\n\nAnswer this question about the documents: Why?",
+            prompt
+        );
         Assert.Equal("Why?", QuestionFormat.Build("Why?", []));
     }
 

@@ -51,7 +51,10 @@ public sealed class ChatAppTests : IDisposable
 
         await Run(new ChatArguments { Ask = "Why?", Files = [_folder.Write("a.txt", "Alpha.")] });
 
-        Assert.Equal("Document a.txt:\n\nAlpha.\n\nQuestion: Why?", _client.Requests[0][^1].Text);
+        Assert.Equal(
+            "Here is the document a.txt:\n\nAlpha.\n\nAnswer this question about the document: Why?",
+            _client.Requests[0][^1].Text
+        );
     }
 
     [Fact]
@@ -92,7 +95,7 @@ public sealed class ChatAppTests : IDisposable
         Assert.Equal(0, exitCode);
         Assert.Single(_client.Requests);
         Assert.Equal(2.5, _client.Options[0].AdditionalProperties!["target_ttft_speedup"]);
-        Assert.StartsWith("Document a.txt:", _client.Requests[0][^1].Text, StringComparison.Ordinal);
+        Assert.StartsWith("Here is the document a.txt:", _client.Requests[0][^1].Text, StringComparison.Ordinal);
         Assert.Contains("no answer yet", _output.Text, StringComparison.Ordinal);
         Assert.Contains("layers 6 to 29", _output.Text, StringComparison.Ordinal);
         Assert.Contains("/reset", _output.Text, StringComparison.Ordinal);

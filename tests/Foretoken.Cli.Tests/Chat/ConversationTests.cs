@@ -56,7 +56,10 @@ public sealed class ConversationTests
         await Ask(conversation, "1");
         await Ask(conversation, "2");
 
-        Assert.Equal("Document a.txt:\n\nAlpha.\n\nQuestion: 1", client.Requests[0][^1].Text);
+        Assert.Equal(
+            "Here is the document a.txt:\n\nAlpha.\n\nAnswer this question about the document: 1",
+            client.Requests[0][^1].Text
+        );
         Assert.Equal("2", client.Requests[1][^1].Text);
     }
 
