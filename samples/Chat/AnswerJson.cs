@@ -25,12 +25,6 @@ internal static class AnswerJson
             json.WriteString("finish_reason", answer.WasCancelled ? "cancelled" : answer.FinishReason?.Value);
             Number(json, "output_tokens", answer.OutputTokens);
             Number(json, "tokens_per_second", Round(answer.TokensPerSecond));
-            // from this prefill's own stage times; see Answer.EstimateSpeedup
-            Number(
-                json,
-                "estimated_speedup",
-                answer.Report is { } estimated ? Round(Answer.EstimateSpeedup(estimated)) : null
-            );
             if (answer.Report is { } report)
             {
                 json.WritePropertyName("report");

@@ -24,7 +24,7 @@ internal static class StatsView
         Row(
             grid,
             "measured",
-            Answer.EstimateSpeedup(report) is { } estimate
+            report.EstimatedSpeedup is { } estimate
                 ? Invariant(
                     $"{estimate:0.00}x, estimated from this prefill's own stages: the first one ran every token. ./run bench measures against unpatched llama.cpp."
                 )

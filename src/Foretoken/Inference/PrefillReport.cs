@@ -17,6 +17,25 @@ public sealed record PrefillReport
     /// </summary>
     public required double PromisedSpeedup { get; init; }
 
+    /// <summary>
+    /// The speedup that the times of this very prefill speak for: the first stage ran every new token, so its time per layer,
+    /// times all layers, estimates what plain prefill would have taken here. An estimate from one run, on one side only;
+    /// <c>foretoken bench</c> measures against unpatched llama.cpp. Null when nothing was left out.
+    /// </summary>
+    public double? EstimatedSpeedup
+    {
+        get
+        {
+            if (Stages.Count < 2 || PrefillTime <= TimeSpan.Zero)
+            {
+                return null;
+            }
+            PrefillStageReport first = Stages[0];
+            int layers = Stages[^1].LayerEnd - first.LayerBegin;
+            return first.Time * layers / (first.LayerEnd - first.LayerBegin) / PrefillTime;
+        }
+    }
+
     /// <summary>Tokens of the whole prompt.</summary>
     public required int PromptTokens { get; init; }
 
