@@ -23,7 +23,7 @@
 #        define FTK_API __declspec(dllimport)
 #    endif
 #else
-#    define FTK_API __attribute__ ((visibility ("default")))
+#    define FTK_API __attribute__((visibility("default")))
 #endif
 
 #ifdef __cplusplus
@@ -36,21 +36,21 @@ extern "C" {
 typedef int32_t ftk_status;
 
 enum {
-    FTK_OK                = 0,
-    FTK_INVALID_ARGUMENT  = 1,  // an argument is out of range, malformed JSON, unknown key
-    FTK_FILE_NOT_FOUND    = 2,
-    FTK_BAD_MODEL         = 3,  // not a GGUF file, truncated, inconsistent
-    FTK_UNSUPPORTED       = 4,  // this architecture, memory type or device cannot do what was asked
-    FTK_OUT_OF_MEMORY     = 5,
-    FTK_CONTEXT_FULL      = 6,  // no room for the tokens; nothing was changed
-    FTK_CANCELLED         = 7,  // the sequence is as it was before the call
-    FTK_COMPUTE_FAILED    = 8,  // the sequence is as it was before the call
-    FTK_STATE_MISMATCH    = 9,  // a saved state does not belong to this model, context or build
-    FTK_BUFFER_TOO_SMALL  = 10,
-    FTK_TEMPLATE_FAILED   = 11, // the chat template rejected the conversation
-    FTK_GRAMMAR_FAILED    = 12, // a grammar or JSON schema could not be turned into a grammar
-    FTK_CALLBACK_FAILED   = 13, // the host's selection callback reported a failure; the sequence is as it was
-    FTK_INTERNAL          = 99,
+    FTK_OK               = 0,
+    FTK_INVALID_ARGUMENT = 1, // an argument is out of range, malformed JSON, unknown key
+    FTK_FILE_NOT_FOUND   = 2,
+    FTK_BAD_MODEL        = 3, // not a GGUF file, truncated, inconsistent
+    FTK_UNSUPPORTED      = 4, // this architecture, memory type or device cannot do what was asked
+    FTK_OUT_OF_MEMORY    = 5,
+    FTK_CONTEXT_FULL     = 6, // no room for the tokens; nothing was changed
+    FTK_CANCELLED        = 7, // the sequence is as it was before the call
+    FTK_COMPUTE_FAILED   = 8, // the sequence is as it was before the call
+    FTK_STATE_MISMATCH   = 9, // a saved state does not belong to this model, context or build
+    FTK_BUFFER_TOO_SMALL = 10,
+    FTK_TEMPLATE_FAILED  = 11, // the chat template rejected the conversation
+    FTK_GRAMMAR_FAILED   = 12, // a grammar or JSON schema could not be turned into a grammar
+    FTK_CALLBACK_FAILED  = 13, // the host's selection callback reported a failure; the sequence is as it was
+    FTK_INTERNAL         = 99,
 };
 
 // message of the last failed call on this thread, UTF-8, valid until the next call on this thread; never NULL
@@ -60,10 +60,10 @@ FTK_API const char * ftk_last_error(void);
 // library
 //
 
-FTK_API int32_t      ftk_abi_version  (void);
+FTK_API int32_t      ftk_abi_version(void);
 FTK_API const char * ftk_llama_release(void); // the pin, e.g. "b8390"
-FTK_API const char * ftk_patch_hash   (void); // hash of the patch series this library was built with
-FTK_API const char * ftk_build_info   (void); // JSON: compiler, build_type ("Release"), options, backends
+FTK_API const char * ftk_patch_hash(void);    // hash of the patch series this library was built with
+FTK_API const char * ftk_build_info(void);    // JSON: compiler, build_type ("Release"), options, backends
 
 // level: 1 debug, 2 info, 3 warning, 4 error. Continuation lines are already joined; text has no trailing newline.
 // Called from whatever thread logs. NULL silences (the default: nothing is ever written to stderr).
@@ -80,10 +80,10 @@ FTK_API ftk_status ftk_devices(char * buf, int64_t capacity, int64_t * n_needed)
 //
 
 typedef struct ftk_cancel ftk_cancel;
-FTK_API ftk_status ftk_cancel_create(ftk_cancel ** out);
-FTK_API void       ftk_cancel_set   (ftk_cancel * cancel);
-FTK_API void       ftk_cancel_reset (ftk_cancel * cancel);
-FTK_API void       ftk_cancel_free  (ftk_cancel * cancel);
+FTK_API ftk_status        ftk_cancel_create(ftk_cancel ** out);
+FTK_API void              ftk_cancel_set(ftk_cancel * cancel);
+FTK_API void              ftk_cancel_reset(ftk_cancel * cancel);
+FTK_API void              ftk_cancel_free(ftk_cancel * cancel);
 
 //
 // model
@@ -98,7 +98,7 @@ typedef int32_t (*ftk_load_progress)(void * user, float progress);
 //   n_gpu_layers (int, -1 all, default 0), use_mmap (bool, true), use_mlock (bool, false), vocab_only (bool, false),
 //   devices (array of names as in ftk_devices; absent device = FTK_UNSUPPORTED), rpc_servers (array of "host:port")
 FTK_API ftk_status ftk_model_load(const char * path, const char * config_json,
-                                  ftk_load_progress progress, void * user, ftk_model ** out);
+        ftk_load_progress progress, void * user, ftk_model ** out);
 // for hosts that already own a llama_model (drop-in use); the model is not freed with the handle
 FTK_API ftk_status ftk_model_attach(void * llama_model, ftk_model ** out);
 FTK_API void       ftk_model_free(ftk_model * model);
@@ -115,12 +115,12 @@ FTK_API ftk_status ftk_model_metadata(const ftk_model * model, const char * key,
 
 // parse_special = 0: text is only text; no control token can come out of it
 FTK_API ftk_status ftk_tokenize(const ftk_model * model, const char * text, int64_t n_bytes,
-                                int32_t add_special, int32_t parse_special,
-                                int32_t * tokens, int64_t capacity, int64_t * n_needed);
+        int32_t add_special, int32_t parse_special,
+        int32_t * tokens, int64_t capacity, int64_t * n_needed);
 // bytes of one token; they need not be whole UTF-8 characters. special = 0: control tokens give no bytes
 FTK_API ftk_status ftk_token_bytes(const ftk_model * model, int32_t token, int32_t special,
-                                   char * buf, int64_t capacity, int64_t * n_needed);
-FTK_API int32_t    ftk_token_is_eog    (const ftk_model * model, int32_t token); // 1: ends the generation
+        char * buf, int64_t capacity, int64_t * n_needed);
+FTK_API int32_t    ftk_token_is_eog(const ftk_model * model, int32_t token); // 1: ends the generation
 FTK_API int32_t    ftk_token_is_control(const ftk_model * model, int32_t token);
 
 //
@@ -149,7 +149,7 @@ enum {
     FTK_ORIGIN_ASSISTANT = 3,
     FTK_ORIGIN_TOOL      = 4,
 };
-FTK_API int64_t    ftk_chat_prompt_n_tokens(const ftk_chat_prompt * prompt);
+FTK_API int64_t ftk_chat_prompt_n_tokens(const ftk_chat_prompt * prompt);
 // tokens [n_tokens], origins [n_tokens] (may be NULL)
 FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_t * tokens, uint8_t * origins, int64_t capacity);
 // JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
@@ -159,7 +159,7 @@ FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * b
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
 // Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]
 FTK_API ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
-                                  char * buf, int64_t capacity, int64_t * n_needed);
+        char * buf, int64_t capacity, int64_t * n_needed);
 
 //
 // context: compute buffers, the KV cache and its sequences
@@ -191,15 +191,15 @@ FTK_API ftk_status ftk_decode(ftk_context * ctx, int32_t seq_id, const int32_t *
 FTK_API ftk_status ftk_logits(ftk_context * ctx, float * logits, int64_t capacity);
 
 // sequences; p1 < 0 means "to the end"
-FTK_API ftk_status ftk_seq_rm (ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1);
-FTK_API ftk_status ftk_seq_cp (ftk_context * ctx, int32_t seq_id_src, int32_t seq_id_dst);
+FTK_API ftk_status ftk_seq_rm(ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1);
+FTK_API ftk_status ftk_seq_cp(ftk_context * ctx, int32_t seq_id_src, int32_t seq_id_dst);
 FTK_API ftk_status ftk_seq_add(ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1, int32_t delta);
-FTK_API ftk_status ftk_clear  (ftk_context * ctx);
+FTK_API ftk_status ftk_clear(ftk_context * ctx);
 FTK_API int32_t    ftk_seq_pos_max(const ftk_context * ctx, int32_t seq_id); // -1 when empty
 
 // positions that layer `layer` holds for the sequence, ascending
 FTK_API ftk_status ftk_seq_positions(const ftk_context * ctx, int32_t seq_id, int32_t layer,
-                                     int32_t * positions, int64_t capacity, int64_t * n_needed);
+        int32_t * positions, int64_t capacity, int64_t * n_needed);
 // bytes of keys and values in use by the sequence, all layers
 FTK_API ftk_status ftk_seq_kv_bytes(const ftk_context * ctx, int32_t seq_id, int64_t * n_bytes);
 
@@ -235,19 +235,19 @@ FTK_API ftk_status ftk_plan_skip_layer(ftk_plan * plan, int32_t layer);
 // at a boundary: read the probes, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
 // with FTK_CALLBACK_FAILED.
 typedef int32_t (*ftk_select)(void * user, ftk_boundary * boundary);
-FTK_API int32_t         ftk_boundary_index    (const ftk_boundary * boundary); // 0, 1, ... in plan order
-FTK_API int32_t         ftk_boundary_layer    (const ftk_boundary * boundary);
-FTK_API int64_t         ftk_boundary_n_tokens (const ftk_boundary * boundary); // tokens that arrived here
+FTK_API int32_t         ftk_boundary_index(const ftk_boundary * boundary); // 0, 1, ... in plan order
+FTK_API int32_t         ftk_boundary_layer(const ftk_boundary * boundary);
+FTK_API int64_t         ftk_boundary_n_tokens(const ftk_boundary * boundary);  // tokens that arrived here
 FTK_API const int32_t * ftk_boundary_positions(const ftk_boundary * boundary); // [n_tokens], ascending
-FTK_API int32_t         ftk_boundary_n_probes (const ftk_boundary * boundary); // of this stage, in plan order
-FTK_API int32_t         ftk_boundary_probe_layer    (const ftk_boundary * boundary, int32_t probe);
+FTK_API int32_t         ftk_boundary_n_probes(const ftk_boundary * boundary);  // of this stage, in plan order
+FTK_API int32_t         ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe);
 FTK_API int32_t         ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe);
-FTK_API int32_t         ftk_boundary_n_head   (const ftk_boundary * boundary, int32_t probe);
-FTK_API const float *   ftk_boundary_probe    (const ftk_boundary * boundary, int32_t probe); // [n_head, n_tokens], row-major
-FTK_API int32_t         ftk_boundary_n_embd   (const ftk_boundary * boundary);
-FTK_API const float *   ftk_boundary_residual (const ftk_boundary * boundary); // [n_tokens, n_embd], row-major
+FTK_API int32_t         ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe);
+FTK_API const float *   ftk_boundary_probe(const ftk_boundary * boundary, int32_t probe); // [n_head, n_tokens], row-major
+FTK_API int32_t         ftk_boundary_n_embd(const ftk_boundary * boundary);
+FTK_API const float *   ftk_boundary_residual(const ftk_boundary * boundary); // [n_tokens, n_embd], row-major
 // indices (into the n_tokens that arrived) that go on, strictly ascending; must contain the last one
-FTK_API ftk_status      ftk_boundary_keep     (ftk_boundary * boundary, const int32_t * indices, int64_t n);
+FTK_API ftk_status ftk_boundary_keep(ftk_boundary * boundary, const int32_t * indices, int64_t n);
 
 // after every chunk: tokens of the stage done so far. Return 0 to go on, anything else to cancel (FTK_CANCELLED).
 typedef int32_t (*ftk_prefill_progress)(void * user, int32_t stage, int64_t n_done, int64_t n_stage_tokens, double fraction);
@@ -256,8 +256,8 @@ typedef int32_t (*ftk_prefill_progress)(void * user, int32_t stage, int64_t n_do
 // thinned; what the sequence already holds stays. Any failure or cancellation leaves the sequence as it was.
 // select may be NULL only when the plan has no boundaries.
 FTK_API ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens,
-                               const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user,
-                               ftk_cancel * cancel);
+        const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user,
+        ftk_cancel * cancel);
 // JSON of the last successful prefill: total_us, select_us, stages [{layer_begin, layer_end, n_tokens, n_chunks, us, chunk_us []}]
 FTK_API ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capacity, int64_t * n_needed);
 

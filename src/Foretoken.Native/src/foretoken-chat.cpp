@@ -45,7 +45,7 @@ static bool is_space(char c) {
 }
 
 class marker_set {
-  public:
+public:
     marker_set(const llama_vocab * vocab, const std::string & template_source) {
         const int32_t n_vocab = llama_vocab_n_tokens(vocab);
 
@@ -249,7 +249,7 @@ class marker_set {
         return res;
     }
 
-  private:
+private:
     // inside of the marker, so that only this marker is stopped by it. A marker of one character has no inside
     static size_t guard_offset(size_t match, const marker & m) {
         const size_t n = first_char(m.text);
@@ -458,7 +458,7 @@ static void check_tools(const ftk_json & tools) {
 
 // puts guards into the texts of a request
 class guarder {
-  public:
+public:
     guarder(const marker_set & markers, std::string guard) :
         markers(markers),
         guard(std::move(guard)) {}
@@ -572,7 +572,7 @@ class guarder {
 
     size_t n_guards = 0;
 
-  private:
+private:
     const marker_set & markers;
     const std::string  guard;
 };

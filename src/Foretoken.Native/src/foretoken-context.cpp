@@ -332,7 +332,7 @@ void ftk_require_room(const ftk_context & ctx, int32_t seq_id, const int32_t * t
 
 // for the time of a decode, a graph stops when the flag is set
 class abort_scope {
-  public:
+public:
     abort_scope(llama_context * ctx, const ftk_cancel * cancel) :
         ctx(ctx),
         active(cancel != nullptr) {
@@ -348,7 +348,7 @@ class abort_scope {
         }
     }
 
-  private:
+private:
     llama_context * ctx;
     const bool      active;
 };

@@ -103,7 +103,7 @@ std::string ftk_dump_json(const ftk_json & json);
 
 // a JSON object of which only the listed keys are known
 class ftk_config {
-  public:
+public:
     // throws when the JSON is malformed, is not an object, or has a key that is not listed
     ftk_config(const char * text, const char * what, std::initializer_list<const char *> keys, bool optional = true);
     ftk_config(ftk_json json, const char * what, std::initializer_list<const char *> keys);
@@ -122,7 +122,7 @@ class ftk_config {
     ftk_json get_array(const char * key) const;
     ftk_json get_object(const char * key) const;
 
-  private:
+private:
     void check_keys(std::initializer_list<const char *> keys) const;
 
     [[noreturn]] void fail_type(const char * key, const char * expected) const;

@@ -83,7 +83,7 @@ static void check_gguf(const char * path) {
 
 // llama.cpp aborts the process, or reads behind the end of an array, when one of these keys is not what it expects
 class gguf_checker {
-  public:
+public:
     gguf_checker(const gguf_context * gguf, const char * path) :
         gguf(gguf),
         path(path) {
@@ -143,7 +143,7 @@ class gguf_checker {
         }
     }
 
-  private:
+private:
     [[noreturn]] void fail(const std::string & key, const char * what) const {
         ftk_fail(FTK_BAD_MODEL, "'%s' is inconsistent: its metadata key '%s' %s", path, key.c_str(), what);
     }

@@ -14,10 +14,12 @@
 //
 
 llm_graph_input_attn_kv_staged::llm_graph_input_attn_kv_staged(
-        const llama_hparams & hparams,
-        const llama_cparams & cparams,
+        const llama_hparams &                 hparams,
+        const llama_cparams &                 cparams,
         const llama_kv_cache_staged_context * mctx) :
-    llm_graph_input_attn_kv(hparams, cparams, nullptr), mctx_staged(mctx), stage(mctx->get_stage()) {
+    llm_graph_input_attn_kv(hparams, cparams, nullptr),
+    mctx_staged(mctx),
+    stage(mctx->get_stage()) {
 }
 
 void llm_graph_input_attn_kv_staged::set_input(const llama_ubatch * ubatch) {
@@ -40,9 +42,9 @@ bool llm_graph_input_attn_kv_staged::can_reuse(const llm_graph_params & params) 
     const auto & other = mctx->get_stage();
 
     if (stage.il_begin != other.il_begin ||
-        stage.il_end   != other.il_end   ||
-        stage.skip     != other.skip     ||
-        stage.probes   != other.probes) {
+            stage.il_end != other.il_end ||
+            stage.skip != other.skip ||
+            stage.probes != other.probes) {
         return false;
     }
 
@@ -116,7 +118,7 @@ llm_graph_input_attn_kv * llm_build_attn_inp_kv_staged(const llm_graph_context &
 
         const int64_t n_stream = lctx.cparams.kv_unified ? 1 : lctx.ubatch.n_seqs_unq;
 
-        inp->self_kq_mask = ggml_new_tensor_4d(lctx.ctx0, GGML_TYPE_F32, mctx_cur->get_n_kv(), lctx.ubatch.n_tokens/n_stream, 1, n_stream);
+        inp->self_kq_mask = ggml_new_tensor_4d(lctx.ctx0, GGML_TYPE_F32, mctx_cur->get_n_kv(), lctx.ubatch.n_tokens / n_stream, 1, n_stream);
         ggml_set_input(inp->self_kq_mask);
 
         inp->self_kq_mask_cnv = lctx.cparams.flash_attn ? ggml_cast(lctx.ctx0, inp->self_kq_mask, GGML_TYPE_F16) : inp->self_kq_mask;
@@ -135,7 +137,7 @@ llm_graph_input_attn_kv * llm_attn_inp_kv_for_layer(llm_graph_input_attn_kv * in
 
 ggml_tensor * llm_build_attn_placeholder(const llm_graph_context & lctx, const ggml_tensor * wo, const ggml_tensor * v_cur) {
     // v_cur has one row for each KV head, the attention output has one for each query head
-    const int64_t n_rows = wo ? wo->ne[1] : lctx.n_head*v_cur->ne[0];
+    const int64_t n_rows = wo ? wo->ne[1] : lctx.n_head * v_cur->ne[0];
 
     return ggml_new_tensor_2d(lctx.ctx0, GGML_TYPE_F32, n_rows, lctx.n_tokens);
 }
@@ -186,7 +188,7 @@ std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer) {
         }
 
         if (find_tensor(nodes, LLAMA_TENSOR_NAME_FATTN, il) == nullptr &&
-            find_tensor(nodes, "kq_soft_max",           il) == nullptr) {
+                find_tensor(nodes, "kq_soft_max", il) == nullptr) {
             return format("its graph has no attention over the KV cache in layer %d", il);
         }
     }
@@ -213,7 +215,7 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
 
     for (int64_t r0 = 0; r0 < rows.n_rows; r0 += n_block) {
         const int64_t n_rows = std::min(n_block, rows.n_rows - r0);
-        const int64_t first  = rows.row_first + r0*rows.row_stride;
+        const int64_t first  = rows.row_first + r0 * rows.row_stride;
 
         ggml_tensor * p;
 
@@ -227,18 +229,18 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             float max_bias;
             float softcap;
 
-            memcpy(&scale,    (const float *) attn->op_params + 0, sizeof(float));
+            memcpy(&scale, (const float *) attn->op_params + 0, sizeof(float));
             memcpy(&max_bias, (const float *) attn->op_params + 1, sizeof(float));
-            memcpy(&softcap,  (const float *) attn->op_params + 2, sizeof(float));
+            memcpy(&softcap, (const float *) attn->op_params + 2, sizeof(float));
 
-            q    = ggml_view_3d(ctx, q, q->ne[0], n_rows, q->ne[2], q->nb[1]*rows.row_stride, q->nb[2], q->nb[1]*first);
-            mask = ggml_cont(ctx, ggml_view_2d(ctx, mask, mask->ne[0], n_rows, mask->nb[1]*rows.row_stride, mask->nb[1]*first));
+            q    = ggml_view_3d(ctx, q, q->ne[0], n_rows, q->ne[2], q->nb[1] * rows.row_stride, q->nb[2], q->nb[1] * first);
+            mask = ggml_cont(ctx, ggml_view_2d(ctx, mask, mask->ne[0], n_rows, mask->nb[1] * rows.row_stride, mask->nb[1] * first));
 
             p = ggml_mul_mat(ctx, k, q);
             ggml_mul_mat_set_prec(p, GGML_PREC_F32);
 
             if (softcap != 0.0f) {
-                p = ggml_scale(ctx, ggml_tanh(ctx, ggml_scale(ctx, p, scale/softcap)), softcap);
+                p     = ggml_scale(ctx, ggml_tanh(ctx, ggml_scale(ctx, p, scale / softcap)), softcap);
                 scale = 1.0f;
             }
 
@@ -246,7 +248,7 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             ggml_soft_max_add_sinks(p, sinks);
         } else {
             // without flash attention the probabilities are there already: [n_kv, n_tokens, n_head]
-            p = ggml_view_3d(ctx, attn, attn->ne[0], n_rows, attn->ne[2], attn->nb[1]*rows.row_stride, attn->nb[2], attn->nb[1]*first);
+            p = ggml_view_3d(ctx, attn, attn->ne[0], n_rows, attn->ne[2], attn->nb[1] * rows.row_stride, attn->nb[2], attn->nb[1] * first);
         }
 
         p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
@@ -279,7 +281,7 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
     const int32_t       n_layer = params.hparams.n_layer;
 
     const bool is_first = stage.il_begin == 0;
-    const bool is_last  = stage.il_end   == n_layer;
+    const bool is_last  = stage.il_end == n_layer;
 
     if (is_first && is_last && stage.skip.empty() && stage.probes.empty()) {
         return gf;

@@ -34,8 +34,8 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
 class llm_graph_input_attn_kv_staged : public llm_graph_input_attn_kv {
 public:
     llm_graph_input_attn_kv_staged(
-            const llama_hparams & hparams,
-            const llama_cparams & cparams,
+            const llama_hparams &                 hparams,
+            const llama_cparams &                 cparams,
             const llama_kv_cache_staged_context * mctx);
     ~llm_graph_input_attn_kv_staged() = default;
 

@@ -23,13 +23,13 @@ bool llama_stage::is_skipped(int32_t il) const {
 
 llama_kv_cache_staged::llama_kv_cache_staged(
         const llama_model & model,
-                ggml_type   type_k,
-                ggml_type   type_v,
-                     bool   v_trans,
-                     bool   offload,
-                     bool   unified,
-                 uint32_t   kv_size,
-                 uint32_t   n_seq_max) :
+        ggml_type           type_k,
+        ggml_type           type_v,
+        bool                v_trans,
+        bool                offload,
+        bool                unified,
+        uint32_t            kv_size,
+        uint32_t            n_seq_max) :
     hparams(model.hparams),
     // a unified cache takes any sequence id
     n_seq_max(unified ? LLAMA_MAX_SEQ : n_seq_max) {
@@ -48,7 +48,7 @@ llama_kv_cache_staged::llama_kv_cache_staged(
     }
 
     classes.resize(hparams.n_layer, 0);
-    skips  .resize(this->n_seq_max);
+    skips.resize(this->n_seq_max);
 }
 
 llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) {
@@ -72,9 +72,9 @@ llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & 
     std::vector<llama_ubatch> ubatches;
 
     while (true) {
-        auto ubatch = !same_skip           ? balloc.split_seq   (n_ubatch) :
-                      get_n_stream() == 1  ? balloc.split_simple(n_ubatch) :
-                                             balloc.split_equal (n_ubatch, true);
+        auto ubatch = !same_skip          ? balloc.split_seq(n_ubatch) :
+                      get_n_stream() == 1 ? balloc.split_simple(n_ubatch) :
+                                            balloc.split_equal(n_ubatch, true);
 
         if (ubatch.n_tokens == 0) {
             break;
@@ -85,7 +85,7 @@ llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & 
         stage.il_end   = hparams.n_layer;
         stage.skip     = get_skip(ubatch.seq_id[0][0]);
 
-        stages  .push_back(std::move(stage));
+        stages.push_back(std::move(stage));
         ubatches.push_back(std::move(ubatch)); // NOLINT
     }
 
@@ -238,12 +238,12 @@ std::map<ggml_backend_buffer_type_t, size_t> llama_kv_cache_staged::memory_break
 void llama_kv_cache_staged::state_write(llama_io_write_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) const {
     const uint32_t n_layer = layers.size();
 
-    io.write(&LLAMA_KV_CACHE_STAGED_MAGIC,   sizeof(LLAMA_KV_CACHE_STAGED_MAGIC));
+    io.write(&LLAMA_KV_CACHE_STAGED_MAGIC, sizeof(LLAMA_KV_CACHE_STAGED_MAGIC));
     io.write(&LLAMA_KV_CACHE_STAGED_VERSION, sizeof(LLAMA_KV_CACHE_STAGED_VERSION));
-    io.write(&n_layer,                       sizeof(n_layer));
-    io.write(classes.data(),                 n_layer*sizeof(classes[0]));
+    io.write(&n_layer, sizeof(n_layer));
+    io.write(classes.data(), n_layer * sizeof(classes[0]));
 
-    const uint32_t s0 = seq_id == -1 ? 0         : seq_id;
+    const uint32_t s0 = seq_id == -1 ? 0 : seq_id;
     const uint32_t s1 = seq_id == -1 ? n_seq_max : seq_id + 1;
 
     const uint32_t n_seqs = s1 - s0;
@@ -252,8 +252,8 @@ void llama_kv_cache_staged::state_write(llama_io_write_i & io, llama_seq_id seq_
     for (uint32_t s = s0; s < s1; ++s) {
         const uint32_t n_skip = skips[s].size();
 
-        io.write(&n_skip,         sizeof(n_skip));
-        io.write(skips[s].data(), n_skip*sizeof(int32_t));
+        io.write(&n_skip, sizeof(n_skip));
+        io.write(skips[s].data(), n_skip * sizeof(int32_t));
     }
 
     for (const auto & layer : layers) {
@@ -262,11 +262,11 @@ void llama_kv_cache_staged::state_write(llama_io_write_i & io, llama_seq_id seq_
 }
 
 void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) {
-    const uint32_t s0 = seq_id == -1 ? 0         : seq_id;
+    const uint32_t s0 = seq_id == -1 ? 0 : seq_id;
     const uint32_t s1 = seq_id == -1 ? n_seq_max : seq_id + 1;
 
     std::vector<uint32_t>             classes_new(layers.size());
-    std::vector<std::vector<int32_t>> skips_new  (s1 - s0);
+    std::vector<std::vector<int32_t>> skips_new(s1 - s0);
 
     // nothing is touched before the header is known to be ours
     {
@@ -275,7 +275,7 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
         uint32_t n_layer;
         uint32_t n_seqs;
 
-        io.read_to(&magic,   sizeof(magic));
+        io.read_to(&magic, sizeof(magic));
         io.read_to(&version, sizeof(version));
 
         if (magic != LLAMA_KV_CACHE_STAGED_MAGIC || version != LLAMA_KV_CACHE_STAGED_VERSION) {
@@ -287,7 +287,7 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
             throw std::runtime_error("the state was saved from a model with another number of layers");
         }
 
-        io.read_to(classes_new.data(), n_layer*sizeof(classes_new[0]));
+        io.read_to(classes_new.data(), n_layer * sizeof(classes_new[0]));
 
         io.read_to(&n_seqs, sizeof(n_seqs));
         if (n_seqs != s1 - s0) {
@@ -303,7 +303,7 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
             }
 
             skip.resize(n_skip);
-            io.read_to(skip.data(), n_skip*sizeof(int32_t));
+            io.read_to(skip.data(), n_skip * sizeof(int32_t));
         }
     }
 
@@ -415,10 +415,14 @@ int32_t llama_kv_cache_staged::get_leader(int32_t il) const {
 // llama_kv_cache_staged_context
 //
 
-llama_kv_cache_staged_context::llama_kv_cache_staged_context(llama_memory_status status) : status(status) {}
+llama_kv_cache_staged_context::llama_kv_cache_staged_context(llama_memory_status status) :
+    status(status) {}
 
 llama_kv_cache_staged_context::llama_kv_cache_staged_context(
-        llama_kv_cache_staged * kv) : kv(kv), stages(1), status(LLAMA_MEMORY_STATUS_SUCCESS) {
+        llama_kv_cache_staged * kv) :
+    kv(kv),
+    stages(1),
+    status(LLAMA_MEMORY_STATUS_SUCCESS) {
     stages[0].il_begin = 0;
     stages[0].il_end   = kv->get_n_layer();
 
@@ -432,8 +436,10 @@ llama_kv_cache_staged_context::llama_kv_cache_staged_context(
 
 llama_kv_cache_staged_context::llama_kv_cache_staged_context(
         llama_kv_cache_staged * kv,
-        llama_context * lctx,
-        bool optimize) : kv(kv), status(LLAMA_MEMORY_STATUS_NO_UPDATE) {
+        llama_context *         lctx,
+        bool                    optimize) :
+    kv(kv),
+    status(LLAMA_MEMORY_STATUS_NO_UPDATE) {
     for (uint32_t il = 0; il < kv->get_n_layer(); ++il) {
         ctxs.push_back(kv->get_layer(il)->init_update(lctx, optimize));
         status = llama_memory_status_combine(status, ctxs.back()->get_status());
@@ -441,10 +447,10 @@ llama_kv_cache_staged_context::llama_kv_cache_staged_context(
 }
 
 llama_kv_cache_staged_context::llama_kv_cache_staged_context(
-        llama_kv_cache_staged * kv,
-        std::vector<llama_stage> stages_new,
+        llama_kv_cache_staged *      kv,
+        std::vector<llama_stage>     stages_new,
         std::vector<slot_info_vec_t> sinfos_new,
-        std::vector<llama_ubatch> ubatches_new) :
+        std::vector<llama_ubatch>    ubatches_new) :
     kv(kv),
     stages(std::move(stages_new)),
     ubatches(std::move(ubatches_new)),
@@ -452,7 +458,7 @@ llama_kv_cache_staged_context::llama_kv_cache_staged_context(
     status(LLAMA_MEMORY_STATUS_SUCCESS) {
     const uint32_t n_layer = kv->get_n_layer();
 
-    ctxs   .resize(n_layer);
+    ctxs.resize(n_layer);
     leaders.resize(n_layer);
     i_layer.resize(n_layer, 0);
 

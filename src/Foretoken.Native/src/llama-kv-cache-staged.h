@@ -19,16 +19,16 @@ struct llama_stage {
 
     // probes of this stage's layers, and the rows of the current ubatch that are their queries
     struct probe_rows {
-        int32_t probe;     // index into the plan's probes
+        int32_t probe; // index into the plan's probes
         int32_t il;
-        bool    max;       // reduce by maximum instead of by sum
+        bool    max; // reduce by maximum instead of by sum
         int64_t row_first;
         int64_t row_stride;
-        int64_t n_rows;    // 0: no query of this probe lies in the ubatch
+        int64_t n_rows; // 0: no query of this probe lies in the ubatch
 
         bool operator==(const probe_rows & other) const {
             return probe == other.probe && il == other.il && max == other.max &&
-                row_first == other.row_first && row_stride == other.row_stride && n_rows == other.n_rows;
+                   row_first == other.row_first && row_stride == other.row_stride && n_rows == other.n_rows;
         }
     };
 
@@ -55,13 +55,13 @@ class llama_kv_cache_staged : public llama_memory_i {
 public:
     llama_kv_cache_staged(
             const llama_model & model,
-                    ggml_type   type_k,
-                    ggml_type   type_v,
-                         bool   v_trans,
-                         bool   offload,
-                         bool   unified,
-                     uint32_t   kv_size,
-                     uint32_t   n_seq_max);
+            ggml_type           type_k,
+            ggml_type           type_v,
+            bool                v_trans,
+            bool                offload,
+            bool                unified,
+            uint32_t            kv_size,
+            uint32_t            n_seq_max);
 
     ~llama_kv_cache_staged() = default;
 
@@ -71,8 +71,8 @@ public:
 
     llama_memory_context_ptr init_batch(
             llama_batch_allocr & balloc,
-            uint32_t n_ubatch,
-            bool embd_all) override;
+            uint32_t             n_ubatch,
+            bool                 embd_all) override;
 
     llama_memory_context_ptr init_full() override;
 
@@ -82,11 +82,11 @@ public:
 
     void clear(bool data) override;
 
-    bool seq_rm  (llama_seq_id seq_id,                              llama_pos p0, llama_pos p1) override;
-    void seq_cp  (llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) override;
-    void seq_keep(llama_seq_id seq_id)                                                          override;
-    void seq_add (llama_seq_id seq_id,                              llama_pos p0, llama_pos p1, llama_pos shift) override;
-    void seq_div (llama_seq_id seq_id,                              llama_pos p0, llama_pos p1, int d) override;
+    bool seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1) override;
+    void seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) override;
+    void seq_keep(llama_seq_id seq_id) override;
+    void seq_add(llama_seq_id seq_id, llama_pos p0, llama_pos p1, llama_pos shift) override;
+    void seq_div(llama_seq_id seq_id, llama_pos p0, llama_pos p1, int d) override;
 
     // the lowest layer is never skipped and never drops tokens: it holds a superset of what the others hold, and the last
     // token of a prefill is kept by all of them
@@ -98,7 +98,7 @@ public:
     // state write/load
 
     void state_write(llama_io_write_i & io, llama_seq_id seq_id = -1, llama_state_seq_flags flags = 0) const override;
-    void state_read (llama_io_read_i  & io, llama_seq_id seq_id = -1, llama_state_seq_flags flags = 0) override;
+    void state_read(llama_io_read_i & io, llama_seq_id seq_id = -1, llama_state_seq_flags flags = 0) override;
 
     //
     // llama_kv_cache_staged specific API
@@ -111,16 +111,16 @@ public:
     //   classes: what get_classes() said before the prefill
     //   groups:  [n_layer] layers with equal numbers ran the same tokens
     std::vector<uint32_t> get_classes() const;
-    void join_classes(const std::vector<uint32_t> & classes, const std::vector<uint32_t> & groups);
+    void                  join_classes(const std::vector<uint32_t> & classes, const std::vector<uint32_t> & groups);
 
     // the layers that a sequence does without; part of its state until the sequence is empty
     const std::vector<int32_t> & get_skip(llama_seq_id seq_id) const;
-    void set_skip(llama_seq_id seq_id, std::vector<int32_t> skip);
+    void                         set_skip(llama_seq_id seq_id, std::vector<int32_t> skip);
 
     llama_kv_cache * get_layer(int32_t il) const;
 
     uint32_t get_n_stream() const;
-    uint32_t get_n_layer()  const;
+    uint32_t get_n_layer() const;
 
     // first layer of the lock-step class of layer il
     int32_t get_leader(int32_t il) const;
@@ -162,17 +162,17 @@ public:
     // used to create an update context
     llama_kv_cache_staged_context(
             llama_kv_cache_staged * kv,
-            llama_context * lctx,
-            bool optimize);
+            llama_context *         lctx,
+            bool                    optimize);
 
     // used to create a batch processing context from ubatches
     //   stages: [n_ubatches] the layers that run each ubatch
     //   sinfos: [n_layer]    of a class leader: the slots of its ubatches; of other layers: empty
     llama_kv_cache_staged_context(
-            llama_kv_cache_staged * kv,
-            std::vector<llama_stage> stages,
+            llama_kv_cache_staged *      kv,
+            std::vector<llama_stage>     stages,
             std::vector<slot_info_vec_t> sinfos,
-            std::vector<llama_ubatch> ubatches);
+            std::vector<llama_ubatch>    ubatches);
 
     virtual ~llama_kv_cache_staged_context();
 
@@ -180,7 +180,7 @@ public:
     // llama_memory_context_i
     //
 
-    bool next()  override;
+    bool next() override;
     bool apply() override;
 
     llama_memory_status  get_status() const override;

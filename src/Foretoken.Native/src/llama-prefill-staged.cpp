@@ -55,7 +55,7 @@ struct llama_staged_access {
         ggml_backend_t backend = ggml_backend_sched_get_tensor_backend(ctx->sched.get(), t_logits);
         GGML_ASSERT(backend != nullptr);
 
-        ggml_backend_tensor_get_async(backend, t_logits, ctx->logits.data, 0, ctx->model.vocab.n_tokens()*sizeof(float));
+        ggml_backend_tensor_get_async(backend, t_logits, ctx->logits.data, 0, ctx->model.vocab.n_tokens() * sizeof(float));
     }
 
     static void get_tensor(llama_context * ctx, ggml_tensor * t, void * data) {
@@ -76,11 +76,14 @@ struct llama_staged_access {
     // for the time of a prefill, a graph stops when the flag is set
     struct abort_scope {
         abort_scope(llama_context * ctx, const std::atomic<bool> * cancel) :
-            ctx(ctx), callback(ctx->abort_callback), data(ctx->abort_callback_data), active(cancel != nullptr) {
+            ctx(ctx),
+            callback(ctx->abort_callback),
+            data(ctx->abort_callback_data),
+            active(cancel != nullptr) {
             if (active) {
                 ctx->set_abort_callback(
-                    [](void * data) { return ((const std::atomic<bool> *) data)->load(std::memory_order_relaxed); },
-                    const_cast<std::atomic<bool> *>(cancel));
+                        [](void * data) { return ((const std::atomic<bool> *) data)->load(std::memory_order_relaxed); },
+                        const_cast<std::atomic<bool> *>(cancel));
             }
         }
 
@@ -90,9 +93,9 @@ struct llama_staged_access {
             }
         }
 
-        llama_context     * ctx;
+        llama_context *     ctx;
         ggml_abort_callback callback;
-        void              * data;
+        void *              data;
         const bool          active;
     };
 };
@@ -103,12 +106,12 @@ struct llama_staged_access {
 
 static ggml_type kv_type(const llama_kv_cache & kv, bool is_v) {
     ggml_init_params params = {
-        /*.mem_size   =*/ 4*ggml_tensor_overhead(),
-        /*.mem_buffer =*/ nullptr,
-        /*.no_alloc   =*/ true,
+            /*.mem_size   =*/4 * ggml_tensor_overhead(),
+            /*.mem_buffer =*/nullptr,
+            /*.no_alloc   =*/true,
     };
 
-    ggml_context_ptr ctx { ggml_init(params) };
+    ggml_context_ptr ctx{ggml_init(params)};
 
     llama_kv_cache::slot_info sinfo;
     sinfo.s0 = 0;
@@ -129,8 +132,8 @@ static bool check_model(const llama_context * ctx, std::string & why) {
         why = "the model has no KV cache (an encoder or embedding model)";
     } else if (dynamic_cast<llama_kv_cache *>(memory) == nullptr) {
         why = hparams.swa_type != LLAMA_SWA_TYPE_NONE ?
-            "the model uses sliding-window attention" :
-            "the model's memory is not a plain KV cache (recurrent or hybrid model)";
+                      "the model uses sliding-window attention" :
+                      "the model's memory is not a plain KV cache (recurrent or hybrid model)";
     } else if (hparams.is_mla()) {
         why = "the model uses multi-head latent attention";
     } else if (hparams.n_layer_kv() != hparams.n_layer) {
@@ -169,7 +172,7 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
     const auto & cparams = ctx->get_cparams();
 
     llama_memory_params params_mem = {};
-    uint32_t kv_size = 0;
+    uint32_t            kv_size    = 0;
     {
         const auto * kv = static_cast<llama_kv_cache *>(llama_staged_access::any_memory(ctx));
 
@@ -184,8 +187,8 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
         // the stock cache goes first, so that there are never two of them
         llama_staged_access::set_memory(ctx, nullptr);
         llama_staged_access::set_memory(ctx, new llama_kv_cache_staged(
-                model, params_mem.type_k, params_mem.type_v, !cparams.flash_attn,
-                cparams.offload_kqv, cparams.kv_unified, kv_size, cparams.n_seq_max));
+                                                     model, params_mem.type_k, params_mem.type_v, !cparams.flash_attn,
+                                                     cparams.offload_kqv, cparams.kv_unified, kv_size, cparams.n_seq_max));
 
         // a graph that is built but not run tells whether it can be sliced
         {
@@ -196,14 +199,14 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
             const uint32_t n_seqs = cparams.n_seq_max;
 
             llama_batch_allocr balloc(model.hparams.n_pos_per_embd());
-            llama_ubatch ubatch = balloc.ubatch_reserve(1, n_seqs);
+            llama_ubatch       ubatch = balloc.ubatch_reserve(1, n_seqs);
 
             std::vector<llama_seq_id> seq_ids(n_seqs);
             for (uint32_t s = 0; s < n_seqs; ++s) {
-                seq_ids[s] = s;
+                seq_ids[s]         = s;
                 ubatch.n_seq_id[s] = 1;
-                ubatch.seq_id  [s] = &seq_ids[s];
-                ubatch.output  [s] = true;
+                ubatch.seq_id[s]   = &seq_ids[s];
+                ubatch.output[s]   = true;
             }
 
             const auto mctx = llama_staged_access::memory(ctx)->init_full();
@@ -237,23 +240,23 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 // tokens [i0, i1) of one sequence
 static llama_ubatch build_ubatch(
         const std::vector<llama_token> & tokens,
-        const std::vector<llama_pos>   & pos,
-        int64_t      i0,
-        int64_t      i1,
-        llama_seq_id seq_id,
-        bool         equal_seqs,
-        bool         output_last) {
+        const std::vector<llama_pos> &   pos,
+        int64_t                          i0,
+        int64_t                          i1,
+        llama_seq_id                     seq_id,
+        bool                             equal_seqs,
+        bool                             output_last) {
     const uint32_t n_tokens = i1 - i0;
 
     auto udata = std::make_shared<llama_ubatch::data_t>();
 
     udata->token.assign(tokens.begin() + i0, tokens.begin() + i1);
-    udata->pos  .assign(pos   .begin() + i0, pos   .begin() + i1);
+    udata->pos.assign(pos.begin() + i0, pos.begin() + i1);
 
-    udata->n_seq_id   .resize(n_tokens, 1);
+    udata->n_seq_id.resize(n_tokens, 1);
     udata->seq_id_data.resize(n_tokens, seq_id);
-    udata->output     .resize(n_tokens, 0);
-    udata->seq_idx    .resize(LLAMA_MAX_SEQ, -1);
+    udata->output.resize(n_tokens, 0);
+    udata->seq_idx.resize(LLAMA_MAX_SEQ, -1);
 
     udata->seq_id_unq.push_back(seq_id);
     udata->seq_idx[seq_id] = 0;
@@ -264,23 +267,23 @@ static llama_ubatch build_ubatch(
 
     udata->output.back() = output_last;
 
-    llama_ubatch res {
-        /*.b_equal_seqs =*/ equal_seqs,
-        /*.n_tokens     =*/ n_tokens,
-        /*.n_seq_tokens =*/ equal_seqs ? n_tokens : 1,
-        /*.n_seqs       =*/ equal_seqs ? 1 : n_tokens,
-        /*.n_seqs_unq   =*/ 1,
-        /*.n_pos        =*/ 1,
+    llama_ubatch res{
+            /*.b_equal_seqs =*/equal_seqs,
+            /*.n_tokens     =*/n_tokens,
+            /*.n_seq_tokens =*/equal_seqs ? n_tokens : 1,
+            /*.n_seqs       =*/equal_seqs ? 1 : n_tokens,
+            /*.n_seqs_unq   =*/1,
+            /*.n_pos        =*/1,
 
-        /*.token        =*/ udata->token.data(),
-        /*.embd         =*/ nullptr,
-        /*.pos          =*/ udata->pos.data(),
-        /*.n_seq_id     =*/ udata->n_seq_id.data(),
-        /*.seq_id       =*/ udata->seq_id.data(),
-        /*.seq_id_unq   =*/ udata->seq_id_unq.data(),
-        /*.seq_idx      =*/ udata->seq_idx.data(),
-        /*.output       =*/ udata->output.data(),
-        /*.data         =*/ std::move(udata),
+            /*.token        =*/udata->token.data(),
+            /*.embd         =*/nullptr,
+            /*.pos          =*/udata->pos.data(),
+            /*.n_seq_id     =*/udata->n_seq_id.data(),
+            /*.seq_id       =*/udata->seq_id.data(),
+            /*.seq_id_unq   =*/udata->seq_id_unq.data(),
+            /*.seq_idx      =*/udata->seq_idx.data(),
+            /*.output       =*/udata->output.data(),
+            /*.data         =*/std::move(udata),
     };
 
     return res;
@@ -354,39 +357,39 @@ struct stage_probe {
     int32_t            n_head = 0;
 };
 
-}
+} // namespace
 
 static llama_stage::probe_rows get_probe_rows(const stage_probe & probe, const llama_probe & def, int64_t i0, int64_t i1) {
     llama_stage::probe_rows res = {
-        /*.probe      =*/ probe.index,
-        /*.il         =*/ def.il,
-        /*.max        =*/ def.reduction == LLAMA_PROBE_MAX,
-        /*.row_first  =*/ 0,
-        /*.row_stride =*/ probe.q_stride,
-        /*.n_rows     =*/ 0,
+            /*.probe      =*/probe.index,
+            /*.il         =*/def.il,
+            /*.max        =*/def.reduction == LLAMA_PROBE_MAX,
+            /*.row_first  =*/0,
+            /*.row_stride =*/probe.q_stride,
+            /*.n_rows     =*/0,
     };
 
     int64_t q = probe.q_first;
     if (q < i0) {
-        q += (i0 - q + probe.q_stride - 1)/probe.q_stride*probe.q_stride;
+        q += (i0 - q + probe.q_stride - 1) / probe.q_stride * probe.q_stride;
     }
 
     if (q < i1) {
         res.row_first = q - i0;
-        res.n_rows    = (i1 - 1 - q)/probe.q_stride + 1;
+        res.n_rows    = (i1 - 1 - q) / probe.q_stride + 1;
     }
 
     return res;
 }
 
 static llama_staged_status prefill_stages(
-        llama_context                  * ctx,
+        llama_context *                  ctx,
         llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        const llama_staged_plan        & plan,
-        const llama_staged_callbacks   & callbacks,
-        llama_staged_report            & report,
-        std::string                    & why) {
+        const llama_staged_plan &        plan,
+        const llama_staged_callbacks &   callbacks,
+        llama_staged_report &            report,
+        std::string &                    why) {
     auto * kv = llama_staged_access::memory(ctx);
 
     const auto & hparams = ctx->get_model().hparams;
@@ -426,7 +429,7 @@ static llama_staged_status prefill_stages(
         const bool is_last = is == n_stages - 1;
 
         llama_stage stage;
-        stage.il_begin = is == 0 ? 0       : plan.boundaries[is - 1];
+        stage.il_begin = is == 0 ? 0 : plan.boundaries[is - 1];
         stage.il_end   = is_last ? n_layer : plan.boundaries[is];
         stage.skip     = kv->get_skip(seq_id);
 
@@ -436,10 +439,10 @@ static llama_staged_status prefill_stages(
             groups[il] = is > 0 && n_tokens == report.stages.back().n_tokens ? groups[stage.il_begin - 1] : is;
         }
 
-        report.stages.push_back({ stage.il_begin, stage.il_end, n_tokens, {} });
+        report.stages.push_back({stage.il_begin, stage.il_end, n_tokens, {}});
 
         if (!is_last) {
-            residual.resize(n_tokens*n_embd);
+            residual.resize(n_tokens * n_embd);
         }
 
         // the probes of this stage
@@ -450,7 +453,7 @@ static llama_staged_status prefill_stages(
             if (!is_last && def.il >= stage.il_begin && def.il < stage.il_end) {
                 const int64_t q_first = def.q_first < 0 ? std::max<int64_t>(0, n_tokens + def.q_first) : def.q_first;
 
-                probes.push_back({ (int32_t) i, q_first, def.q_stride, {}, 0 });
+                probes.push_back({(int32_t) i, q_first, def.q_stride, {}, 0});
             }
         }
 
@@ -465,7 +468,7 @@ static llama_staged_status prefill_stages(
         }
 
         const auto mctx_ptr = kv->init_stage(stage, std::move(ubatches));
-        auto * mctx = static_cast<llama_kv_cache_staged_context *>(mctx_ptr.get());
+        auto *     mctx     = static_cast<llama_kv_cache_staged_context *>(mctx_ptr.get());
 
         if (mctx->get_status() != LLAMA_MEMORY_STATUS_SUCCESS) {
             why = format("no room in the KV cache for %" PRId64 " tokens in layers [%d, %d)", n_tokens, stage.il_begin, stage.il_end);
@@ -483,7 +486,7 @@ static llama_staged_status prefill_stages(
             const int64_t t_start_us = ggml_time_us();
 
             const llama_ubatch & ubatch = mctx->get_ubatch();
-            const int64_t i1 = i0 + ubatch.n_tokens;
+            const int64_t        i1     = i0 + ubatch.n_tokens;
 
             std::vector<llama_stage::probe_rows> rows;
             for (const auto & probe : probes) {
@@ -491,11 +494,11 @@ static llama_staged_status prefill_stages(
             }
 
             mctx->set_probes(rows);
-            mctx->residual = is == 0 ? nullptr : residual.data() + i0*n_embd;
+            mctx->residual = is == 0 ? nullptr : residual.data() + i0 * n_embd;
 
             llama_staged_access::set_n_outputs(ctx, is_last && i1 == n_tokens ? 1 : 0);
 
-            ggml_status status;
+            ggml_status  status;
             const auto * res = ctx->process_ubatch(ubatch, LLM_GRAPH_TYPE_DECODER, mctx, status);
 
             if (res == nullptr) {
@@ -512,7 +515,7 @@ static llama_staged_status prefill_stages(
             const auto * inp = llm_graph_result_get_staged(res);
 
             if (!is_last) {
-                llama_staged_access::get_tensor(ctx, inp->residual_out, residual.data() + i0*n_embd);
+                llama_staged_access::get_tensor(ctx, inp->residual_out, residual.data() + i0 * n_embd);
             } else if (i1 == n_tokens) {
                 llama_staged_access::get_logits(ctx, res);
             }
@@ -521,8 +524,8 @@ static llama_staged_status prefill_stages(
 
             // all tokens of the stage up to the end of the chunk are keys by now
             for (size_t ip = 0; ip < probes.size(); ++ip) {
-                auto & probe = probes[ip];
-                const auto & def = plan.probes[probe.index];
+                auto &       probe = probes[ip];
+                const auto & def   = plan.probes[probe.index];
 
                 auto & cells_cur = cells[mctx->get_leader(def.il)];
                 if ((int64_t) cells_cur.size() < i1) {
@@ -538,15 +541,15 @@ static llama_staged_status prefill_stages(
                 const int64_t n_kv = t->ne[1];
 
                 probe.n_head = t->ne[2];
-                probe.acc.resize(probe.n_head*n_tokens, 0.0f);
+                probe.acc.resize(probe.n_head * n_tokens, 0.0f);
 
                 probe_buf.resize(ggml_nelements(t));
                 llama_staged_access::get_tensor(ctx, t, probe_buf.data());
                 ctx->synchronize();
 
                 for (int32_t h = 0; h < probe.n_head; ++h) {
-                    const float * src = probe_buf.data() + h*n_kv;
-                    float       * dst = probe.acc.data() + h*n_tokens;
+                    const float * src = probe_buf.data() + h * n_kv;
+                    float *       dst = probe.acc.data() + h * n_tokens;
 
                     for (int64_t i = 0; i < i1; ++i) {
                         const float v = src[cells_cur[i]];
@@ -558,14 +561,14 @@ static llama_staged_status prefill_stages(
 
             report.stages.back().chunk_us.push_back(ggml_time_us() - t_start_us);
 
-            work_done += (i1 - i0)*(stage.il_end - stage.il_begin);
+            work_done += (i1 - i0) * (stage.il_end - stage.il_begin);
             i0 = i1;
 
             if (callbacks.progress) {
                 // assume that the tokens that are here now go all the way
-                const int64_t work_left = (n_tokens - i1)*(stage.il_end - stage.il_begin) + n_tokens*(n_layer - stage.il_end);
+                const int64_t work_left = (n_tokens - i1) * (stage.il_end - stage.il_begin) + n_tokens * (n_layer - stage.il_end);
 
-                if (!callbacks.progress(is, i1, n_tokens, (double) work_done/(work_done + work_left))) {
+                if (!callbacks.progress(is, i1, n_tokens, (double) work_done / (work_done + work_left))) {
                     why = "cancelled";
                     return LLAMA_STAGED_CANCELLED;
                 }
@@ -597,24 +600,24 @@ static llama_staged_status prefill_stages(
             if (probe.n_head == 0) {
                 // no query of this probe exists, so no key has received anything
                 probe.n_head = hparams.n_head(def.il);
-                probe.acc.resize(probe.n_head*n_tokens, 0.0f);
+                probe.acc.resize(probe.n_head * n_tokens, 0.0f);
             }
 
             if (def.reduction == LLAMA_PROBE_MEAN) {
                 for (int64_t i = 0; i < n_tokens; ++i) {
                     // queries at or after token i
-                    const int64_t n_before = i <= probe.q_first ? 0 : (i - probe.q_first + probe.q_stride - 1)/probe.q_stride;
-                    const int64_t n_all    = n_tokens <= probe.q_first ? 0 : (n_tokens - 1 - probe.q_first)/probe.q_stride + 1;
+                    const int64_t n_before = i <= probe.q_first ? 0 : (i - probe.q_first + probe.q_stride - 1) / probe.q_stride;
+                    const int64_t n_all    = n_tokens <= probe.q_first ? 0 : (n_tokens - 1 - probe.q_first) / probe.q_stride + 1;
 
-                    const float scale = 1.0f/std::max<int64_t>(1, n_all - n_before);
+                    const float scale = 1.0f / std::max<int64_t>(1, n_all - n_before);
 
                     for (int32_t h = 0; h < probe.n_head; ++h) {
-                        probe.acc[h*n_tokens + i] *= scale;
+                        probe.acc[h * n_tokens + i] *= scale;
                     }
                 }
             }
 
-            boundary.probes.push_back({ def, probe.n_head, std::move(probe.acc) });
+            boundary.probes.push_back({def, probe.n_head, std::move(probe.acc)});
         }
 
         if (!callbacks.select(boundary)) {
@@ -639,15 +642,15 @@ static llama_staged_status prefill_stages(
         // close the gaps; every row moves down or stays
         for (size_t i = 0; i < keep.size(); ++i) {
             tokens_cur[i] = tokens_cur[keep[i]];
-            pos_cur[i]    = pos_cur   [keep[i]];
+            pos_cur[i]    = pos_cur[keep[i]];
 
             if ((int64_t) i != keep[i]) {
-                memcpy(residual.data() + i*n_embd, residual.data() + keep[i]*n_embd, n_embd*sizeof(float));
+                memcpy(residual.data() + i * n_embd, residual.data() + keep[i] * n_embd, n_embd * sizeof(float));
             }
         }
 
         tokens_cur.resize(keep.size());
-        pos_cur   .resize(keep.size());
+        pos_cur.resize(keep.size());
 
         report.select_us += ggml_time_us() - t_start_us;
     }
@@ -658,13 +661,13 @@ static llama_staged_status prefill_stages(
 }
 
 llama_staged_status llama_staged_prefill(
-        llama_context                  * ctx,
+        llama_context *                  ctx,
         llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        const llama_staged_plan        & plan_in,
-        const llama_staged_callbacks   & callbacks,
-        llama_staged_report            & report,
-        std::string                    & why) {
+        const llama_staged_plan &        plan_in,
+        const llama_staged_callbacks &   callbacks,
+        llama_staged_report &            report,
+        std::string &                    why) {
     const int64_t t_start_us = ggml_time_us();
 
     report = {};
@@ -814,7 +817,7 @@ std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_s
 
         for (uint32_t i = 0; i < n_cells; ++i) {
             res.push_back((llama_pos) read_u32());
-            p += read_u32()*sizeof(llama_seq_id);
+            p += read_u32() * sizeof(llama_seq_id);
         }
 
         // a sequence lives in one stream

@@ -15,11 +15,11 @@
 
 enum llama_staged_status {
     LLAMA_STAGED_OK,
-    LLAMA_STAGED_INVALID,   // bad plan, bad arguments
-    LLAMA_STAGED_FULL,      // no room in the KV cache
+    LLAMA_STAGED_INVALID, // bad plan, bad arguments
+    LLAMA_STAGED_FULL,    // no room in the KV cache
     LLAMA_STAGED_CANCELLED,
-    LLAMA_STAGED_FAILED,    // allocation or compute failed
-    LLAMA_STAGED_CALLBACK,  // the selection callback reported a failure
+    LLAMA_STAGED_FAILED,   // allocation or compute failed
+    LLAMA_STAGED_CALLBACK, // the selection callback reported a failure
 };
 
 enum llama_probe_reduction {
@@ -28,7 +28,7 @@ enum llama_probe_reduction {
 };
 
 struct llama_probe {
-    int32_t il;
+    int32_t               il;
     llama_probe_reduction reduction;
 
     // queries q_first, q_first + q_stride, ... as indices into the tokens of the layer's stage; negative: from the end
@@ -60,7 +60,7 @@ struct llama_boundary {
 struct llama_staged_plan {
     std::vector<int32_t>     boundaries; // ascending, 0 < il < n_layer
     std::vector<llama_probe> probes;
-    std::vector<int32_t>     skip;       // layers that the sequence does without
+    std::vector<int32_t>     skip; // layers that the sequence does without
 };
 
 struct llama_staged_stage_report {
@@ -79,7 +79,7 @@ struct llama_staged_report {
 };
 
 struct llama_staged_callbacks {
-    std::function<bool(llama_boundary &)> select;                                         // false: failure
+    std::function<bool(llama_boundary &)>                                                select;   // false: failure
     std::function<bool(int32_t stage, int64_t n_done, int64_t n_stage, double fraction)> progress; // false: cancel
 
     const std::atomic<bool> * cancel = nullptr;
@@ -93,17 +93,17 @@ bool llama_staged_enabled(const llama_context * ctx);
 // appends the tokens to the sequence stage by stage; the logits of the last one are at llama_get_logits_ith(ctx, -1).
 // Anything but LLAMA_STAGED_OK leaves the sequence as it was and sets `why`.
 llama_staged_status llama_staged_prefill(
-        llama_context                * ctx,
-        llama_seq_id                   seq_id,
+        llama_context *                  ctx,
+        llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        const llama_staged_plan      & plan,
-        const llama_staged_callbacks & callbacks,
-        llama_staged_report          & report,
-        std::string                  & why);
+        const llama_staged_plan &        plan,
+        const llama_staged_callbacks &   callbacks,
+        llama_staged_report &            report,
+        std::string &                    why);
 
 // positions that the layer's cache holds for the sequence, ascending. Works on stock llama_kv_cache memories too.
 std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_seq_id seq_id, int32_t il);
 
 // bytes of keys and values in use by the sequence, and bytes allocated for all of them
-int64_t llama_staged_kv_bytes_used     (const llama_context * ctx, llama_seq_id seq_id);
+int64_t llama_staged_kv_bytes_used(const llama_context * ctx, llama_seq_id seq_id);
 int64_t llama_staged_kv_bytes_allocated(const llama_context * ctx);

@@ -20,18 +20,23 @@ static int n_checks = 0;
 
 static std::string context_of_check;
 
-#define CHECK(cond) do {                                                                                       \
-        ++n_checks;                                                                                            \
-        if (!(cond)) {                                                                                         \
-            ++n_failed;                                                                                        \
-            fprintf(stderr, "%s:%d: failed: %s [%s]\n", __FILE__, __LINE__, #cond, context_of_check.c_str());  \
-        }                                                                                                      \
+#define CHECK(cond)                                                                                           \
+    do {                                                                                                      \
+        ++n_checks;                                                                                           \
+        if (!(cond)) {                                                                                        \
+            ++n_failed;                                                                                       \
+            fprintf(stderr, "%s:%d: failed: %s [%s]\n", __FILE__, __LINE__, #cond, context_of_check.c_str()); \
+        }                                                                                                     \
     } while (0)
 
-struct model_deleter   { void operator()(llama_model   * m) const { llama_model_free(m); } };
-struct context_deleter { void operator()(llama_context * c) const { llama_free(c); } };
+struct model_deleter {
+    void operator()(llama_model * m) const { llama_model_free(m); }
+};
+struct context_deleter {
+    void operator()(llama_context * c) const { llama_free(c); }
+};
 
-using model_ptr   = std::unique_ptr<llama_model,   model_deleter>;
+using model_ptr   = std::unique_ptr<llama_model, model_deleter>;
 using context_ptr = std::unique_ptr<llama_context, context_deleter>;
 
 struct config {
@@ -48,31 +53,31 @@ struct config {
 
     std::string str() const {
         return "ubatch " + std::to_string(n_ubatch) + ", " + ggml_type_name(type_kv) + (flash_attn ? ", fa" : ", no fa") +
-            (unified ? ", unified" : "") + ", seqs " + std::to_string(n_seq_max);
+               (unified ? ", unified" : "") + ", seqs " + std::to_string(n_seq_max);
     }
 };
 
 static model_ptr load(const std::string & path) {
     llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers = 0;
+    params.n_gpu_layers       = 0;
 
     return model_ptr(llama_model_load_from_file(path.c_str(), params));
 }
 
 static context_ptr make_context(llama_model * model, const config & cfg, bool staged) {
     llama_context_params params = llama_context_default_params();
-    params.n_ctx           = cfg.n_ctx;
-    params.n_batch         = cfg.n_ctx;
-    params.n_ubatch        = cfg.n_ubatch;
-    params.n_seq_max       = cfg.n_seq_max;
-    params.n_threads       = cfg.n_threads;
-    params.n_threads_batch = cfg.n_threads;
-    params.type_k          = cfg.type_kv;
-    params.type_v          = cfg.type_kv;
-    params.flash_attn_type = cfg.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    params.kv_unified      = cfg.unified;
-    params.cb_eval           = cfg.cb_eval;
-    params.cb_eval_user_data = cfg.cb_eval_data;
+    params.n_ctx                = cfg.n_ctx;
+    params.n_batch              = cfg.n_ctx;
+    params.n_ubatch             = cfg.n_ubatch;
+    params.n_seq_max            = cfg.n_seq_max;
+    params.n_threads            = cfg.n_threads;
+    params.n_threads_batch      = cfg.n_threads;
+    params.type_k               = cfg.type_kv;
+    params.type_v               = cfg.type_kv;
+    params.flash_attn_type      = cfg.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.kv_unified           = cfg.unified;
+    params.cb_eval              = cfg.cb_eval;
+    params.cb_eval_user_data    = cfg.cb_eval_data;
 
     context_ptr ctx(llama_init_from_model(model, params));
 
@@ -109,7 +114,7 @@ static bool same(const logits_t & a, const logits_t & b) {
         }
     }
 
-    return memcmp(a.data(), b.data(), a.size()*sizeof(float)) == 0;
+    return memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 // stock decode of tokens at the end of the sequence; logits of the last one
@@ -119,11 +124,11 @@ static logits_t decode(llama_context * ctx, llama_seq_id seq_id, const std::vect
     llama_pos pos = llama_memory_seq_pos_max(llama_get_memory(ctx), seq_id) + 1;
 
     for (size_t i = 0; i < tokens.size(); ++i) {
-        batch.token   [i]    = tokens[i];
-        batch.pos     [i]    = pos++;
-        batch.n_seq_id[i]    = 1;
-        batch.seq_id  [i][0] = seq_id;
-        batch.logits  [i]    = i + 1 == tokens.size();
+        batch.token[i]     = tokens[i];
+        batch.pos[i]       = pos++;
+        batch.n_seq_id[i]  = 1;
+        batch.seq_id[i][0] = seq_id;
+        batch.logits[i]    = i + 1 == tokens.size();
     }
     batch.n_tokens = tokens.size();
 
@@ -134,7 +139,7 @@ static logits_t decode(llama_context * ctx, llama_seq_id seq_id, const std::vect
 }
 
 static std::vector<llama_token> make_tokens(int n, uint32_t seed, int32_t n_vocab) {
-    std::mt19937 rng(seed);
+    std::mt19937             rng(seed);
     std::vector<llama_token> res(n);
     for (auto & t : res) {
         t = rng() % n_vocab;
@@ -170,12 +175,16 @@ static llama_staged_callbacks keep_every(int n) {
 static llama_staged_status prefill(llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens,
         const llama_staged_plan & plan, const llama_staged_callbacks & cb, llama_staged_report * report_out = nullptr, std::string * why_out = nullptr) {
     llama_staged_report report;
-    std::string why;
+    std::string         why;
 
     const auto res = llama_staged_prefill(ctx, seq_id, tokens, plan, cb, report, why);
 
-    if (report_out) { *report_out = report; }
-    if (why_out)    { *why_out    = why; }
+    if (report_out) {
+        *report_out = report;
+    }
+    if (why_out) {
+        *why_out = why;
+    }
 
     return res;
 }
@@ -190,7 +199,7 @@ static llama_staged_plan stages(std::vector<int32_t> boundaries) {
 static std::vector<logits_t> forced(llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens) {
     std::vector<logits_t> res;
     for (const auto t : tokens) {
-        res.push_back(decode(ctx, seq_id, { t }));
+        res.push_back(decode(ctx, seq_id, {t}));
     }
     return res;
 }
@@ -230,9 +239,9 @@ static void keep_all_gives_the_stock_logits(llama_model * model, const config & 
 
     // without a plan the staged memory is a KV cache like any other
     CHECK(same(decode(staged.get(), 0, tokens), expected));
-    CHECK(same(forced(staged.get(), 0, next),   expected_forced));
+    CHECK(same(forced(staged.get(), 0, next), expected_forced));
 
-    for (const auto & boundaries : { std::vector<int32_t>{}, std::vector<int32_t>{ n_layer/2 }, std::vector<int32_t>{ 1, n_layer/2, n_layer - 1 } }) {
+    for (const auto & boundaries : {std::vector<int32_t>{}, std::vector<int32_t>{n_layer / 2}, std::vector<int32_t>{1, n_layer / 2, n_layer - 1}}) {
         llama_memory_clear(llama_get_memory(staged.get()), false);
 
         llama_staged_report report;
@@ -245,7 +254,7 @@ static void keep_all_gives_the_stock_logits(llama_model * model, const config & 
     // a prefill on top of what the sequence holds
     llama_memory_clear(llama_get_memory(staged.get()), false);
     {
-        const int n_first = n_tokens/3;
+        const int n_first = n_tokens / 3;
 
         const std::vector<llama_token> a(tokens.begin(), tokens.begin() + n_first);
         const std::vector<llama_token> b(tokens.begin() + n_first, tokens.end());
@@ -254,8 +263,8 @@ static void keep_all_gives_the_stock_logits(llama_model * model, const config & 
         decode(stock.get(), 0, a);
         const auto expected_b = decode(stock.get(), 0, b);
 
-        CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
-        CHECK(prefill(staged.get(), 0, b, stages({ 1, 3 }), keep_all()) == LLAMA_STAGED_OK);
+        CHECK(prefill(staged.get(), 0, a, stages({2}), keep_all()) == LLAMA_STAGED_OK);
+        CHECK(prefill(staged.get(), 0, b, stages({1, 3}), keep_all()) == LLAMA_STAGED_OK);
         CHECK(same(get_logits(staged.get()), expected_b));
     }
 }
@@ -268,7 +277,7 @@ static void dropped_positions_are_absent_above_the_boundary(llama_model * model,
     const auto tokens = make_tokens(90, 11, n_vocab(ctx.get()));
 
     llama_staged_report report;
-    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2, 4 }), keep_every(3), &report) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 0, tokens, stages({2, 4}), keep_every(3), &report) == LLAMA_STAGED_OK);
 
     std::vector<llama_pos> expected(90);
     for (int i = 0; i < 90; ++i) {
@@ -297,7 +306,7 @@ static void dropped_positions_are_absent_above_the_boundary(llama_model * model,
     CHECK(expected.size() < 15);
 
     // decode goes on at the next position, in every layer
-    decode(ctx.get(), 0, { 5 });
+    decode(ctx.get(), 0, {5});
     for (int32_t il = 0; il < n_layer; ++il) {
         CHECK(llama_staged_positions(ctx.get(), 0, il).back() == 90);
     }
@@ -306,8 +315,8 @@ static void dropped_positions_are_absent_above_the_boundary(llama_model * model,
     auto full = make_context(model, cfg, true);
     decode(full.get(), 0, tokens);
 
-    const double used = (double) llama_staged_kv_bytes_used(ctx.get(), 0)/llama_staged_kv_bytes_used(full.get(), 0);
-    const double expected_used = (2*91 + 2*(31 + 1) + (n_layer - 4)*(11 + 1))/(90.0*n_layer);
+    const double used          = (double) llama_staged_kv_bytes_used(ctx.get(), 0) / llama_staged_kv_bytes_used(full.get(), 0);
+    const double expected_used = (2 * 91 + 2 * (31 + 1) + (n_layer - 4) * (11 + 1)) / (90.0 * n_layer);
     CHECK(std::abs(used - expected_used) < 0.03);
 }
 
@@ -317,7 +326,7 @@ static void failures_leave_the_sequence_as_it_was(llama_model * model, const con
 
     const auto a = make_tokens(40, 21, n_vocab(stock.get()));
     const auto b = make_tokens(70, 22, n_vocab(stock.get()));
-    const auto c = make_tokens( 4, 23, n_vocab(stock.get()));
+    const auto c = make_tokens(4, 23, n_vocab(stock.get()));
 
     decode(stock.get(), 0, a);
     const auto expected = forced(stock.get(), 0, c);
@@ -330,19 +339,19 @@ static void failures_leave_the_sequence_as_it_was(llama_model * model, const con
         }
     };
 
-    CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
+    CHECK(prefill(staged.get(), 0, a, stages({2}), keep_all()) == LLAMA_STAGED_OK);
 
     // cancelled after every possible chunk
     int n_chunks = 0;
     for (int stop_at = 1; stop_at < 100; ++stop_at) {
-        auto cb = keep_every(2);
-        int n = 0;
+        auto cb     = keep_every(2);
+        int  n      = 0;
         cb.progress = [&](int32_t, int64_t, int64_t, double fraction) {
             CHECK(fraction > 0.0 && fraction <= 1.0);
             return ++n < stop_at;
         };
 
-        const auto res = prefill(staged.get(), 0, b, stages({ 2, 4 }), cb);
+        const auto res = prefill(staged.get(), 0, b, stages({2, 4}), cb);
         if (res == LLAMA_STAGED_OK) {
             n_chunks = n;
             llama_memory_seq_rm(llama_get_memory(staged.get()), 0, a.size(), -1);
@@ -356,21 +365,21 @@ static void failures_leave_the_sequence_as_it_was(llama_model * model, const con
 
     // cancelled from another thread's point of view: the flag is set while a graph runs
     {
-        std::atomic<bool> cancel { false };
-        auto cb = keep_all();
-        cb.cancel   = &cancel;
-        cb.progress = [&](int32_t, int64_t, int64_t, double) { cancel = true; return true; };
-        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb) == LLAMA_STAGED_CANCELLED);
+        std::atomic<bool> cancel{false};
+        auto              cb = keep_all();
+        cb.cancel            = &cancel;
+        cb.progress          = [&](int32_t, int64_t, int64_t, double) { cancel = true; return true; };
+        CHECK(prefill(staged.get(), 0, b, stages({2}), cb) == LLAMA_STAGED_CANCELLED);
         check_as_it_was();
     }
 
     // selections that cannot be followed
-    for (const auto & keep : std::vector<std::vector<int32_t>>{ {}, { 0, 1 }, { 1, 0, 69 }, { 0, 0, 69 }, { -1, 69 }, { 0, 69, 70 } }) {
+    for (const auto & keep : std::vector<std::vector<int32_t>>{{}, {0, 1}, {1, 0, 69}, {0, 0, 69}, {-1, 69}, {0, 69, 70}}) {
         llama_staged_callbacks cb;
         cb.select = [&](llama_boundary & boundary) { boundary.keep = keep; return true; };
 
         std::string why;
-        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb, nullptr, &why) == LLAMA_STAGED_CALLBACK);
+        CHECK(prefill(staged.get(), 0, b, stages({2}), cb, nullptr, &why) == LLAMA_STAGED_CALLBACK);
         CHECK(!why.empty());
         check_as_it_was();
     }
@@ -380,21 +389,21 @@ static void failures_leave_the_sequence_as_it_was(llama_model * model, const con
         cb.select = [&](llama_boundary &) -> bool { throw std::runtime_error("host"); };
 
         std::string why;
-        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb, nullptr, &why) == LLAMA_STAGED_FAILED);
+        CHECK(prefill(staged.get(), 0, b, stages({2}), cb, nullptr, &why) == LLAMA_STAGED_FAILED);
         CHECK(why == "host");
         check_as_it_was();
     }
 
     // plans that cannot be followed
-    for (const auto & boundaries : std::vector<std::vector<int32_t>>{ { 0 }, { n_layer }, { 3, 3 }, { 4, 2 }, { -1 } }) {
+    for (const auto & boundaries : std::vector<std::vector<int32_t>>{{0}, {n_layer}, {3, 3}, {4, 2}, {-1}}) {
         CHECK(prefill(staged.get(), 0, b, stages(boundaries), keep_all()) == LLAMA_STAGED_INVALID);
     }
-    CHECK(prefill(staged.get(), 0, {},        stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
-    CHECK(prefill(staged.get(), 0, { -1 },    stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
-    CHECK(prefill(staged.get(), 0, { 99999 }, stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
-    CHECK(prefill(staged.get(), 9, b,         stages({ 2 }), keep_all()) == LLAMA_STAGED_INVALID);
-    CHECK(prefill(staged.get(), 0, b,         stages({ 2 }), {})         == LLAMA_STAGED_INVALID);
-    CHECK(prefill(staged.get(), 0, make_tokens(600, 1, 100), stages({ 2 }), keep_all()) == LLAMA_STAGED_FULL);
+    CHECK(prefill(staged.get(), 0, {}, stages({2}), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, {-1}, stages({2}), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, {99999}, stages({2}), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 9, b, stages({2}), keep_all()) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, b, stages({2}), {}) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(staged.get(), 0, make_tokens(600, 1, 100), stages({2}), keep_all()) == LLAMA_STAGED_FULL);
     check_as_it_was();
 
     // and the sequence goes on as if nothing had happened
@@ -403,12 +412,12 @@ static void failures_leave_the_sequence_as_it_was(llama_model * model, const con
     // an empty sequence is empty again
     llama_memory_clear(llama_get_memory(staged.get()), false);
     {
-        auto cb = keep_every(2);
+        auto cb     = keep_every(2);
         cb.progress = [](int32_t is, int64_t, int64_t, double) { return is < 1; };
-        CHECK(prefill(staged.get(), 0, b, stages({ 2 }), cb) == LLAMA_STAGED_CANCELLED);
+        CHECK(prefill(staged.get(), 0, b, stages({2}), cb) == LLAMA_STAGED_CANCELLED);
         CHECK(llama_memory_seq_pos_max(llama_get_memory(staged.get()), 0) == -1);
     }
-    CHECK(prefill(staged.get(), 0, a, stages({ 3 }), keep_all()) == LLAMA_STAGED_OK);
+    CHECK(prefill(staged.get(), 0, a, stages({3}), keep_all()) == LLAMA_STAGED_OK);
     CHECK(same(forced(staged.get(), 0, c), expected));
 }
 
@@ -419,18 +428,18 @@ static std::vector<uint8_t> save(llama_context * ctx, llama_seq_id seq_id) {
 }
 
 static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, const config & cfg_in) {
-    config cfg = cfg_in;
+    config cfg    = cfg_in;
     cfg.n_seq_max = 2;
     cfg.n_ctx     = cfg.unified ? 512 : 1024;
 
-    auto ctx = make_context(model, cfg, true);
+    auto   ctx = make_context(model, cfg, true);
     auto * mem = llama_get_memory(ctx.get());
 
     const auto a = make_tokens(80, 31, n_vocab(ctx.get()));
     const auto b = make_tokens(50, 32, n_vocab(ctx.get()));
-    const auto c = make_tokens( 6, 33, n_vocab(ctx.get()));
+    const auto c = make_tokens(6, 33, n_vocab(ctx.get()));
 
-    const auto plan = stages({ 2, 4 });
+    const auto plan = stages({2, 4});
 
     // uninterrupted: thinned prompt, second turn, forced tokens
     CHECK(prefill(ctx.get(), 0, a, plan, keep_every(2)) == LLAMA_STAGED_OK);
@@ -455,7 +464,7 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     // branch, after the second turn was taken back
     CHECK(llama_memory_seq_rm(mem, 0, a.size(), -1));
     llama_memory_seq_cp(mem, 0, 1, -1, -1);
-    for (int32_t il : { 0, 3, 5 }) {
+    for (int32_t il : {0, 3, 5}) {
         CHECK(llama_staged_positions(ctx.get(), 1, il) == llama_staged_positions(ctx.get(), 0, il));
     }
     llama_memory_seq_rm(mem, 0, -1, -1);
@@ -466,15 +475,16 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     // state loaded into another context
     auto other = make_context(model, cfg, true);
     CHECK(llama_state_seq_set_data(other.get(), state_a.data(), state_a.size(), 1) == state_a.size());
-    for (int32_t il : { 0, 3, 5 }) {
-        CHECK(llama_staged_positions(other.get(), 1, il).size() == (il == 0 ? 80u : il == 3 ? 41u : 21u));
+    for (int32_t il : {0, 3, 5}) {
+        CHECK(llama_staged_positions(other.get(), 1, il).size() == (il == 0 ? 80u : il == 3 ? 41u :
+                                                                                              21u));
     }
     CHECK(prefill(other.get(), 1, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
     CHECK(same(get_logits(other.get()), logits_b));
     CHECK(same(forced(other.get(), 1, c), expected));
 
     // a damaged state is refused and leaves nothing behind
-    for (const size_t cut : { (size_t) 3, (size_t) 8, state_a.size()/2, state_a.size() - 1 }) {
+    for (const size_t cut : {(size_t) 3, (size_t) 8, state_a.size() / 2, state_a.size() - 1}) {
         CHECK(llama_state_seq_set_data(other.get(), state_a.data(), cut, 0) == 0);
         CHECK(llama_memory_seq_pos_max(llama_get_memory(other.get()), 0) == -1);
     }
@@ -486,15 +496,15 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     // the whole context's state
     std::vector<uint8_t> whole(llama_state_get_size(other.get()));
     CHECK(llama_state_get_data(other.get(), whole.data(), whole.size()) == whole.size());
-    const auto next = decode(other.get(), 1, { 3 });
+    const auto next = decode(other.get(), 1, {3});
 
     auto third = make_context(model, cfg, true);
     CHECK(llama_state_set_data(third.get(), whole.data(), whole.size()) == whole.size());
-    CHECK(same(decode(third.get(), 1, { 3 }), next));
+    CHECK(same(decode(third.get(), 1, {3}), next));
 }
 
 static void sequences_do_not_disturb_each_other(llama_model * model, const config & cfg_in) {
-    config cfg = cfg_in;
+    config cfg    = cfg_in;
     cfg.n_seq_max = 3;
     cfg.n_ctx     = cfg.unified ? 512 : 1536;
 
@@ -503,15 +513,15 @@ static void sequences_do_not_disturb_each_other(llama_model * model, const confi
     const auto a = make_tokens(60, 41, n_vocab(ctx.get()));
     const auto b = make_tokens(45, 42, n_vocab(ctx.get()));
 
-    CHECK(prefill(ctx.get(), 0, a, stages({ 2 }), keep_every(2)) == LLAMA_STAGED_OK);
-    const auto expected = decode(ctx.get(), 0, { 9 });
+    CHECK(prefill(ctx.get(), 0, a, stages({2}), keep_every(2)) == LLAMA_STAGED_OK);
+    const auto expected = decode(ctx.get(), 0, {9});
 
     llama_memory_clear(llama_get_memory(ctx.get()), false);
-    CHECK(prefill(ctx.get(), 1, b, stages({ 1, 4 }), keep_every(3)) == LLAMA_STAGED_OK);
-    CHECK(prefill(ctx.get(), 0, a, stages({ 2 }),    keep_every(2)) == LLAMA_STAGED_OK);
-    CHECK(prefill(ctx.get(), 2, b, stages({ 3 }),    keep_all())    == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 1, b, stages({1, 4}), keep_every(3)) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 0, a, stages({2}), keep_every(2)) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 2, b, stages({3}), keep_all()) == LLAMA_STAGED_OK);
 
-    const auto actual = decode(ctx.get(), 0, { 9 });
+    const auto actual = decode(ctx.get(), 0, {9});
 
     // in a unified cache the other sequences' cells are masked, not absent, so sums may be taken in another order
     double diff = 0.0;
@@ -527,12 +537,12 @@ static void context_shift_equals_stock(llama_model * model, const config & cfg) 
     auto staged = make_context(model, cfg, true);
 
     const auto a = make_tokens(64, 51, n_vocab(stock.get()));
-    const auto c = make_tokens( 4, 52, n_vocab(stock.get()));
+    const auto c = make_tokens(4, 52, n_vocab(stock.get()));
 
     decode(stock.get(), 0, a);
-    CHECK(prefill(staged.get(), 0, a, stages({ 2 }), keep_all()) == LLAMA_STAGED_OK);
+    CHECK(prefill(staged.get(), 0, a, stages({2}), keep_all()) == LLAMA_STAGED_OK);
 
-    for (auto * ctx : { stock.get(), staged.get() }) {
+    for (auto * ctx : {stock.get(), staged.get()}) {
         auto * mem = llama_get_memory(ctx);
         CHECK(llama_memory_can_shift(mem));
         CHECK(llama_memory_seq_rm(mem, 0, 4, 20));
@@ -568,7 +578,7 @@ static bool capture(ggml_tensor * t, bool ask, void * data) {
 
     for (int64_t h = 0; h < t->ne[2]; ++h) {
         for (int64_t q = 0; q < t->ne[1]; ++q) {
-            const float * row = buf.data() + (h*t->ne[1] + q)*t->ne[0];
+            const float * row = buf.data() + (h * t->ne[1] + q) * t->ne[0];
             cap[h].emplace_back(row, row + t->ne[0]);
         }
     }
@@ -581,7 +591,7 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
 
     captured cap;
     {
-        config cfg_cap = cfg;
+        config cfg_cap       = cfg;
         cfg_cap.flash_attn   = false;
         cfg_cap.type_kv      = GGML_TYPE_F16;
         cfg_cap.cb_eval      = capture;
@@ -594,18 +604,18 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
 
     auto ctx = make_context(model, cfg, true);
 
-    llama_staged_plan plan = stages({ 2, 4 });
-    plan.probes = {
-        { 0, LLAMA_PROBE_MEAN, -8,  1  }, // window
-        { 1, LLAMA_PROBE_MAX,  -32, 1  }, // spans chunks
-        { 1, LLAMA_PROBE_MEAN,  0,  1  }, // column mean
-        { 0, LLAMA_PROBE_MEAN,  5,  16 }, // sampled column mean
-        { 1, LLAMA_PROBE_MAX,   0,  1  }, // more queries than one block
-        { 2, LLAMA_PROBE_MEAN, -1,  1  }, // second stage
-        { 0, LLAMA_PROBE_MEAN, 500, 1  }, // no query at all
+    llama_staged_plan plan = stages({2, 4});
+    plan.probes            = {
+                       {0, LLAMA_PROBE_MEAN, -8, 1},  // window
+                       {1, LLAMA_PROBE_MAX, -32, 1},  // spans chunks
+                       {1, LLAMA_PROBE_MEAN, 0, 1},   // column mean
+                       {0, LLAMA_PROBE_MEAN, 5, 16},  // sampled column mean
+                       {1, LLAMA_PROBE_MAX, 0, 1},    // more queries than one block
+                       {2, LLAMA_PROBE_MEAN, -1, 1},  // second stage
+                       {0, LLAMA_PROBE_MEAN, 500, 1}, // no query at all
     };
 
-    llama_staged_callbacks cb;
+    llama_staged_callbacks                    cb;
     std::vector<llama_boundary::probe_result> seen;
     cb.select = [&](llama_boundary & b) {
         for (auto & p : b.probes) {
@@ -627,7 +637,7 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
         const auto & cur = cap.p.at(got.probe.il);
 
         CHECK(got.n_head == (int) cur.size());
-        CHECK(got.data.size() == (size_t) n*cur.size());
+        CHECK(got.data.size() == (size_t) n * cur.size());
 
         const int64_t q0 = got.probe.q_first < 0 ? n + got.probe.q_first : got.probe.q_first;
 
@@ -638,13 +648,13 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
                 int    cnt = 0;
                 for (int64_t q = q0; q < n; q += got.probe.q_stride) {
                     const double v = j < (int) cur[h][q].size() ? cur[h][q][j] : 0.0;
-                    ref = got.probe.reduction == LLAMA_PROBE_MAX ? std::max(ref, v) : ref + v;
+                    ref            = got.probe.reduction == LLAMA_PROBE_MAX ? std::max(ref, v) : ref + v;
                     cnt += q >= j;
                 }
                 if (got.probe.reduction == LLAMA_PROBE_MEAN) {
                     ref /= std::max(1, cnt);
                 }
-                diff = std::max(diff, std::abs(ref - got.data[h*n + j]));
+                diff = std::max(diff, std::abs(ref - got.data[h * n + j]));
             }
         }
 
@@ -666,15 +676,15 @@ static void the_residual_is_what_the_layers_above_start_from(llama_model * model
     const auto tokens = make_tokens(50, 71, n_vocab(ctx.get()));
 
     // keep a subset twice: once by dropping at layer 2, once more with an empty stage in between
-    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2 }), keep_every(4)) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 0, tokens, stages({2}), keep_every(4)) == LLAMA_STAGED_OK);
     const auto expected = get_logits(ctx.get());
 
     llama_memory_clear(llama_get_memory(ctx.get()), false);
 
     llama_staged_callbacks cb;
-    bool finite = true;
-    cb.select = [&](llama_boundary & b) {
-        for (size_t i = 0; i < b.pos->size()*b.n_embd; ++i) {
+    bool                   finite = true;
+    cb.select                     = [&](llama_boundary & b) {
+        for (size_t i = 0; i < b.pos->size() * b.n_embd; ++i) {
             finite = finite && std::isfinite(b.residual[i]);
         }
         for (size_t i = 0; i < b.pos->size(); ++i) {
@@ -685,7 +695,7 @@ static void the_residual_is_what_the_layers_above_start_from(llama_model * model
         return true;
     };
 
-    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2, 5 }), cb) == LLAMA_STAGED_OK);
+    CHECK(prefill(ctx.get(), 0, tokens, stages({2, 5}), cb) == LLAMA_STAGED_OK);
     CHECK(same(get_logits(ctx.get()), expected));
     CHECK(finite);
 }
@@ -698,14 +708,14 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
     const std::string path = dir + "/" + def.arch + "-without.gguf";
 
     tiny_model less = def;
-    less.without = { 1, 3 };
+    less.without    = {1, 3};
     CHECK(tiny_model_write(less, path));
 
     auto model_full = load(dir + "/" + def.arch + ".gguf");
     auto model_less = load(path);
     CHECK(model_less != nullptr);
 
-    config cfg = cfg_in;
+    config cfg    = cfg_in;
     cfg.n_seq_max = 2;
     cfg.n_ctx     = cfg.unified ? 512 : 1024;
 
@@ -713,16 +723,16 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
     auto staged = make_context(model_full.get(), cfg, true);
 
     const auto tokens = make_tokens(70, 81, def.n_vocab);
-    const auto next   = make_tokens( 5, 82, def.n_vocab);
+    const auto next   = make_tokens(5, 82, def.n_vocab);
 
     const auto expected        = decode(stock.get(), 0, tokens);
     const auto expected_forced = forced(stock.get(), 0, next);
 
-    for (const auto & boundaries : { std::vector<int32_t>{}, std::vector<int32_t>{ 2 }, std::vector<int32_t>{ 3, 4 } }) {
+    for (const auto & boundaries : {std::vector<int32_t>{}, std::vector<int32_t>{2}, std::vector<int32_t>{3, 4}}) {
         llama_memory_clear(llama_get_memory(staged.get()), false);
 
         llama_staged_plan plan = stages(boundaries);
-        plan.skip = { 3, 1 };
+        plan.skip              = {3, 1};
 
         CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
         CHECK(same(get_logits(staged.get()), expected));
@@ -742,10 +752,10 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
     {
         auto full = make_context(model_full.get(), cfg, false);
         decode(full.get(), 0, tokens);
-        const auto expected_full = decode(full.get(), 0, { next[0] });
+        const auto expected_full = decode(full.get(), 0, {next[0]});
 
         llama_staged_plan plan;
-        plan.skip = { 1, 3 };
+        plan.skip = {1, 3};
         CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_OK);
         plan.skip = {};
         CHECK(prefill(staged.get(), 1, tokens, plan, {}) == LLAMA_STAGED_OK);
@@ -755,11 +765,11 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
 
         llama_batch batch = llama_batch_init(2, 0, 1);
         for (int s = 0; s < 2; ++s) {
-            batch.token   [s]    = next[0];
-            batch.pos     [s]    = tokens.size();
-            batch.n_seq_id[s]    = 1;
-            batch.seq_id  [s][0] = s;
-            batch.logits  [s]    = 1;
+            batch.token[s]     = next[0];
+            batch.pos[s]       = tokens.size();
+            batch.n_seq_id[s]  = 1;
+            batch.seq_id[s][0] = s;
+            batch.logits[s]    = 1;
         }
         batch.n_tokens = 2;
         CHECK(llama_decode(staged.get(), batch) == 0);
@@ -778,10 +788,10 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
         CHECK(diff < 1e-2);
     }
 
-    for (const int32_t il : { 0, def.n_layer - 1, -1, def.n_layer }) {
+    for (const int32_t il : {0, def.n_layer - 1, -1, def.n_layer}) {
         llama_memory_clear(llama_get_memory(staged.get()), false);
         llama_staged_plan plan;
-        plan.skip = { il };
+        plan.skip = {il};
         CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
     }
 }
@@ -795,7 +805,7 @@ static void what_cannot_be_staged_is_refused(const std::string & dir) {
     CHECK(model != nullptr);
 
     config cfg;
-    auto ctx = make_context(model.get(), cfg, false);
+    auto   ctx = make_context(model.get(), cfg, false);
 
     const auto tokens = make_tokens(20, 1, def.n_vocab);
     const auto before = decode(ctx.get(), 0, tokens);
@@ -810,7 +820,7 @@ static void what_cannot_be_staged_is_refused(const std::string & dir) {
     CHECK(same(decode(ctx.get(), 0, tokens), before));
 
     std::string why_prefill;
-    CHECK(prefill(ctx.get(), 0, tokens, stages({ 2 }), keep_all(), nullptr, &why_prefill) == LLAMA_STAGED_INVALID);
+    CHECK(prefill(ctx.get(), 0, tokens, stages({2}), keep_all(), nullptr, &why_prefill) == LLAMA_STAGED_INVALID);
     CHECK(why_prefill.find("not enabled") != std::string::npos);
 
     // too late
@@ -822,18 +832,19 @@ static void what_cannot_be_staged_is_refused(const std::string & dir) {
 }
 
 int main(int argc, char ** argv) {
-    const std::string dir = argc > 1 ? argv[1] : ".";
-    const char * real = argc > 2 ? argv[2] : getenv("FORETOKEN_TEST_MODEL");
+    const std::string dir  = argc > 1 ? argv[1] : ".";
+    const char *      real = argc > 2 ? argv[2] : getenv("FORETOKEN_TEST_MODEL");
 
     llama_log_set([](ggml_log_level level, const char * text, void *) {
         if (level == GGML_LOG_LEVEL_ERROR && getenv("FORETOKEN_TEST_VERBOSE")) {
             fputs(text, stderr);
         }
-    }, nullptr);
+    },
+            nullptr);
 
     llama_backend_init();
 
-    for (const char * arch : { "llama", "qwen2", "qwen3", "gemma" }) {
+    for (const char * arch : {"llama", "qwen2", "qwen3", "gemma"}) {
         tiny_model def;
         def.arch = arch;
 
@@ -846,9 +857,9 @@ int main(int argc, char ** argv) {
             continue;
         }
 
-        for (const bool flash_attn : { true, false }) {
-            for (const bool unified : { false, true }) {
-                for (const ggml_type type_kv : { GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+        for (const bool flash_attn : {true, false}) {
+            for (const bool unified : {false, true}) {
+                for (const ggml_type type_kv : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
                     if (type_kv == GGML_TYPE_Q8_0 && !flash_attn) {
                         continue; // llama.cpp has no quantised V without flash attention
                     }
@@ -858,23 +869,24 @@ int main(int argc, char ** argv) {
                     cfg.unified    = unified;
                     cfg.type_kv    = type_kv;
 
-                    for (const uint32_t n_ubatch : { 16u, 37u, 128u }) {
-                        cfg.n_ubatch = n_ubatch;
+                    for (const uint32_t n_ubatch : {16u, 37u, 128u}) {
+                        cfg.n_ubatch     = n_ubatch;
                         context_of_check = std::string(arch) + ", " + cfg.str();
                         keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
                     }
 
-                    cfg.n_ubatch = 32;
+                    cfg.n_ubatch     = 32;
                     context_of_check = std::string(arch) + ", " + cfg.str();
 
                     dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
-                    failures_leave_the_sequence_as_it_was          (model.get(), cfg);
-                    a_thinned_sequence_goes_on_as_uninterrupted    (model.get(), cfg);
-                    sequences_do_not_disturb_each_other            (model.get(), cfg);
-                    context_shift_equals_stock                     (model.get(), cfg);
-                    probes_are_the_attention                       (model.get(), cfg, type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 : 1e-6);
+                    failures_leave_the_sequence_as_it_was(model.get(), cfg);
+                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg);
+                    sequences_do_not_disturb_each_other(model.get(), cfg);
+                    context_shift_equals_stock(model.get(), cfg);
+                    probes_are_the_attention(model.get(), cfg, type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 :
+                                                                                                              1e-6);
                     the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
-                    skipping_equals_a_model_without_the_layers     (def, dir, cfg);
+                    skipping_equals_a_model_without_the_layers(def, dir, cfg);
                 }
             }
         }
@@ -891,17 +903,17 @@ int main(int argc, char ** argv) {
             cfg.n_ctx     = 1024;
             cfg.n_threads = 2;
 
-            cfg.n_ubatch = 64;
+            cfg.n_ubatch     = 64;
             context_of_check = std::string("real model, ") + cfg.str();
             keep_all_gives_the_stock_logits(model.get(), cfg, 150, 32);
 
-            cfg.n_ubatch = 512;
-            cfg.type_kv  = GGML_TYPE_Q8_0;
+            cfg.n_ubatch     = 512;
+            cfg.type_kv      = GGML_TYPE_Q8_0;
             context_of_check = std::string("real model, ") + cfg.str();
             keep_all_gives_the_stock_logits(model.get(), cfg, 100, 8);
 
-            cfg.type_kv    = GGML_TYPE_F16;
-            cfg.flash_attn = false;
+            cfg.type_kv      = GGML_TYPE_F16;
+            cfg.flash_attn   = false;
             context_of_check = std::string("real model, ") + cfg.str();
             keep_all_gives_the_stock_logits(model.get(), cfg, 100, 8);
         }

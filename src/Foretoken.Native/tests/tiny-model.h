@@ -31,12 +31,12 @@ struct tiny_model {
 };
 
 inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
-    const int32_t n_rot = m.n_embd/m.n_head;
+    const int32_t n_rot = m.n_embd / m.n_head;
 
     ggml_init_params params = {
-        /*.mem_size   =*/ 64u*1024u*1024u,
-        /*.mem_buffer =*/ nullptr,
-        /*.no_alloc   =*/ false,
+            /*.mem_size   =*/64u * 1024u * 1024u,
+            /*.mem_buffer =*/nullptr,
+            /*.no_alloc   =*/false,
     };
 
     ggml_context * ctx  = ggml_init(params);
@@ -53,17 +53,17 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
 
     gguf_set_val_str(gguf, "general.architecture", m.arch.c_str());
     gguf_set_val_str(gguf, "tokenizer.ggml.model", "no_vocab");
-    gguf_set_val_u32(gguf, key("vocab_size")          .c_str(), m.n_vocab);
-    gguf_set_val_u32(gguf, key("block_count")         .c_str(), n_layer);
-    gguf_set_val_u32(gguf, key("context_length")      .c_str(), m.n_ctx);
-    gguf_set_val_u32(gguf, key("embedding_length")    .c_str(), m.n_embd);
-    gguf_set_val_u32(gguf, key("feed_forward_length") .c_str(), m.n_ff);
+    gguf_set_val_u32(gguf, key("vocab_size").c_str(), m.n_vocab);
+    gguf_set_val_u32(gguf, key("block_count").c_str(), n_layer);
+    gguf_set_val_u32(gguf, key("context_length").c_str(), m.n_ctx);
+    gguf_set_val_u32(gguf, key("embedding_length").c_str(), m.n_embd);
+    gguf_set_val_u32(gguf, key("feed_forward_length").c_str(), m.n_ff);
     gguf_set_val_u32(gguf, key("attention.head_count").c_str(), m.n_head);
     gguf_set_val_u32(gguf, key("attention.head_count_kv").c_str(), m.n_head_kv);
     gguf_set_val_u32(gguf, key("attention.key_length").c_str(), n_rot);
     gguf_set_val_u32(gguf, key("attention.value_length").c_str(), n_rot);
     gguf_set_val_u32(gguf, key("rope.dimension_count").c_str(), n_rot);
-    gguf_set_val_f32(gguf, key("rope.freq_base")      .c_str(), 10000.0f);
+    gguf_set_val_f32(gguf, key("rope.freq_base").c_str(), 10000.0f);
     gguf_set_val_f32(gguf, key("attention.layer_norm_rms_epsilon").c_str(), 1e-5f);
 
     if (m.arch == "gemma2") {
@@ -75,34 +75,34 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
     // the weights of a layer depend on its number, so that a file without one has the same others
     auto add = [&](const std::string & name, uint32_t seed, float mean, float scale, std::vector<int64_t> ne) {
         ggml_tensor * t = ne.size() == 1 ?
-            ggml_new_tensor_1d(ctx, GGML_TYPE_F32, ne[0]) :
-            ggml_new_tensor_2d(ctx, GGML_TYPE_F32, ne[0], ne[1]);
+                                  ggml_new_tensor_1d(ctx, GGML_TYPE_F32, ne[0]) :
+                                  ggml_new_tensor_2d(ctx, GGML_TYPE_F32, ne[0], ne[1]);
 
         ggml_set_name(t, name.c_str());
 
-        std::mt19937 rng(m.seed*1000003u + seed);
+        std::mt19937 rng(m.seed * 1000003u + seed);
         for (int64_t i = 0; i < ggml_nelements(t); ++i) {
             // the engine's bits are the same everywhere, a distribution's need not be
-            ((float *) t->data)[i] = mean + scale*((float) (rng() >> 8)/(1 << 23) - 1.0f);
+            ((float *) t->data)[i] = mean + scale * ((float) (rng() >> 8) / (1 << 23) - 1.0f);
         }
 
         gguf_add_tensor(gguf, t);
     };
 
     // large enough for an attention that is far from uniform
-    const float s_embd = 3.0f/std::sqrt((float) m.n_embd);
-    const float s_ff   = 1.7f/std::sqrt((float) m.n_ff);
+    const float s_embd = 3.0f / std::sqrt((float) m.n_embd);
+    const float s_ff   = 1.7f / std::sqrt((float) m.n_ff);
 
-    const bool is_gemma = m.arch == "gemma" || m.arch == "gemma2";
-    const float norm = is_gemma ? 0.0f : 1.0f;
+    const bool  is_gemma = m.arch == "gemma" || m.arch == "gemma2";
+    const float norm     = is_gemma ? 0.0f : 1.0f;
 
-    add("token_embd.weight",  1, 0.0f, 1.0f, { m.n_embd, m.n_vocab });
-    add("output_norm.weight", 2, norm, 0.1f, { m.n_embd });
+    add("token_embd.weight", 1, 0.0f, 1.0f, {m.n_embd, m.n_vocab});
+    add("output_norm.weight", 2, norm, 0.1f, {m.n_embd});
     if (!is_gemma) {
-        add("output.weight", 3, 0.0f, s_embd, { m.n_embd, m.n_vocab });
+        add("output.weight", 3, 0.0f, s_embd, {m.n_embd, m.n_vocab});
     }
 
-    const int64_t n_embd_kv = (int64_t) n_rot*m.n_head_kv;
+    const int64_t n_embd_kv = (int64_t) n_rot * m.n_head_kv;
 
     int32_t il_file = 0;
     for (int32_t il = 0; il < m.n_layer; ++il) {
@@ -111,32 +111,32 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         }
 
         const std::string b = "blk." + std::to_string(il_file++) + ".";
-        const uint32_t    s = 100 + 20*il;
+        const uint32_t    s = 100 + 20 * il;
 
-        add(b + "attn_norm.weight",   s + 0, norm, 0.1f,   { m.n_embd });
-        add(b + "attn_q.weight",      s + 1, 0.0f, s_embd, { m.n_embd, m.n_embd });
-        add(b + "attn_k.weight",      s + 2, 0.0f, s_embd, { m.n_embd, n_embd_kv });
-        add(b + "attn_v.weight",      s + 3, 0.0f, s_embd, { m.n_embd, n_embd_kv });
-        add(b + "attn_output.weight", s + 4, 0.0f, s_embd, { m.n_embd, m.n_embd });
-        add(b + "ffn_norm.weight",    s + 5, norm, 0.1f,   { m.n_embd });
-        add(b + "ffn_gate.weight",    s + 6, 0.0f, s_embd, { m.n_embd, m.n_ff });
-        add(b + "ffn_up.weight",      s + 7, 0.0f, s_embd, { m.n_embd, m.n_ff });
-        add(b + "ffn_down.weight",    s + 8, 0.0f, s_ff,   { m.n_ff, m.n_embd });
+        add(b + "attn_norm.weight", s + 0, norm, 0.1f, {m.n_embd});
+        add(b + "attn_q.weight", s + 1, 0.0f, s_embd, {m.n_embd, m.n_embd});
+        add(b + "attn_k.weight", s + 2, 0.0f, s_embd, {m.n_embd, n_embd_kv});
+        add(b + "attn_v.weight", s + 3, 0.0f, s_embd, {m.n_embd, n_embd_kv});
+        add(b + "attn_output.weight", s + 4, 0.0f, s_embd, {m.n_embd, m.n_embd});
+        add(b + "ffn_norm.weight", s + 5, norm, 0.1f, {m.n_embd});
+        add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, m.n_ff});
+        add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, m.n_ff});
+        add(b + "ffn_down.weight", s + 8, 0.0f, s_ff, {m.n_ff, m.n_embd});
 
         if (m.arch == "qwen2") {
-            add(b + "attn_q.bias", s +  9, 0.0f, 0.1f, { m.n_embd });
-            add(b + "attn_k.bias", s + 10, 0.0f, 0.1f, { n_embd_kv });
-            add(b + "attn_v.bias", s + 11, 0.0f, 0.1f, { n_embd_kv });
+            add(b + "attn_q.bias", s + 9, 0.0f, 0.1f, {m.n_embd});
+            add(b + "attn_k.bias", s + 10, 0.0f, 0.1f, {n_embd_kv});
+            add(b + "attn_v.bias", s + 11, 0.0f, 0.1f, {n_embd_kv});
         }
 
         if (m.arch == "qwen3") {
-            add(b + "attn_q_norm.weight", s + 12, 1.0f, 0.1f, { n_rot });
-            add(b + "attn_k_norm.weight", s + 13, 1.0f, 0.1f, { n_rot });
+            add(b + "attn_q_norm.weight", s + 12, 1.0f, 0.1f, {n_rot});
+            add(b + "attn_k_norm.weight", s + 13, 1.0f, 0.1f, {n_rot});
         }
 
         if (m.arch == "gemma2") {
-            add(b + "post_attention_norm.weight", s + 14, 0.0f, 0.1f, { m.n_embd });
-            add(b + "post_ffw_norm.weight",       s + 15, 0.0f, 0.1f, { m.n_embd });
+            add(b + "post_attention_norm.weight", s + 14, 0.0f, 0.1f, {m.n_embd});
+            add(b + "post_ffw_norm.weight", s + 15, 0.0f, 0.1f, {m.n_embd});
         }
     }
 

@@ -261,7 +261,7 @@ static uint64_t fnv1a64(const void * data, size_t n_bytes) {
 }
 
 class baseline {
-  public:
+public:
     explicit baseline(const baseline_args & args) :
         args(args) {
         llama_model_params mparams = llama_model_default_params();
@@ -402,7 +402,7 @@ class baseline {
         return "{\"n_vocab\": " + std::to_string(n_vocab) + "}";
     }
 
-  private:
+private:
     const baseline_args args;
 
     llama_model *   model = nullptr;
