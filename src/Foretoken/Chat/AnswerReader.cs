@@ -1,6 +1,5 @@
 using System.Text;
 using Foretoken.Inference;
-using Foretoken.Interop;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;
@@ -27,7 +26,8 @@ internal sealed class AnswerReader
         _prompt = prompt;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            request.ToolNames.Count > 0 || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+            request.ToolNames.Count > 0
+            || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show

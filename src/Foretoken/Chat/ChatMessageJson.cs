@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
-using Foretoken.Interop;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using Foretoken.Diagnostics;
 using Foretoken.Inference;
-using Foretoken.Interop;
 using Foretoken.Planning;
 using Foretoken.Profiles;
 using Microsoft.Extensions.AI;

@@ -178,7 +178,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         return serviceType.IsInstanceOfType(this) ? this : null;
     }
 
-    /// <inheritdoc/>
+    /// <summary>
+    /// Ends all requests and waits until the running one has stopped, which it does within one chunk of its prefill; then frees
+    /// the native memory. Called from a progress callback, it does not wait.
+    /// </summary>
     public void Dispose()
     {
         BeginDispose();
@@ -374,7 +377,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         ForetokenSession session = _session!;
 
         using ChatPrompt prompt = _template!.Render(request.RenderJson);
-        if (request.ToolNames.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is { } unseen)
+        if (
+            request.ToolNames.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is
+            { } unseen
+        )
         {
             throw new NotSupportedException(
                 $"The chat template of this model has no place for functions, so it would never know of '{unseen}'. Use a model that was trained to call functions, or give a template that describes them in ForetokenChatClientOptions.ChatTemplate."

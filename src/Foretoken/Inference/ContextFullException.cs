@@ -26,7 +26,7 @@ public sealed class ContextFullException : ForetokenException
         : base(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"The prompt has {requested} tokens, and the context holds {available}. Shorten the prompt, or create the client or session with a larger ContextSize."
+                $"{requested} tokens are needed, and the context holds {available}. Shorten the prompt, or create the client or session with a larger ContextSize."
             )
         )
     {

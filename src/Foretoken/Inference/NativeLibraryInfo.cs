@@ -1,4 +1,4 @@
-namespace Foretoken.Inference;
+namespace Foretoken;
 
 /// <summary>The native library in use, as its handshake tells it.</summary>
 /// <param name="Path">Full path of the loaded file.</param>

@@ -18,7 +18,15 @@ internal sealed class Baseline : IDisposable
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
-            ArgumentList = { "--model", model, "--ctx", contextSize.ToString(CultureInfo.InvariantCulture), "--threads", TestModel.Threads.ToString(CultureInfo.InvariantCulture) },
+            ArgumentList =
+            {
+                "--model",
+                model,
+                "--ctx",
+                contextSize.ToString(CultureInfo.InvariantCulture),
+                "--threads",
+                TestModel.Threads.ToString(CultureInfo.InvariantCulture),
+            },
         };
         _process = Process.Start(start)!;
         Read();

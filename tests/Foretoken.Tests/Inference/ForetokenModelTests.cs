@@ -83,7 +83,9 @@ public sealed class ForetokenModelTests(TestModel test)
     public void Unknown_architecture_is_refused()
     {
         using TemporaryFile file = new(MiniGguf.OfArchitecture("not-a-llama"));
-        UnsupportedModelException error = Assert.Throws<UnsupportedModelException>(() => ForetokenModel.Load(file.Path));
+        UnsupportedModelException error = Assert.Throws<UnsupportedModelException>(() =>
+            ForetokenModel.Load(file.Path)
+        );
         Assert.Contains("not-a-llama", error.Message, StringComparison.Ordinal);
     }
 

@@ -52,9 +52,7 @@ public sealed class ForetokenSessionTests(TestModel test)
     {
         int[] prompt = test.Prompt(320);
         using ForetokenSession session = test.CreateSession();
-        IImportancePolicy policy = ImportancePolicies.Get(
-            importance
-        );
+        IImportancePolicy policy = ImportancePolicies.Get(importance);
         PrefillReport report = session.Prefill(prompt, new PrefillRequest { Plan = Thin, Importance = policy });
         Assert.Equal(policy.Name, report.Importance);
         Assert.Equal([320, 160, 80], report.Stages.Select(stage => stage.Tokens));
@@ -254,7 +252,10 @@ public sealed class ForetokenSessionTests(TestModel test)
         session.Decode(prompt[^1]);
         Assert.Equal(100, session.TokenCount);
         Assert.Equal(test.Model.Info.VocabularySize, session.GetLogits().Length);
-        Assert.Equal(Array.IndexOf(logits, logits.Max()), Array.IndexOf(session.GetLogits(), session.GetLogits().Max()));
+        Assert.Equal(
+            Array.IndexOf(logits, logits.Max()),
+            Array.IndexOf(session.GetLogits(), session.GetLogits().Max())
+        );
     }
 
     [Theory]
@@ -334,10 +335,7 @@ public sealed class ForetokenSessionTests(TestModel test)
         using ForetokenSession session = test.CreateSession();
         session.Prefill(test.Prompt(100));
         Assert.Throws<PlanUnreachableException>(() =>
-            session.Prefill(
-                test.Prompt(320, seed: 2),
-                new PrefillRequest { TargetTtftSpeedup = 500, Strict = true }
-            )
+            session.Prefill(test.Prompt(320, seed: 2), new PrefillRequest { TargetTtftSpeedup = 500, Strict = true })
         );
         Assert.Equal(100, session.TokenCount);
         PrefillReport report = session.Prefill(
@@ -383,7 +381,12 @@ public sealed class ForetokenSessionTests(TestModel test)
     public void Cancelling_inside_a_chunk_stops_it()
     {
         using ForetokenSession session = test.Model.CreateSession(
-            new SessionOptions { ContextSize = 1024, UBatchSize = 1024, Threads = TestModel.Threads }
+            new SessionOptions
+            {
+                ContextSize = 1024,
+                UBatchSize = 1024,
+                Threads = TestModel.Threads,
+            }
         );
         using CancellationTokenSource source = new(TimeSpan.FromMilliseconds(30));
         Assert.ThrowsAny<OperationCanceledException>(() =>

@@ -46,18 +46,25 @@ public sealed class TestModel : IDisposable
     }
 
     public ForetokenSession CreateSession(int contextSize = 1024, bool? staged = null) =>
-        Model.CreateSession(new SessionOptions
+        Model.CreateSession(
+            new SessionOptions
             {
                 ContextSize = contextSize,
                 // several chunks also of short prompts
                 UBatchSize = 128,
                 Threads = Threads,
                 Staged = staged,
-            });
+            }
+        );
 
     public ForetokenChatClient CreateClient(Action<ForetokenChatClientOptions>? configure = null)
     {
-        ForetokenChatClientOptions options = new() { ContextSize = 2048, MaxOutputTokens = 32, Threads = Threads };
+        ForetokenChatClientOptions options = new()
+        {
+            ContextSize = 2048,
+            MaxOutputTokens = 32,
+            Threads = Threads,
+        };
         configure?.Invoke(options);
         return new ForetokenChatClient(Model, options);
     }
@@ -109,21 +116,44 @@ internal static class Documents
 {
     private static readonly string[] Subjects =
     [
-        "The harbour office", "A careful gardener", "The night train", "Our village school", "The old lighthouse keeper",
-        "A travelling musician", "The bakery on the corner", "The river ferry", "A retired carpenter", "The mountain hut",
+        "The harbour office",
+        "A careful gardener",
+        "The night train",
+        "Our village school",
+        "The old lighthouse keeper",
+        "A travelling musician",
+        "The bakery on the corner",
+        "The river ferry",
+        "A retired carpenter",
+        "The mountain hut",
     ];
 
     private static readonly string[] Verbs =
     [
-        "opens early on", "rarely closes before", "keeps a list of visitors for", "prepares for", "tells stories about",
-        "repairs the roof in", "paints the fence during", "waits patiently for", "writes letters about", "remembers",
+        "opens early on",
+        "rarely closes before",
+        "keeps a list of visitors for",
+        "prepares for",
+        "tells stories about",
+        "repairs the roof in",
+        "paints the fence during",
+        "waits patiently for",
+        "writes letters about",
+        "remembers",
     ];
 
     private static readonly string[] Objects =
     [
-        "the first warm days of spring.", "the market on the square.", "the long winter evenings.", "the harvest festival.",
-        "the quiet weeks of autumn.", "the return of the fishing boats.", "the summer holidays.", "the annual meeting.",
-        "the morning fog.", "the great storm of last year.",
+        "the first warm days of spring.",
+        "the market on the square.",
+        "the long winter evenings.",
+        "the harvest festival.",
+        "the quiet weeks of autumn.",
+        "the return of the fishing boats.",
+        "the summer holidays.",
+        "the annual meeting.",
+        "the morning fog.",
+        "the great storm of last year.",
     ];
 
     /// <summary>At least <paramref name="words"/> words of sentences in a random order.</summary>

@@ -23,7 +23,11 @@ public sealed class NativeLoaderTests
         string header = File.ReadAllText(
             Path.Combine(Tests.Inference.TestModel.Root, "src", "Foretoken.Native", "include", "foretoken.h")
         );
-        Assert.Contains($"#define FTK_ABI_VERSION {NativeLoader.ExpectedAbiVersion}\n", header, StringComparison.Ordinal);
+        Assert.Contains(
+            $"#define FTK_ABI_VERSION {NativeLoader.ExpectedAbiVersion}\n",
+            header,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -49,8 +53,14 @@ public sealed class NativeLoaderTests
             NativeLibraryException error = Assert.Throws<NativeLibraryException>(() =>
                 NativeLoader.Load([empty, broken], "libbroken.so")
             );
-            Assert.Contains(Path.Combine(empty, "libbroken.so") + ": no such file", error.Message, StringComparison.Ordinal);
-            string systemMessage = error.Message[error.Message.IndexOf(Path.Combine(broken, "libbroken.so"), StringComparison.Ordinal)..];
+            Assert.Contains(
+                Path.Combine(empty, "libbroken.so") + ": no such file",
+                error.Message,
+                StringComparison.Ordinal
+            );
+            string systemMessage = error.Message[
+                error.Message.IndexOf(Path.Combine(broken, "libbroken.so"), StringComparison.Ordinal)..
+            ];
             if (OperatingSystem.IsLinux())
             {
                 Assert.Contains("file too short", systemMessage, StringComparison.Ordinal);

@@ -1,8 +1,7 @@
 using System.Text;
 using System.Text.Json;
-using Foretoken.Inference;
 
-namespace Foretoken.Interop;
+namespace Foretoken.Inference;
 
 /// <summary>The JSON objects that the native library is configured with; keys as in foretoken.h.</summary>
 internal static class NativeConfig
