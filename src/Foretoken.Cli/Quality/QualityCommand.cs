@@ -182,8 +182,8 @@ internal static class QualityCommand
         IImportancePolicy[] importances = [.. names.Select(ImportancePolicies.Get)];
         QualityCase[] cases = Cases(options, importances);
         PromptSpec[][] specs = Specs(options);
-        CheckOutput(options.Json == "-" ? null : options.Json);
-        CheckOutput(options.Html);
+        CheckOutput("--json", options.Json == "-" ? null : options.Json);
+        CheckOutput("--html", options.Html);
         IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } file
             ? PromptFile.Read(
                 file,
@@ -288,6 +288,8 @@ internal static class QualityCommand
     {
         NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
         using JsonDocument libraryInfo = JsonDocument.Parse(library.BuildInfo);
+        // of a run that was cancelled, not all
+        HashSet<string> measured = [.. samples.Select(sample => sample.Prompt)];
         return new QualityReport
         {
             CreatedAt = default,
@@ -338,16 +340,18 @@ internal static class QualityCommand
             ByPlantedFacts = ByFacts(samples, sample => ((string?)null, sample.Facts.Count)),
             Prompts =
             [
-                .. prompts.Select(prompt => new QualityPrompt
-                {
-                    Id = prompt.Id,
-                    Kind = prompt.KindName,
-                    Length = prompt.Length,
-                    Question = prompt.Question,
-                    Expect = prompt.Expected,
-                    AnswerStart = prompt.AnswerStart,
-                    Facts = prompt.Facts,
-                }),
+                .. prompts
+                    .Where(prompt => measured.Contains(prompt.Id))
+                    .Select(prompt => new QualityPrompt
+                    {
+                        Id = prompt.Id,
+                        Kind = prompt.KindName,
+                        Length = prompt.Length,
+                        Question = prompt.Question,
+                        Expect = prompt.Expected,
+                        AnswerStart = prompt.AnswerStart,
+                        Facts = prompt.Facts,
+                    }),
             ],
             Samples =
             [
@@ -522,14 +526,23 @@ internal static class QualityCommand
             );
     }
 
-    // a folder that is missing is better noticed now than after the measurements
-    private static void CheckOutput(string? path)
+    // what would go wrong after the measurements is better noticed now
+    private static void CheckOutput(string option, string? path)
     {
-        if (
-            path is not null
-            && Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder
-            && !Directory.Exists(folder)
-        )
+        if (path is null)
+        {
+            return;
+        }
+
+        // the value of --json may be left out, and then a model behind it would be taken for it
+        if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new CliException(
+                $"'{option} {path}' would write over a model. MODEL comes before the options: foretoken quality {path} {option}."
+            );
+        }
+
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
         {
             throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
         }

@@ -8,7 +8,8 @@ namespace Foretoken.Tuning;
 /// <para>
 /// Immutable and thread-safe. A text is divided into stretches of 24,000 characters (shorter ones where the text is short),
 /// which go to the two parts in turn; a paragraph that occurred before is left out wherever it was. No paragraph is
-/// therefore in both parts, and which part a paragraph is in depends only on the text before it.
+/// therefore in both parts, and which part a paragraph is in depends only on the text before it. Two corpora keep the parts
+/// apart when they are made of the same texts or of texts that have nothing in common.
 /// </para>
 /// <para>
 /// What is not readable text is left out: tables and drawings, paragraphs with few letters, and tables of contents (four or

@@ -20,6 +20,7 @@ public sealed class QualityCommandTests : IDisposable
     [InlineData("missing.txt", "quality", "--documents", "missing.txt")]
     [InlineData("missing.jsonl", "quality", "--prompts", "missing.jsonl")]
     [InlineData("no folder", "quality", "--html", "no/such/folder/page.html")]
+    [InlineData("write over a model", "quality", "--json", "model.gguf")]
     [InlineData("give one", "quality", "a.gguf", "--model", "b.gguf")]
     [InlineData("boundary", "quality", "--plan", "x")]
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
