@@ -25,7 +25,10 @@ internal sealed class Baseline : IDisposable
                 "--ctx",
                 contextSize.ToString(CultureInfo.InvariantCulture),
                 "--threads",
-                TestModel.Threads.ToString(CultureInfo.InvariantCulture),
+                // unlike a session's, 0 does not mean the machine's cores here
+                (TestModel.Threads > 0 ? TestModel.Threads : Environment.ProcessorCount).ToString(
+                    CultureInfo.InvariantCulture
+                ),
             },
         };
         _process = Process.Start(start)!;
