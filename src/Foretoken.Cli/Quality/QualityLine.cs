@@ -23,11 +23,13 @@ internal sealed record QualityLine
     /// <summary>The rows, by kind.</summary>
     internal required IReadOnlyDictionary<string, QualityRow> Kinds { get; init; }
 
-    /// <summary>Retrieval prompts of all sorts that are answered.</summary>
-    internal int Answered => Kinds.Values.Sum(row => row.Answered ?? 0);
+    /// <summary>Retrieval prompts that are answered; those whose question comes in the next turn are another matter.</summary>
+    internal int Answered => Known.Sum(row => row.Answered ?? 0);
 
-    /// <summary>Retrieval prompts of all sorts that full prefill answers.</summary>
-    internal int AnsweredByFullPrefill => Kinds.Values.Sum(row => row.AnsweredByFullPrefill ?? 0);
+    /// <summary>Retrieval prompts that full prefill answers; likewise.</summary>
+    internal int AnsweredByFullPrefill => Known.Sum(row => row.AnsweredByFullPrefill ?? 0);
+
+    private IEnumerable<QualityRow> Known => Kinds.Values.Where(row => row.Kind != "retrieval-blind");
 
     internal static IReadOnlyList<QualityLine> From(IEnumerable<QualitySample> samples) =>
         [

@@ -33,9 +33,7 @@ internal static class QualityPage
             </head>
             <body>
             <h1>{E(title)}</h1>
-            <p>{E(report.Model.Description)}, {E(I($"{report.Model.Layers} layers"))}; {E(report.Machine.Cpu)}, {E(
-                I($"{report.Settings.Threads} threads")
-            )}; llama.cpp {E(report.Build.LlamaRelease)}, patches {E(report.Build.PatchHash)}; {E(
+            <p>{E(report.Model.Description)}, {E(I($"{report.Model.Layers} layers"))}; {E(report.Machine.Cpu)}, {E(QualityTableView.Threads(report))}; llama.cpp {E(report.Build.LlamaRelease)}, patches {E(report.Build.PatchHash)}; {E(
                 I($"{report.CreatedAt:yyyy-MM-dd}")
             )}</p>
             <p>{E(Capital(QualityTableView.Prompts(report)))}.{(

@@ -49,14 +49,16 @@ internal static class QualityTableView
 
         return new Rows(
             new Text(
-                I(
-                    $"{report.Model.Name} ({report.Model.Description}), {report.Machine.Cpu}, {report.Settings.Threads} threads; "
-                ) + Prompts(report)
+                I($"{report.Model.Name} ({report.Model.Description}), {report.Machine.Cpu}, {Threads(report)}; ")
+                    + Prompts(report)
             ),
             table,
             new Text(Legend)
         );
     }
+
+    internal static string Threads(QualityReport report) =>
+        report.Settings.Threads == 1 ? "1 thread" : I($"{report.Settings.Threads} threads");
 
     internal static string Prompts(QualityReport report)
     {
