@@ -19,6 +19,8 @@ internal sealed unsafe class StagedPrefill
     private readonly CancellationToken _cancellationToken;
     private readonly int _firstPosition;
     private readonly List<AttentionProbe[]> _probes = [];
+    private readonly TokenMemory _memory = new();
+    private readonly int[] _boundaryLayers;
 
     // an exception must not unwind through native frames: it waits here until they are gone
     private ExceptionDispatchInfo? _error;
@@ -31,6 +33,7 @@ internal sealed unsafe class StagedPrefill
     )
     {
         _decision = decision;
+        _boundaryLayers = [.. decision.Plan.Boundaries.Select(boundary => boundary.Layer)];
         _firstPosition = firstPosition;
         _progress = progress;
         _cancellationToken = cancellationToken;
@@ -118,7 +121,17 @@ internal sealed unsafe class StagedPrefill
         }
 
         float[] importance = new float[count];
-        _decision.Importance.ComputeImportance(new BoundaryProbes(count, expected, headCounts, scores), importance);
+        BoundaryProbes probes = new(count, expected, headCounts, scores)
+        {
+            Layer = _boundaryLayers[index],
+            LaterBoundaries = _boundaryLayers.AsSpan(index + 1),
+            Residual = new ReadOnlySpan<float>(
+                NativeMethods.ftk_boundary_residual(boundary),
+                checked(count * NativeMethods.ftk_boundary_n_embd(boundary))
+            ),
+            Memory = _memory,
+        };
+        _decision.Importance.ComputeImportance(probes, importance);
 
         bool[] isProtected = new bool[count];
         for (int i = 0; i < count; i++)
@@ -127,6 +140,7 @@ internal sealed unsafe class StagedPrefill
         }
         int keep = _decision.Plan.TokensAfter(index, _decision.Protected.Length, AlwaysKept.Count(_decision.Protected));
         int[] kept = TokenSelector.Select(importance, isProtected, Math.Min(keep, count));
+        _memory.Keep(kept);
         fixed (int* p = kept)
         {
             NativeCall.Check(NativeMethods.ftk_boundary_keep(boundary, p, kept.Length));

@@ -20,8 +20,16 @@ public sealed class PrefillSchedule
     /// Retentions of all boundaries per waypoint, in (0, 1]. The first waypoint is implied: all 1. Retentions never rise from
     /// boundary to boundary, nor from waypoint to waypoint.
     /// </param>
-    /// <exception cref="ArgumentException">A depth or retention is out of range or out of order.</exception>
-    public PrefillSchedule(IReadOnlyList<double> depths, IReadOnlyList<IReadOnlyList<double>> waypoints)
+    /// <param name="losses">
+    /// Quality lost at each waypoint, KL divergence from full prefill in nats, never falling; <see langword="null"/> when it was
+    /// not measured. At the implied first waypoint it is 0.
+    /// </param>
+    /// <exception cref="ArgumentException">A depth, retention or loss is out of range or out of order.</exception>
+    public PrefillSchedule(
+        IReadOnlyList<double> depths,
+        IReadOnlyList<IReadOnlyList<double>> waypoints,
+        IReadOnlyList<double>? losses = null
+    )
     {
         ArgumentNullException.ThrowIfNull(depths);
         ArgumentNullException.ThrowIfNull(waypoints);
@@ -70,7 +78,40 @@ public sealed class PrefillSchedule
 
             _waypoints[w + 1] = previous = point;
         }
+
+        if (losses is not null)
+        {
+            if (losses.Count != waypoints.Count)
+            {
+                throw new ArgumentException(
+                    $"There are {losses.Count} losses for {waypoints.Count} waypoints.",
+                    nameof(losses)
+                );
+            }
+
+            double least = 0;
+            foreach (double loss in losses)
+            {
+                if (!(loss >= least && double.IsFinite(loss)))
+                {
+                    throw new ArgumentException(
+                        $"The loss {loss} follows {least}: losses are not negative and never fall.",
+                        nameof(losses)
+                    );
+                }
+
+                least = loss;
+            }
+
+            Losses = [.. losses];
+        }
     }
+
+    /// <summary>Retentions of all boundaries per waypoint, without the implied first one.</summary>
+    public IReadOnlyList<IReadOnlyList<double>> Waypoints => _waypoints[1..];
+
+    /// <summary>Quality lost at each of <see cref="Waypoints"/>, in nats; <see langword="null"/> when it was not measured.</summary>
+    public IReadOnlyList<double>? Losses { get; }
 
     /// <summary>
     /// Up to a speedup of about 2.2, one boundary after about a quarter of the layers, down to a quarter of the tokens. Beyond,

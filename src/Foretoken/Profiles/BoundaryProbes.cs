@@ -86,6 +86,18 @@ public readonly ref struct BoundaryProbes
     /// <summary>Tokens of the stage: the keys of every probe.</summary>
     public int TokenCount { get; }
 
+    /// <summary>The boundary behind the stage: tokens leave in front of this layer.</summary>
+    public int Layer { get; init; }
+
+    /// <summary>Layers of the boundaries that follow in the plan, ascending.</summary>
+    public ReadOnlySpan<int> LaterBoundaries { get; init; }
+
+    /// <summary>Residual stream of the stage's tokens in front of <see cref="Layer"/>, [tokens, embedding] row-major.</summary>
+    public ReadOnlySpan<float> Residual { get; init; }
+
+    /// <summary>What the policy remembered of these tokens at earlier boundaries; <see langword="null"/> where there is no prefill.</summary>
+    public TokenMemory? Memory { get; init; }
+
     /// <summary>Number of probes, in the order in which the policy asked for them.</summary>
     public int Count => _probes.Length;
 

@@ -18,4 +18,9 @@ public interface IImportancePolicy
     /// <param name="importance">Receives one number per token, [tokens]; larger is kept first. Only the order matters.</param>
     /// <exception cref="ArgumentException"><paramref name="importance"/> has another length than there are tokens.</exception>
     void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
+
+    /// <summary>The importance from which a token is worth keeping at a boundary.</summary>
+    /// <param name="layer">The boundary.</param>
+    /// <returns><see langword="null"/> (the default) when only the order of the importances means something.</returns>
+    float? GetThreshold(int layer) => null;
 }
