@@ -9,7 +9,7 @@ public partial class LayeringTests
     private static readonly Dictionary<string, string[]> MaySee = new()
     {
         ["Planning"] = [],
-        ["Profiles"] = ["Planning"],
+        ["Profiles"] = ["Planning", "Gguf"],
         ["Gguf"] = ["Planning"],
         ["Interop"] = ["Diagnostics"],
         ["Inference"] = ["Planning", "Profiles", "Gguf", "Interop"],
