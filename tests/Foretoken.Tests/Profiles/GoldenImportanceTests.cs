@@ -1,41 +1,88 @@
-using System.Text.Json;
 using Foretoken.Profiles;
+using Foretoken.Tuning;
 
 namespace Foretoken.Tests.Profiles;
 
 /// <summary>Against values of the numpy reference behind the project's quality figures.</summary>
 public class GoldenImportanceTests
 {
-    private static readonly Golden Values = Load();
+    private static readonly GoldenImportance Values = GoldenImportance.Values;
 
-    [Theory]
-    [InlineData(0, 7)]
-    [InlineData(1, 31)]
-    public void Pooling_is_that_of_the_reference(int poolIndex, int width)
+    [Fact]
+    public void Features_are_those_of_the_reference()
     {
-        // features0[token][((layer * sources + source) * pools + pool) * heads + head] = ln(pool(a) / mean(a) + 0.02)
+        // [token][((layer * sources + source) * pools + pool) * heads + head]
         float[][][][] attention = Values.Attention[0];
-        int sources = attention[0].Length;
-        int heads = attention[0][0].Length;
-        for (int layer = 0; layer < attention.Length; layer++)
+        float[] features = new float[AttentionFeatures.PoolCount * Values.Tokens];
+        int compared = 0;
+        for (int layer = 0; layer < Values.Layers; layer++)
         {
-            for (int source = 0; source < sources; source++)
+            for (int source = 0; source < AttentionFeatures.SourceCount; source++)
             {
-                for (int head = 0; head < heads; head++)
+                for (int head = 0; head < Values.Heads; head++)
                 {
-                    float[] row = [.. attention[layer][source][head]];
-                    row.AsSpan(0, 4).Clear();
-                    double mean = row[4..^32].Average(x => (double)x);
-                    float[] pooled = new float[row.Length];
-                    Pooling.Mean(row, pooled, width);
-                    int column = (((((layer * sources) + source) * 2) + poolIndex) * heads) + head;
-                    for (int j = 0; j < row.Length; j++)
+                    AttentionFeatures.Compute(attention[layer][source][head], features);
+                    for (int i = 0; i < features.Length; i++)
                     {
-                        Assert.Equal(Values.Features0[j][column], Math.Log((pooled[j] / mean) + 0.02), 1e-4);
+                        (int pool, int token) = Math.DivRem(i, Values.Tokens);
+                        int row =
+                            (((layer * AttentionFeatures.SourceCount) + source) * AttentionFeatures.PoolCount) + pool;
+                        Assert.Equal(Values.Features0[token][(row * Values.Heads) + head], features[i], 1e-4);
+                        compared++;
                     }
                 }
             }
         }
+
+        Assert.Equal(Values.Tokens * Values.Features0[0].Length, compared);
+    }
+
+    [Fact]
+    public void The_target_is_that_of_the_reference()
+    {
+        float[] target = new float[Values.Tokens];
+        ImportanceTarget.Compute(Values.Example(0).AnswerAttention, Values.Tokens, target);
+        Assert.All(Values.Target0.Zip(target), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+    }
+
+    [Fact]
+    public void The_fit_gives_the_weights_of_the_reference()
+    {
+        ImportanceFit fit = new(Values.Heads, [1, Values.Layers]);
+        for (int prompt = 0; prompt < Values.Attention.Length; prompt++)
+        {
+            fit.Add(Values.Example(prompt));
+        }
+
+        double[] weights = fit.Solve(1, ridge: 3);
+        Assert.Equal(Values.Weights.Length, weights.Length);
+        Assert.All(Values.Weights.Zip(weights), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+        Assert.Equal(weights.Length / Values.Layers, fit.Solve(0).Length);
+    }
+
+    [Fact]
+    public void Importance_is_that_of_the_reference_but_for_its_mean()
+    {
+        float[] importance = new float[Values.Tokens];
+        Learned().ComputeImportance(Values.Probes(0, 0, Values.Layers), importance);
+        double mean = Values.Importance0[4..^32].Average();
+        Assert.All(Values.Importance0.Zip(importance), pair => Assert.Equal(pair.First - mean, pair.Second, 1e-3));
+    }
+
+    [Fact]
+    public void Importance_is_the_same_when_an_earlier_boundary_keeps_all()
+    {
+        float[] whole = new float[Values.Tokens];
+        Learned().ComputeImportance(Values.Probes(0, 0, Values.Layers), whole);
+
+        TokenMemory memory = new();
+        float[] importance = new float[Values.Tokens];
+        int[] later = [Values.Layers];
+        ImportancePredictor low = new(1, new float[Values.Weights.Length / Values.Layers], default, null, double.NaN);
+        LearnedImportance learned = new([low, .. Learned().Predictors]);
+        learned.ComputeImportance(Values.Probes(0, 0, 1, later, memory), importance);
+        learned.ComputeImportance(Values.Probes(0, 1, Values.Layers, [], memory), importance);
+        Assert.All(whole.Zip(importance), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
     }
 
     [Fact]
@@ -46,12 +93,14 @@ public class GoldenImportanceTests
         Assert.Equal(Values.Keep0, ReferenceImportance.Keep(Values.Importance0, new bool[importance.Length], 0.5));
     }
 
-    private static Golden Load()
-    {
-        string path = Path.Combine(AppContext.BaseDirectory, "Profiles", "importance.golden.json");
-        return JsonSerializer.Deserialize<Golden>(File.ReadAllText(path), JsonSerializerOptions.Web)!;
-    }
-
-    // attention: [prompt, layer, source, head, token]
-    private sealed record Golden(float[][][][][] Attention, double[][] Features0, double[] Importance0, int[] Keep0);
+    private static LearnedImportance Learned() =>
+        new([
+            new ImportancePredictor(
+                Values.Layers,
+                Values.Weights.Select(weight => (float)weight).ToArray(),
+                ReadOnlyMemory<float>.Empty,
+                Threshold: null,
+                double.NaN
+            ),
+        ]);
 }

@@ -1,0 +1,39 @@
+namespace Foretoken.Tuning;
+
+/// <summary>What one prompt teaches: the attention of the lower layers in its prefill, and that of the model's own answer. Immutable.</summary>
+internal sealed class TuningExample
+{
+    /// <summary>The prompt's <see cref="DocumentPrompt.Id"/>.</summary>
+    internal required string Prompt { get; init; }
+
+    /// <summary>Tokens of the prompt.</summary>
+    internal required int TokenCount { get; init; }
+
+    /// <summary>Attention heads per layer.</summary>
+    internal required int HeadCount { get; init; }
+
+    /// <summary>
+    /// Attention that every token receives in the prefill, [layers, sources, heads, tokens] row-major, from layer 0 on; sources
+    /// as in <see cref="Profiles.AttentionFeatures"/>.
+    /// </summary>
+    internal required float[] Attention { get; init; }
+
+    /// <summary>First layer of <see cref="AnswerAttention"/>.</summary>
+    internal required int FirstAnswerLayer { get; init; }
+
+    /// <summary>
+    /// Attention that the tokens of the answer pay to every token of the prompt: maximum over the answer, then mean over the
+    /// heads, [layers, tokens] row-major.
+    /// </summary>
+    internal required float[] AnswerAttention { get; init; }
+
+    /// <summary>Residual stream in front of some boundaries, by layer, [tokens, embedding] row-major each.</summary>
+    internal required IReadOnlyDictionary<int, float[]> Residuals { get; init; }
+
+    /// <summary>Layers of <see cref="Attention"/>.</summary>
+    internal int AttentionLayers =>
+        Attention.Length / (Profiles.AttentionFeatures.SourceCount * HeadCount * TokenCount);
+
+    /// <summary>Layers of <see cref="AnswerAttention"/>.</summary>
+    internal int AnswerLayers => AnswerAttention.Length / TokenCount;
+}
