@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 1
+#define FTK_ABI_VERSION 2
 
 typedef int32_t ftk_status;
 
@@ -218,8 +218,15 @@ typedef struct ftk_boundary ftk_boundary; // what the selection callback sees; v
 
 // how the attention that the queries of a probe pay is reduced over the queries
 enum {
-    FTK_PROBE_MEAN = 0, // sum over the queries / number of queries at or after the key
-    FTK_PROBE_MAX  = 1,
+    FTK_PROBE_MEAN        = 0, // sum over the queries / number of queries at or after the key
+    FTK_PROBE_MAX         = 1,
+    FTK_PROBE_MAX_OF_MEAN = 2, // maximum over the queries of the mean over the heads: one row, n_head = 1
+};
+
+// the keys whose received attention a probe delivers
+enum {
+    FTK_KEYS_STAGE    = 0, // the tokens that the layer's stage runs
+    FTK_KEYS_SEQUENCE = 1, // first what the layer held for the sequence before the prefill, then the tokens of the stage
 };
 
 FTK_API ftk_status ftk_plan_create(ftk_plan ** out);
@@ -228,7 +235,7 @@ FTK_API void       ftk_plan_free(ftk_plan * plan);
 FTK_API ftk_status ftk_plan_add_boundary(ftk_plan * plan, int32_t layer);
 // probe of layer `layer`: queries first_query, first_query + stride, ... (indices into the tokens that the layer's stage
 // runs; negative counts from the end, -8 = the last 8), reduced over the queries. Delivered at the next boundary above.
-FTK_API ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride);
+FTK_API ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride, int32_t keys);
 // the whole sequence does without this layer, in prefill and in decode, until the sequence is cleared
 FTK_API ftk_status ftk_plan_skip_layer(ftk_plan * plan, int32_t layer);
 
@@ -242,8 +249,11 @@ FTK_API const int32_t * ftk_boundary_positions(const ftk_boundary * boundary); /
 FTK_API int32_t         ftk_boundary_n_probes(const ftk_boundary * boundary);  // of this stage, in plan order
 FTK_API int32_t         ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe);
 FTK_API int32_t         ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe);
+FTK_API int32_t         ftk_boundary_probe_keys(const ftk_boundary * boundary, int32_t probe);
 FTK_API int32_t         ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe);
-FTK_API const float *   ftk_boundary_probe(const ftk_boundary * boundary, int32_t probe); // [n_head, n_tokens], row-major
+FTK_API int64_t         ftk_boundary_n_keys(const ftk_boundary * boundary, int32_t probe);        // n_tokens, and more with FTK_KEYS_SEQUENCE
+FTK_API const int32_t * ftk_boundary_key_positions(const ftk_boundary * boundary, int32_t probe); // [n_keys], ascending
+FTK_API const float *   ftk_boundary_probe(const ftk_boundary * boundary, int32_t probe);         // [n_head, n_keys], row-major
 FTK_API int32_t         ftk_boundary_n_embd(const ftk_boundary * boundary);
 FTK_API const float *   ftk_boundary_residual(const ftk_boundary * boundary); // [n_tokens, n_embd], row-major
 // indices (into the n_tokens that arrived) that go on, strictly ascending; must contain the last one

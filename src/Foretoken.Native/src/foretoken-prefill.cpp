@@ -40,21 +40,30 @@ ftk_status ftk_plan_add_boundary(ftk_plan * plan, int32_t layer) {
     });
 }
 
-ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride) {
+// the values of the C API are those of llama_probe_reduction and llama_probe_keys
+static_assert((int) FTK_PROBE_MEAN == LLAMA_PROBE_MEAN && (int) FTK_PROBE_MAX == LLAMA_PROBE_MAX &&
+              (int) FTK_PROBE_MAX_OF_MEAN == LLAMA_PROBE_MAX_OF_MEAN);
+static_assert((int) FTK_KEYS_STAGE == LLAMA_PROBE_KEYS_STAGE && (int) FTK_KEYS_SEQUENCE == LLAMA_PROBE_KEYS_SEQUENCE);
+
+ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride, int32_t keys) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(plan);
 
         if (layer < 0) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
         }
-        if (reduction != FTK_PROBE_MEAN && reduction != FTK_PROBE_MAX) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "'reduction' must be FTK_PROBE_MEAN (%d) or FTK_PROBE_MAX (%d), got %d", FTK_PROBE_MEAN, FTK_PROBE_MAX, reduction);
+        if (reduction != FTK_PROBE_MEAN && reduction != FTK_PROBE_MAX && reduction != FTK_PROBE_MAX_OF_MEAN) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'reduction' must be FTK_PROBE_MEAN (%d), FTK_PROBE_MAX (%d) or FTK_PROBE_MAX_OF_MEAN (%d), got %d",
+                    FTK_PROBE_MEAN, FTK_PROBE_MAX, FTK_PROBE_MAX_OF_MEAN, reduction);
+        }
+        if (keys != FTK_KEYS_STAGE && keys != FTK_KEYS_SEQUENCE) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'keys' must be FTK_KEYS_STAGE (%d) or FTK_KEYS_SEQUENCE (%d), got %d", FTK_KEYS_STAGE, FTK_KEYS_SEQUENCE, keys);
         }
         if (stride <= 0) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'stride' must be at least 1, got %" PRId64, stride);
         }
 
-        plan->plan.probes.push_back({layer, reduction == FTK_PROBE_MAX ? LLAMA_PROBE_MAX : LLAMA_PROBE_MEAN, first_query, stride});
+        plan->plan.probes.push_back({layer, (llama_probe_reduction) reduction, first_query, stride, (llama_probe_keys) keys});
     });
 }
 
@@ -131,13 +140,23 @@ int32_t ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe) {
 }
 
 int32_t ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe) {
-    return ftk_guard_value<int32_t>(__func__, -1, [&]() {
-        return get_probe(boundary, probe).probe.reduction == LLAMA_PROBE_MAX ? FTK_PROBE_MAX : FTK_PROBE_MEAN;
-    });
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return (int32_t) get_probe(boundary, probe).probe.reduction; });
+}
+
+int32_t ftk_boundary_probe_keys(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return (int32_t) get_probe(boundary, probe).probe.keys; });
 }
 
 int32_t ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe) {
     return ftk_guard_value<int32_t>(__func__, 0, [&]() { return get_probe(boundary, probe).n_head; });
+}
+
+int64_t ftk_boundary_n_keys(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<int64_t>(__func__, 0, [&]() { return (int64_t) get_probe(boundary, probe).key_pos.size(); });
+}
+
+const int32_t * ftk_boundary_key_positions(const ftk_boundary * boundary, int32_t probe) {
+    return ftk_guard_value<const int32_t *>(__func__, nullptr, [&]() { return get_probe(boundary, probe).key_pos.data(); });
 }
 
 const float * ftk_boundary_probe(const ftk_boundary * boundary, int32_t probe) {

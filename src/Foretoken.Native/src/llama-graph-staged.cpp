@@ -5,7 +5,6 @@
 #include "llama-kv-cache-staged.h"
 
 #include <algorithm>
-#include <cinttypes>
 #include <cstring>
 #include <unordered_set>
 
@@ -206,7 +205,7 @@ static ggml_tensor * build_max_rows(ggml_context * ctx, ggml_tensor * t) {
 }
 
 // attention that the keys of one layer receive from the given rows of the ubatch, reduced over the rows.
-// returns [1, n_kv, n_head], appended to the graph
+// returns [1, n_kv, n_head], with one row for all heads where they are reduced, too; appended to the graph
 static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * attn, const llama_stage::probe_rows & rows) {
     // the rows are taken in blocks: one softmax(QK) of all of them could exceed what the layers themselves need
     const int64_t n_block = 64;
@@ -251,16 +250,28 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             p = ggml_view_3d(ctx, attn, attn->ne[0], n_rows, attn->ne[2], attn->nb[1] * rows.row_stride, attn->nb[2], attn->nb[1] * first);
         }
 
-        p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
-
-        if (rows.max) {
-            p   = build_max_rows(ctx, p);
-            res = res ? build_max_rows(ctx, ggml_concat(ctx, res, p, 0)) : p;
+        if (rows.reduction == LLAMA_PROBE_MAX_OF_MEAN) {
+            p = ggml_sum_rows(ctx, ggml_cont(ctx, ggml_permute(ctx, p, 2, 1, 0, 3))); // [1, n_rows, n_kv]
+            p = ggml_reshape_2d(ctx, p, n_rows, p->ne[2]);
         } else {
-            p   = ggml_sum_rows(ctx, p);
-            res = res ? ggml_add(ctx, res, p) : p;
+            p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
         }
 
+        if (rows.reduction == LLAMA_PROBE_MEAN) {
+            p   = ggml_sum_rows(ctx, p);
+            res = res ? ggml_add(ctx, res, p) : p;
+        } else {
+            p   = build_max_rows(ctx, p);
+            res = res ? build_max_rows(ctx, ggml_concat(ctx, res, p, 0)) : p;
+        }
+
+        ggml_build_forward_expand(gf, res);
+    }
+
+    if (rows.reduction == LLAMA_PROBE_MAX_OF_MEAN) {
+        const int64_t n_head = attn->op == GGML_OP_FLASH_ATTN_EXT ? attn->src[0]->ne[2] : attn->ne[2];
+
+        res = ggml_scale(ctx, res, 1.0f / n_head);
         ggml_build_forward_expand(gf, res);
     }
 

@@ -60,7 +60,7 @@ public:
     ggml_tensor * residual     = nullptr; // F32 [n_embd, n_tokens] in front of the stage, nullptr for the first stage
     ggml_tensor * residual_out = nullptr; // F32 [n_embd, n_tokens] behind the stage, nullptr for the last stage
 
-    // [n_probes of the stage], F32 [1, n_kv, n_head], nullptr where the ubatch has no query of the probe
+    // [n_probes of the stage], F32 [1, n_kv, n_head or 1], nullptr where the ubatch has no query of the probe
     std::vector<ggml_tensor *> probes;
 };
 

@@ -1,13 +1,11 @@
 #pragma once
 
 #include "llama-kv-cache.h"
+#include "llama-staged.h"
 
-#include <bitset>
 #include <memory>
 #include <set>
 #include <vector>
-
-struct llama_probe;
 
 // the part of the model that one graph runs
 struct llama_stage {
@@ -19,15 +17,15 @@ struct llama_stage {
 
     // probes of this stage's layers, and the rows of the current ubatch that are their queries
     struct probe_rows {
-        int32_t probe; // index into the plan's probes
-        int32_t il;
-        bool    max; // reduce by maximum instead of by sum
-        int64_t row_first;
-        int64_t row_stride;
-        int64_t n_rows; // 0: no query of this probe lies in the ubatch
+        int32_t               probe; // index into the plan's probes
+        int32_t               il;
+        llama_probe_reduction reduction;
+        int64_t               row_first;
+        int64_t               row_stride;
+        int64_t               n_rows; // 0: no query of this probe lies in the ubatch
 
         bool operator==(const probe_rows & other) const {
-            return probe == other.probe && il == other.il && max == other.max &&
+            return probe == other.probe && il == other.il && reduction == other.reduction &&
                    row_first == other.row_first && row_stride == other.row_stride && n_rows == other.n_rows;
         }
     };

@@ -234,6 +234,96 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 }
 
 //
+// cells of a sequence
+//
+
+// keeps what state_write() says about the cells, not the keys and values themselves
+class llama_io_write_meta : public llama_io_write_i {
+public:
+    void write(const void * src, size_t size) override {
+        data.insert(data.end(), (const uint8_t *) src, (const uint8_t *) src + size);
+    }
+
+    void write_tensor(const ggml_tensor * tensor, size_t offset, size_t size) override {
+        // the keys of the first layer come first, one row for each cell
+        if (tensor_k == nullptr) {
+            tensor_k = tensor;
+        }
+
+        if (tensor_k == tensor) {
+            for (size_t i = offset / tensor->nb[1]; i < (offset + size) / tensor->nb[1]; ++i) {
+                cells.push_back(i);
+            }
+        }
+
+        n_tensor_bytes += size;
+    }
+
+    size_t n_bytes() override {
+        return data.size() + n_tensor_bytes;
+    }
+
+    std::vector<uint8_t> data;
+
+    // in the order in which `data` has their positions
+    std::vector<uint32_t> cells;
+
+    const ggml_tensor * tensor_k = nullptr;
+
+    size_t n_tensor_bytes = 0;
+};
+
+namespace {
+
+struct seq_cell {
+    llama_pos pos;
+    uint32_t  cell; // in the stream of the sequence
+};
+
+} // namespace
+
+// ascending by position
+static std::vector<seq_cell> get_seq_cells(const llama_kv_cache & kv, llama_seq_id seq_id) {
+    std::vector<seq_cell> res;
+
+    // the cells are private to the cache, what it saves of them is not
+    llama_io_write_meta io;
+    kv.state_write(io, seq_id, 0);
+
+    const uint8_t * p = io.data.data();
+
+    auto read_u32 = [&]() {
+        uint32_t v;
+        memcpy(&v, p, sizeof(v));
+        p += sizeof(v);
+        return v;
+    };
+
+    const uint32_t n_stream = read_u32();
+
+    for (uint32_t s = 0; s < n_stream; ++s) {
+        const uint32_t n_cells = read_u32();
+        if (n_cells == 0) {
+            continue;
+        }
+
+        for (uint32_t i = 0; i < n_cells; ++i) {
+            const llama_pos pos = read_u32();
+
+            res.push_back({pos, io.cells.at(i)});
+            p += read_u32() * sizeof(llama_seq_id);
+        }
+
+        // a sequence lives in one stream
+        break;
+    }
+
+    std::sort(res.begin(), res.end(), [](const seq_cell & a, const seq_cell & b) { return a.pos < b.pos; });
+
+    return res;
+}
+
+//
 // prefill
 //
 
@@ -353,7 +443,10 @@ struct stage_probe {
     int64_t q_first; // resolved: indices into the tokens of the stage
     int64_t q_stride;
 
-    std::vector<float> acc; // [n_head, n_tokens of the stage]
+    // keys in front of the tokens of the stage, ascending by position: what the layer held already
+    std::vector<seq_cell> past;
+
+    std::vector<float> acc; // [n_head, n_past + n_tokens of the stage]
     int32_t            n_head = 0;
 };
 
@@ -363,7 +456,7 @@ static llama_stage::probe_rows get_probe_rows(const stage_probe & probe, const l
     llama_stage::probe_rows res = {
             /*.probe      =*/probe.index,
             /*.il         =*/def.il,
-            /*.max        =*/def.reduction == LLAMA_PROBE_MAX,
+            /*.reduction  =*/def.reduction,
             /*.row_first  =*/0,
             /*.row_stride =*/probe.q_stride,
             /*.n_rows     =*/0,
@@ -453,7 +546,7 @@ static llama_staged_status prefill_stages(
             if (!is_last && def.il >= stage.il_begin && def.il < stage.il_end) {
                 const int64_t q_first = def.q_first < 0 ? std::max<int64_t>(0, n_tokens + def.q_first) : def.q_first;
 
-                probes.push_back({(int32_t) i, q_first, def.q_stride, {}, 0});
+                probes.push_back({(int32_t) i, q_first, def.q_stride, {}, {}, 0});
             }
         }
 
@@ -473,6 +566,15 @@ static llama_staged_status prefill_stages(
         if (mctx->get_status() != LLAMA_MEMORY_STATUS_SUCCESS) {
             why = format("no room in the KV cache for %" PRId64 " tokens in layers [%d, %d)", n_tokens, stage.il_begin, stage.il_end);
             return LLAMA_STAGED_FULL;
+        }
+
+        // nothing of the stage is in the caches yet
+        for (auto & probe : probes) {
+            const auto & def = plan.probes[probe.index];
+
+            if (def.keys == LLAMA_PROBE_KEYS_SEQUENCE) {
+                probe.past = get_seq_cells(*kv->get_layer(def.il), seq_id);
+            }
         }
 
         int64_t i0 = 0;
@@ -538,10 +640,12 @@ static llama_staged_status prefill_stages(
                     continue;
                 }
 
-                const int64_t n_kv = t->ne[1];
+                const int64_t n_kv   = t->ne[1];
+                const int64_t n_past = probe.past.size();
+                const int64_t n_keys = n_past + n_tokens;
 
                 probe.n_head = t->ne[2];
-                probe.acc.resize(probe.n_head * n_tokens, 0.0f);
+                probe.acc.resize(probe.n_head * n_keys, 0.0f);
 
                 probe_buf.resize(ggml_nelements(t));
                 llama_staged_access::get_tensor(ctx, t, probe_buf.data());
@@ -549,12 +653,12 @@ static llama_staged_status prefill_stages(
 
                 for (int32_t h = 0; h < probe.n_head; ++h) {
                     const float * src = probe_buf.data() + h * n_kv;
-                    float *       dst = probe.acc.data() + h * n_tokens;
+                    float *       dst = probe.acc.data() + h * n_keys;
 
-                    for (int64_t i = 0; i < i1; ++i) {
-                        const float v = src[cells_cur[i]];
+                    for (int64_t i = 0; i < n_past + i1; ++i) {
+                        const float v = src[i < n_past ? probe.past[i].cell : cells_cur[i - n_past]];
 
-                        dst[i] = rows[ip].max ? std::max(dst[i], v) : dst[i] + v;
+                        dst[i] = def.reduction == LLAMA_PROBE_MEAN ? dst[i] + v : std::max(dst[i], v);
                     }
                 }
             }
@@ -597,14 +701,18 @@ static llama_staged_status prefill_stages(
         for (auto & probe : probes) {
             const auto & def = plan.probes[probe.index];
 
+            const int64_t n_past = probe.past.size();
+            const int64_t n_keys = n_past + n_tokens;
+
             if (probe.n_head == 0) {
                 // no query of this probe exists, so no key has received anything
-                probe.n_head = hparams.n_head(def.il);
-                probe.acc.resize(probe.n_head * n_tokens, 0.0f);
+                probe.n_head = def.reduction == LLAMA_PROBE_MAX_OF_MEAN ? 1 : hparams.n_head(def.il);
+                probe.acc.resize(probe.n_head * n_keys, 0.0f);
             }
 
             if (def.reduction == LLAMA_PROBE_MEAN) {
-                for (int64_t i = 0; i < n_tokens; ++i) {
+                // all queries come after the past
+                for (int64_t i = -n_past; i < n_tokens; ++i) {
                     // queries at or after token i
                     const int64_t n_before = i <= probe.q_first ? 0 : (i - probe.q_first + probe.q_stride - 1) / probe.q_stride;
                     const int64_t n_all    = n_tokens <= probe.q_first ? 0 : (n_tokens - 1 - probe.q_first) / probe.q_stride + 1;
@@ -612,12 +720,18 @@ static llama_staged_status prefill_stages(
                     const float scale = 1.0f / std::max<int64_t>(1, n_all - n_before);
 
                     for (int32_t h = 0; h < probe.n_head; ++h) {
-                        probe.acc[h * n_tokens + i] *= scale;
+                        probe.acc[h * n_keys + n_past + i] *= scale;
                     }
                 }
             }
 
-            boundary.probes.push_back({def, probe.n_head, std::move(probe.acc)});
+            std::vector<llama_pos> key_pos;
+            for (const auto & cell : probe.past) {
+                key_pos.push_back(cell.pos);
+            }
+            key_pos.insert(key_pos.end(), pos_cur.begin(), pos_cur.end());
+
+            boundary.probes.push_back({def, probe.n_head, std::move(key_pos), std::move(probe.acc)});
         }
 
         if (!callbacks.select(boundary)) {
@@ -758,26 +872,6 @@ llama_staged_status llama_staged_prefill(
 // looking into the memory
 //
 
-// keeps what state_write() says about the cells, not the keys and values themselves
-class llama_io_write_meta : public llama_io_write_i {
-public:
-    void write(const void * src, size_t size) override {
-        data.insert(data.end(), (const uint8_t *) src, (const uint8_t *) src + size);
-    }
-
-    void write_tensor(const ggml_tensor * /* tensor */, size_t /* offset */, size_t size) override {
-        n_tensor_bytes += size;
-    }
-
-    size_t n_bytes() override {
-        return data.size() + n_tensor_bytes;
-    }
-
-    std::vector<uint8_t> data;
-
-    size_t n_tensor_bytes = 0;
-};
-
 static const llama_kv_cache * get_layer_cache(const llama_context * ctx, int32_t il) {
     if (const auto * staged = llama_staged_access::memory(ctx)) {
         return staged->get_layer(il);
@@ -794,37 +888,9 @@ std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_s
         return res;
     }
 
-    // the cells are private to the cache, what it saves of them is not
-    llama_io_write_meta io;
-    kv->state_write(io, seq_id, 0);
-
-    const uint8_t * p = io.data.data();
-
-    auto read_u32 = [&]() {
-        uint32_t v;
-        memcpy(&v, p, sizeof(v));
-        p += sizeof(v);
-        return v;
-    };
-
-    const uint32_t n_stream = read_u32();
-
-    for (uint32_t s = 0; s < n_stream; ++s) {
-        const uint32_t n_cells = read_u32();
-        if (n_cells == 0) {
-            continue;
-        }
-
-        for (uint32_t i = 0; i < n_cells; ++i) {
-            res.push_back((llama_pos) read_u32());
-            p += read_u32() * sizeof(llama_seq_id);
-        }
-
-        // a sequence lives in one stream
-        break;
+    for (const auto & cell : get_seq_cells(*kv, seq_id)) {
+        res.push_back(cell.pos);
     }
-
-    std::sort(res.begin(), res.end());
 
     return res;
 }

@@ -23,8 +23,14 @@ enum llama_staged_status {
 };
 
 enum llama_probe_reduction {
-    LLAMA_PROBE_MEAN = 0, // sum over the queries / number of queries at or after the key
-    LLAMA_PROBE_MAX  = 1,
+    LLAMA_PROBE_MEAN        = 0, // sum over the queries / number of queries at or after the key
+    LLAMA_PROBE_MAX         = 1,
+    LLAMA_PROBE_MAX_OF_MEAN = 2, // maximum over the queries of the mean over the heads: one row
+};
+
+enum llama_probe_keys {
+    LLAMA_PROBE_KEYS_STAGE    = 0, // the tokens of the layer's stage
+    LLAMA_PROBE_KEYS_SEQUENCE = 1, // what the layer held for the sequence before the prefill, then the tokens of the stage
 };
 
 struct llama_probe {
@@ -34,6 +40,8 @@ struct llama_probe {
     // queries q_first, q_first + q_stride, ... as indices into the tokens of the layer's stage; negative: from the end
     int64_t q_first;
     int64_t q_stride;
+
+    llama_probe_keys keys = LLAMA_PROBE_KEYS_STAGE;
 };
 
 // what the selection sees at a boundary
@@ -44,9 +52,10 @@ struct llama_boundary {
     const std::vector<llama_pos> * pos; // tokens that arrived, ascending
 
     struct probe_result {
-        llama_probe        probe;
-        int32_t            n_head;
-        std::vector<float> data; // [n_head, n_tokens]
+        llama_probe            probe;
+        int32_t                n_head;  // rows of the data: one where the heads are reduced, too
+        std::vector<llama_pos> key_pos; // [n_keys] ascending
+        std::vector<float>     data;    // [n_head, n_keys]
     };
 
     std::vector<probe_result> probes;

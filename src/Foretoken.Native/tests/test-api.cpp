@@ -789,16 +789,27 @@ static int32_t on_select(void * user, ftk_boundary * boundary) {
 
     for (int32_t ip = 0; ip < ftk_boundary_n_probes(boundary); ++ip) {
         CHECK(ftk_boundary_probe_layer(boundary, ip) < ftk_boundary_layer(boundary));
-        CHECK(ftk_boundary_n_head(boundary, ip) == sel.n_head);
 
-        const bool    is_max = ftk_boundary_probe_reduction(boundary, ip) == FTK_PROBE_MAX;
-        const float * probe  = ftk_boundary_probe(boundary, ip);
-        for (int64_t i = 0; i < n * sel.n_head; ++i) {
-            CHECK(probe[i] >= 0.0f && probe[i] <= 1.0f + (is_max ? 0.0f : 1e-3f));
+        const int32_t reduction = ftk_boundary_probe_reduction(boundary, ip);
+        const int32_t n_head    = ftk_boundary_n_head(boundary, ip);
+        CHECK(n_head == (reduction == FTK_PROBE_MAX_OF_MEAN ? 1 : sel.n_head));
+
+        const int64_t n_keys = ftk_boundary_n_keys(boundary, ip);
+        const auto *  keys   = ftk_boundary_key_positions(boundary, ip);
+        CHECK(ftk_boundary_probe_keys(boundary, ip) == FTK_KEYS_SEQUENCE ? n_keys == n + positions[0] : n_keys == n);
+        CHECK(std::equal(positions, positions + n, keys + n_keys - n));
+        CHECK(std::is_sorted(keys, keys + n_keys));
+
+        const float * probe = ftk_boundary_probe(boundary, ip);
+        for (int64_t i = 0; i < n_keys * n_head; ++i) {
+            CHECK(probe[i] >= 0.0f && probe[i] <= 1.0f + (reduction == FTK_PROBE_MAX ? 0.0f : 1e-3f));
         }
     }
     CHECK(ftk_boundary_probe(boundary, ftk_boundary_n_probes(boundary)) == nullptr);
     CHECK(ftk_boundary_n_head(boundary, -1) == 0);
+    CHECK(ftk_boundary_n_keys(boundary, -1) == 0);
+    CHECK(ftk_boundary_key_positions(boundary, -1) == nullptr);
+    CHECK(ftk_boundary_probe_keys(boundary, -1) == -1);
 
     std::vector<int32_t> keep;
     for (int64_t i = 0; i < n; ++i) {
@@ -842,8 +853,9 @@ static ptr<ftk_plan> create_plan(const std::vector<int32_t> & boundaries) {
     OK(ftk_plan_create(&plan));
     for (const int32_t layer : boundaries) {
         OK(ftk_plan_add_boundary(plan, layer));
-        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX, -8, 1));
-        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MEAN, 0, 16));
+        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX, -8, 1, FTK_KEYS_STAGE));
+        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MEAN, 0, 16, FTK_KEYS_STAGE));
+        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX_OF_MEAN, -8, 1, FTK_KEYS_SEQUENCE));
     }
 
     return ptr<ftk_plan>(plan);
@@ -966,9 +978,10 @@ static void test_prefill(ftk_model * model, const json & info) {
     OK(ftk_plan_create(&odd_raw));
     const ptr<ftk_plan> odd(odd_raw);
     FAILS(FTK_INVALID_ARGUMENT, "layer 1", ftk_plan_add_boundary(odd.get(), 0));
-    FAILS(FTK_INVALID_ARGUMENT, "reduction", ftk_plan_add_probe(odd.get(), 1, 5, 0, 1));
-    FAILS(FTK_INVALID_ARGUMENT, "stride", ftk_plan_add_probe(odd.get(), 1, FTK_PROBE_MAX, 0, 0));
-    FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_add_probe(odd.get(), -1, FTK_PROBE_MAX, 0, 1));
+    FAILS(FTK_INVALID_ARGUMENT, "reduction", ftk_plan_add_probe(odd.get(), 1, 5, 0, 1, FTK_KEYS_STAGE));
+    FAILS(FTK_INVALID_ARGUMENT, "keys", ftk_plan_add_probe(odd.get(), 1, FTK_PROBE_MAX, 0, 1, 2));
+    FAILS(FTK_INVALID_ARGUMENT, "stride", ftk_plan_add_probe(odd.get(), 1, FTK_PROBE_MAX, 0, 0, FTK_KEYS_STAGE));
+    FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_add_probe(odd.get(), -1, FTK_PROBE_MAX, 0, 1, FTK_KEYS_STAGE));
     FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_skip_layer(odd.get(), -1));
     OK(ftk_plan_add_boundary(odd.get(), 5));
     FAILS(FTK_INVALID_ARGUMENT, "ascending", ftk_plan_add_boundary(odd.get(), 5));

@@ -586,6 +586,50 @@ static bool capture(ggml_tensor * t, bool ask, void * data) {
     return true;
 }
 
+// largest difference of a probe to the same reduction of captured attention, whose columns are the keys of the probe
+static double probe_error(const llama_boundary::probe_result & got, const std::vector<std::vector<std::vector<float>>> & p, int n_past) {
+    const int n_head  = p.size();
+    const int n_query = p[0].size();
+    const int n_keys  = got.key_pos.size();
+
+    const int64_t q0 = got.probe.q_first < 0 ? std::max<int64_t>(0, n_query + got.probe.q_first) : got.probe.q_first;
+
+    const bool over_heads = got.probe.reduction == LLAMA_PROBE_MAX_OF_MEAN;
+
+    CHECK(got.n_head == (over_heads ? 1 : n_head));
+    CHECK(got.data.size() == (size_t) n_keys * got.n_head);
+
+    // of a key that came after the query there need not be a column
+    auto at = [&](int h, int64_t q, int j) {
+        return j < (int) p[h][q].size() ? (double) p[h][q][j] : 0.0;
+    };
+
+    double res = 0.0;
+    for (int row = 0; row < got.n_head; ++row) {
+        for (int j = 0; j < n_keys; ++j) {
+            double ref = 0.0;
+            int    cnt = 0;
+            for (int64_t q = q0; q < n_query; q += got.probe.q_stride) {
+                double v = 0.0;
+                for (int h = 0; over_heads && h < n_head; ++h) {
+                    v += at(h, q, j) / n_head;
+                }
+                if (!over_heads) {
+                    v = at(row, q, j);
+                }
+                ref = got.probe.reduction == LLAMA_PROBE_MEAN ? ref + v : std::max(ref, v);
+                cnt += n_past + q >= j;
+            }
+            if (got.probe.reduction == LLAMA_PROBE_MEAN) {
+                ref /= std::max(1, cnt);
+            }
+            res = std::max(res, std::abs(ref - got.data[(size_t) row * n_keys + j]));
+        }
+    }
+
+    return res;
+}
+
 static void probes_are_the_attention(llama_model * model, const config & cfg, double tolerance) {
     const int n = 83;
 
@@ -613,6 +657,11 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
                        {1, LLAMA_PROBE_MAX, 0, 1},    // more queries than one block
                        {2, LLAMA_PROBE_MEAN, -1, 1},  // second stage
                        {0, LLAMA_PROBE_MEAN, 500, 1}, // no query at all
+
+                       {1, LLAMA_PROBE_MAX_OF_MEAN, -8, 1},
+                       {3, LLAMA_PROBE_MAX_OF_MEAN, 0, 1},
+                       {1, LLAMA_PROBE_MAX_OF_MEAN, 3, 7},
+                       {1, LLAMA_PROBE_MAX_OF_MEAN, 500, 1},
     };
 
     llama_staged_callbacks                    cb;
@@ -634,30 +683,10 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
 
     for (size_t ip = 0; ip < seen.size(); ++ip) {
         const auto & got = seen[ip];
-        const auto & cur = cap.p.at(got.probe.il);
 
-        CHECK(got.n_head == (int) cur.size());
-        CHECK(got.data.size() == (size_t) n * cur.size());
+        CHECK((int) got.key_pos.size() == n && got.key_pos.front() == 0 && got.key_pos.back() == n - 1);
 
-        const int64_t q0 = got.probe.q_first < 0 ? n + got.probe.q_first : got.probe.q_first;
-
-        double diff = 0.0;
-        for (int h = 0; h < got.n_head; ++h) {
-            for (int j = 0; j < n; ++j) {
-                double ref = 0.0;
-                int    cnt = 0;
-                for (int64_t q = q0; q < n; q += got.probe.q_stride) {
-                    const double v = j < (int) cur[h][q].size() ? cur[h][q][j] : 0.0;
-                    ref            = got.probe.reduction == LLAMA_PROBE_MAX ? std::max(ref, v) : ref + v;
-                    cnt += q >= j;
-                }
-                if (got.probe.reduction == LLAMA_PROBE_MEAN) {
-                    ref /= std::max(1, cnt);
-                }
-                diff = std::max(diff, std::abs(ref - got.data[h * n + j]));
-            }
-        }
-
+        const double diff = probe_error(got, cap.p.at(got.probe.il), 0);
         if (diff > tolerance) {
             fprintf(stderr, "probe %zu: layer %d differs by %g\n", ip, got.probe.il, diff);
         }
@@ -668,6 +697,110 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
     const auto probed = get_logits(ctx.get());
     llama_memory_clear(llama_get_memory(ctx.get()), false);
     CHECK(same(decode(ctx.get(), 0, tokens), probed));
+}
+
+// a probe with the keys of the sequence also tells what the tokens of a prefill pay to what was there before it
+static void probes_reach_the_past(llama_model * model, const config & cfg, double tolerance) {
+    const int32_t nv = llama_vocab_n_tokens(llama_model_get_vocab(model));
+
+    const auto other = make_tokens(10, 81, nv);
+    const auto head  = make_tokens(40, 82, nv);
+    const auto tail  = make_tokens(9, 83, nv);
+    const auto next  = make_tokens(45, 84, nv);
+
+    for (const bool thinned : {false, true}) {
+        const auto cb_keep = thinned ? keep_every(3) : keep_all();
+
+        // without flash attention, and with cells in the order of the positions: what is captured has one column per key
+        captured cap;
+        {
+            config cfg_cap       = cfg;
+            cfg_cap.flash_attn   = false;
+            cfg_cap.type_kv      = GGML_TYPE_F16;
+            cfg_cap.cb_eval      = capture;
+            cfg_cap.cb_eval_data = &cap;
+
+            auto ctx = make_context(model, cfg_cap, true);
+            CHECK(prefill(ctx.get(), 0, head, stages({2}), cb_keep) == LLAMA_STAGED_OK);
+            decode(ctx.get(), 0, tail);
+            cap.p.clear();
+            CHECK(prefill(ctx.get(), 0, next, stages({2, 4}), cb_keep) == LLAMA_STAGED_OK);
+        }
+
+        config cfg_cur    = cfg;
+        cfg_cur.n_seq_max = cfg.unified ? 2 : 1;
+
+        auto ctx = make_context(model, cfg_cur, true);
+
+        // the tail of the past goes to the cells that the other sequence leaves: in front of those of its head
+        if (cfg.unified) {
+            decode(ctx.get(), 1, other);
+        }
+        CHECK(prefill(ctx.get(), 0, head, stages({2}), cb_keep) == LLAMA_STAGED_OK);
+        if (cfg.unified) {
+            CHECK(llama_memory_seq_rm(llama_get_memory(ctx.get()), 1, -1, -1));
+        }
+        decode(ctx.get(), 0, tail);
+
+        std::map<int32_t, std::vector<llama_pos>> past;
+        for (int32_t il = 0; il < 4; ++il) {
+            past[il] = llama_staged_positions(ctx.get(), 0, il);
+        }
+        CHECK(past[1].size() == head.size() + tail.size());
+        CHECK(past[2].size() == (thinned ? (head.size() - 1) / 3 + 1 : head.size()) + tail.size());
+
+        llama_staged_plan plan = stages({2, 4});
+        plan.probes            = {
+                           {0, LLAMA_PROBE_MEAN, -8, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {1, LLAMA_PROBE_MAX, -40, 1, LLAMA_PROBE_KEYS_SEQUENCE}, // spans chunks
+                           {1, LLAMA_PROBE_MAX_OF_MEAN, 0, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {1, LLAMA_PROBE_MEAN, 3, 4, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {2, LLAMA_PROBE_MEAN, 0, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {3, LLAMA_PROBE_MAX_OF_MEAN, -5, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {3, LLAMA_PROBE_MAX, 500, 1, LLAMA_PROBE_KEYS_SEQUENCE}, // no query at all
+                           {3, LLAMA_PROBE_MAX, -5, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {3, LLAMA_PROBE_MAX, -5, 1, LLAMA_PROBE_KEYS_STAGE},
+        };
+
+        llama_staged_callbacks                    cb;
+        std::vector<llama_boundary::probe_result> seen;
+        std::vector<std::vector<llama_pos>>       arrived;
+        cb.select = [&](llama_boundary & b) {
+            for (auto & p : b.probes) {
+                seen.push_back(p);
+                arrived.push_back(*b.pos);
+            }
+            return cb_keep.select(b);
+        };
+
+        CHECK(prefill(ctx.get(), 0, next, plan, cb) == LLAMA_STAGED_OK);
+        CHECK(seen.size() == plan.probes.size());
+
+        for (size_t ip = 0; ip + 1 < seen.size(); ++ip) {
+            const auto & got = seen[ip];
+
+            std::vector<llama_pos> expected = past[got.probe.il];
+            const int              n_past   = expected.size();
+            expected.insert(expected.end(), arrived[ip].begin(), arrived[ip].end());
+            CHECK(got.key_pos == expected);
+
+            const double diff = probe_error(got, cap.p.at(got.probe.il), n_past);
+            if (diff > tolerance) {
+                fprintf(stderr, "probe %zu: layer %d differs by %g\n", ip, got.probe.il, diff);
+            }
+            CHECK(diff <= tolerance);
+        }
+
+        // the keys of the stage are the end of those of the sequence
+        const auto & all    = seen[seen.size() - 2];
+        const auto & own    = seen[seen.size() - 1];
+        const size_t n_keys = all.key_pos.size();
+        const size_t n_own  = own.key_pos.size();
+        CHECK(n_own == arrived.back().size() && own.key_pos == arrived.back());
+        for (int h = 0; h < own.n_head; ++h) {
+            CHECK(memcmp(own.data.data() + h * n_own, all.data.data() + (h + 1) * n_keys - n_own, n_own * sizeof(float)) == 0);
+        }
+    }
 }
 
 static void the_residual_is_what_the_layers_above_start_from(llama_model * model, const config & cfg) {
@@ -883,8 +1016,12 @@ int main(int argc, char ** argv) {
                     a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg);
                     sequences_do_not_disturb_each_other(model.get(), cfg);
                     context_shift_equals_stock(model.get(), cfg);
-                    probes_are_the_attention(model.get(), cfg, type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 :
-                                                                                                              1e-6);
+
+                    const double tolerance = type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 :
+                                                                                            1e-6;
+                    probes_are_the_attention(model.get(), cfg, tolerance);
+                    // what differs in one prefill goes into the next; so do sums over cells in another order
+                    probes_reach_the_past(model.get(), cfg, flash_attn || !unified ? 2 * tolerance : 1e-3);
                     the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
                     skipping_equals_a_model_without_the_layers(def, dir, cfg);
                 }

@@ -114,14 +114,18 @@ internal sealed unsafe class StagedPrefill
         }
         int[] headCounts = new int[probeCount];
         nint[] scores = new nint[probeCount];
+        int[] keyCounts = new int[probeCount];
+        nint[] keyPositions = new nint[probeCount];
         for (int i = 0; i < probeCount; i++)
         {
             headCounts[i] = NativeMethods.ftk_boundary_n_head(boundary, i);
             scores[i] = (nint)NativeMethods.ftk_boundary_probe(boundary, i);
+            keyCounts[i] = checked((int)NativeMethods.ftk_boundary_n_keys(boundary, i));
+            keyPositions[i] = (nint)NativeMethods.ftk_boundary_key_positions(boundary, i);
         }
 
         float[] importance = new float[count];
-        BoundaryProbes probes = new(count, expected, headCounts, scores)
+        BoundaryProbes probes = new(count, expected, headCounts, scores, keyCounts, keyPositions)
         {
             Layer = _boundaryLayers[index],
             LaterBoundaries = _boundaryLayers.AsSpan(index + 1),
@@ -167,7 +171,8 @@ internal sealed unsafe class StagedPrefill
                             probe.Layer,
                             (int)probe.Reduction,
                             probe.FirstQuery,
-                            probe.Stride
+                            probe.Stride,
+                            (int)probe.Keys
                         )
                     );
                 }

@@ -24,7 +24,8 @@ internal static unsafe partial class NativeMethods
         int layer,
         int reduction,
         long firstQuery,
-        long stride
+        long stride,
+        int keys
     );
 
     [LibraryImport(LibraryName)]
@@ -62,6 +63,18 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ftk_boundary_n_head(nint boundary, int probe);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_boundary_probe_keys(nint boundary, int probe);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial long ftk_boundary_n_keys(nint boundary, int probe);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int* ftk_boundary_key_positions(nint boundary, int probe);
 
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -238,6 +238,33 @@ public sealed class ForetokenSessionTests(TestModel test)
         Assert.Equal(Enumerable.Range(0, 200), upper[..200]);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Probe_of_the_sequence_tells_what_new_tokens_pay_to_the_tokens_before_them(bool thinned)
+    {
+        int[] prompt = test.Prompt(300);
+        using ForetokenSession session = test.CreateSession();
+        session.Prefill(prompt, thinned ? new PrefillRequest { Plan = Thin } : null);
+        int lower = session.GetPositions(2).Length;
+        int[] upper = session.GetPositions(20);
+        Assert.Equal(300, lower);
+        Assert.Equal(thinned, upper.Length < 300);
+
+        AttentionToThePast policy = new();
+        PrefillReport report = session.Prefill(
+            [.. prompt, .. test.Prompt(20, seed: 5)],
+            // so few tokens are all kept
+            new PrefillRequest { Plan = PrefillPlan.FromBoundaries([new(3, 0.9), new(21, 0.9)]), Importance = policy }
+        );
+
+        Assert.Equal(300, report.ReusedTokens);
+        Assert.Equal(Enumerable.Range(0, 320), policy.Keys[2]);
+        Assert.Equal([.. upper, .. Enumerable.Range(300, 20)], policy.Keys[20]);
+        Assert.Equal(session.GetPositions(20), policy.Keys[20]);
+        Assert.All(policy.Sums.Values, sum => Assert.Equal(1, sum, 2e-3));
+    }
+
     [Fact]
     public void Rewound_session_continues_as_if_the_tokens_had_never_been()
     {
@@ -470,6 +497,36 @@ public sealed class ForetokenSessionTests(TestModel test)
     private sealed class Reporter(Action<PrefillProgress> report) : IProgress<PrefillProgress>
     {
         public void Report(PrefillProgress value) => report(value);
+    }
+
+    // the last token pays its attention to all that each layer holds: its own token, the prompt before it, and no other key
+    private sealed class AttentionToThePast : IImportancePolicy
+    {
+        public string Name => "attention-to-the-past";
+
+        public Dictionary<int, int[]> Keys { get; } = [];
+
+        public Dictionary<int, double> Sums { get; } = [];
+
+        public IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd) =>
+            [
+                new AttentionProbe(layerEnd - 1, ProbeReduction.MaxOfMean, FirstQuery: -1, Keys: ProbeKeys.Sequence),
+                new AttentionProbe(layerEnd - 1, ProbeReduction.MaxOfMean, FirstQuery: -1),
+            ];
+
+        public void ComputeImportance(in BoundaryProbes probes, Span<float> importance)
+        {
+            int layer = probes[0].Layer;
+            Keys[layer] = probes.KeyPositions(0).ToArray();
+            Sums[layer] = probes.Scores(0).ToArray().Sum(x => (double)x);
+
+            Assert.Equal(1, probes.HeadCount(0));
+            Assert.Equal(Keys[layer].Length, probes.KeyCount(0));
+            Assert.Equal(probes.TokenCount, probes.KeyCount(1));
+            Assert.Equal<int>(probes.KeyPositions(0)[^probes.TokenCount..], probes.KeyPositions(1));
+            Assert.Equal<float>(probes.Scores(0)[^probes.TokenCount..], probes.Scores(1));
+            importance.Clear();
+        }
     }
 
     private sealed class FailingImportance : IImportancePolicy

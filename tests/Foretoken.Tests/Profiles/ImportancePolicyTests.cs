@@ -130,6 +130,17 @@ public class ImportancePolicyTests
         );
 
     [Fact]
+    public void Probe_of_the_sequence_has_more_keys_than_there_are_tokens()
+    {
+        AttentionProbe probe = new(0, ProbeReduction.Max, -1, Keys: ProbeKeys.Sequence);
+        BoundaryProbes probes = new(2, [probe], [2], [new float[] { 1, 2, 3, 4, 5, 6 }]);
+        Assert.Equal(3, probes.KeyCount(0));
+        Assert.Equal<float>([4, 5, 6], probes.Scores(0, 1));
+        Assert.Throws<ArgumentException>(() => new BoundaryProbes(2, [probe], [2], [new float[5]]));
+        Assert.Throws<ArgumentException>(() => new BoundaryProbes(2, [probe], [2], [new float[2]]));
+    }
+
+    [Fact]
     public void Native_matrices_are_read_in_place()
     {
         float[] scores = [.. Enumerable.Range(0, 2 * 50).Select(i => (float)i)];
@@ -141,6 +152,20 @@ public class ImportancePolicyTests
         float[] importance = new float[50];
         new AttentionContextContribution().ComputeImportance(probes, importance);
         Assert.Equal(25, importance[0]);
+
+        // with keys in front of the tokens
+        int[] positions = [0, 2, 5, .. Enumerable.Range(6, 47)];
+        using PinnedGCHandle<int[]> pinnedPositions = new(positions);
+        BoundaryProbes past = new(
+            47,
+            [new AttentionProbe(0, ProbeReduction.Mean, 0, Keys: ProbeKeys.Sequence)],
+            [2],
+            [pointer],
+            [50],
+            [Marshal.UnsafeAddrOfPinnedArrayElement(positions, 0)]
+        );
+        Assert.Equal<float>(scores.AsSpan(50), past.Scores(0, 1));
+        Assert.Equal<int>(positions, past.KeyPositions(0));
     }
 
     private static double ArgMax(IImportancePolicy policy, float[] scores, int heads, int tokens)
