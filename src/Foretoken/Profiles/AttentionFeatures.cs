@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Numerics.Tensors;
 
 namespace Foretoken.Profiles;
@@ -32,6 +33,13 @@ public static class AttentionFeatures
     private const float Floor = 0.02f;
 
     private static readonly int[] Pools = [7, 31];
+
+    /// <summary>What weights were learned on; they mean nothing on other features.</summary>
+    internal static string Definition { get; } =
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"mean:{MeanQueries},max:{MaxQueries},column:{ColumnStride};pool:{string.Join(',', Pools)}"
+        );
 
     /// <summary>Pools per source: 2.</summary>
     public static int PoolCount => Pools.Length;
