@@ -19,11 +19,20 @@ internal static class PlanCommand
             Description = "Tokens of the prompt that must be computed.",
             Required = true,
         };
-        Option<double> target = new("--target", "-s")
+        Option<double?> target = new("--target", "-s")
         {
             HelpName = "factor",
             Description = "The speedup of the time to first token to ask for.",
-            Required = true,
+        };
+        Option<double?> maxQualityLoss = new("--max-quality-loss")
+        {
+            HelpName = "nats",
+            Description =
+                "The quality that may be lost, as KL divergence from full prefill: the fastest plan within it, or beside --target the more careful of the two.",
+        };
+        Option<bool> thresholds = new("--thresholds")
+        {
+            Description = "Let fewer tokens go on where their importance does not pass its threshold.",
         };
         Option<int> past = new("--past-tokens")
         {
@@ -46,12 +55,25 @@ internal static class PlanCommand
         {
             tokens,
             target,
+            maxQualityLoss,
+            thresholds,
             past,
             model,
             shape,
             plan,
             json,
         };
+        command.Validators.Add(result =>
+        {
+            if (
+                result.GetResult(target) is null
+                && result.GetResult(maxQualityLoss) is null
+                && result.GetResult(plan) is null
+            )
+            {
+                result.AddError("Say what to plan for: --target, --max-quality-loss, or a --plan to estimate.");
+            }
+        });
         command.SetAction(parsed =>
             context.RunAsync(() =>
             {
@@ -62,6 +84,8 @@ internal static class PlanCommand
                     new PlanRequest
                     {
                         TargetSpeedup = parsed.GetValue(target),
+                        MaxQualityLoss = parsed.GetValue(maxQualityLoss),
+                        UseThresholds = parsed.GetValue(thresholds),
                         NewTokens = parsed.GetValue(tokens),
                         PastTokens = parsed.GetValue(past),
                     },
@@ -86,10 +110,12 @@ internal static class PlanCommand
         PrefillPlanner planner = new(shape);
         PlannedPrefill planned = given is null
             ? planner.Plan(request)
-            : planner.Estimate(given, request.NewTokens, request.PastTokens) with
-            {
-                TargetSpeedup = PrefillPlanner.EnsureValidTarget(request.TargetSpeedup),
-            };
+            : planner.Estimate(given, request.NewTokens, request.PastTokens);
+        if (given is not null && request.TargetSpeedup is { } target)
+        {
+            planned = planned with { TargetSpeedup = PrefillPlanner.EnsureValidTarget(target) };
+        }
+        int[] least = planned.Plan.LeastTokensPerStage(request.NewTokens);
         int[] tokens = planned.Plan.TokensPerStage(request.NewTokens);
         List<PlanStage> stages = [];
         int begin = 0;
@@ -97,7 +123,7 @@ internal static class PlanCommand
         {
             int end = i < planned.Plan.Boundaries.Count ? planned.Plan.Boundaries[i].Layer : shape.LayerCount;
             double share = request.NewTokens == 0 ? 0 : (double)tokens[i] / request.NewTokens;
-            stages.Add(new PlanStage(begin, end, tokens[i], share));
+            stages.Add(new PlanStage(begin, end, tokens[i], least[i], share));
             begin = end;
         }
         PrefillCostModel cost = planner.CostModel;
@@ -108,6 +134,8 @@ internal static class PlanCommand
             PromptTokens = request.NewTokens,
             PastTokens = request.PastTokens,
             Target = planned.TargetSpeedup,
+            MaxQualityLoss = request.MaxQualityLoss,
+            ExpectedLoss = planned.ExpectedLoss,
             PromisedSpeedup = planned.PromisedSpeedup,
             ReachableSpeedup = given is null ? planned.ReachableSpeedup : null,
             IsTargetReached = planned.PromisedSpeedup >= planned.TargetSpeedup,
@@ -141,8 +169,9 @@ internal static class PlanCommand
     {
         string past = plan.PastTokens > 0 ? I($" after {plan.PastTokens:#,0} in the cache") : "";
         context.WriteRaw(I($"{plan.Model}, {plan.Layers} layers, {plan.PromptTokens:#,0} tokens{past}"));
+        string budget = plan.MaxQualityLoss is { } loss ? I($" and a loss of at most {loss:0.###} nats") : "";
         context.WriteRaw(
-            I($"asked for {plan.Target:0.##}x, promised {plan.PromisedSpeedup:0.00}x")
+            I($"asked for {plan.Target:0.##}x{budget}, promised {plan.PromisedSpeedup:0.00}x")
                 + (plan.ReachableSpeedup is { } best ? I($", {best:0.00}x is the most") : "")
         );
         context.WriteRaw(I($"{plan.PlannedOperations / 1e9:#,0.0} of {plan.PlainOperations / 1e9:#,0.0} GFLOP"));
@@ -158,7 +187,11 @@ internal static class PlanCommand
             grid.AddRow(
                 new Text(I($"layers {stage.LayerBegin} to {stage.LayerEnd - 1}")),
                 new Text(Bar(stage.Retention), new Style(Color.Green)),
-                new Text(I($"{stage.Tokens:#,0} tokens")),
+                new Text(
+                    stage.LeastTokens < stage.Tokens
+                        ? I($"{stage.LeastTokens:#,0} to {stage.Tokens:#,0} tokens")
+                        : I($"{stage.Tokens:#,0} tokens")
+                ),
                 new Text(I($"{100 * stage.Retention:0} %"))
             );
         }
@@ -183,7 +216,15 @@ internal sealed record PlanExplanation
     public required int Layers { get; init; }
     public required int PromptTokens { get; init; }
     public required int PastTokens { get; init; }
+
+    /// <summary>The speedup that was asked for; the promised one when none was.</summary>
     public required double Target { get; init; }
+
+    /// <summary>The quality budget in nats; null when none was given.</summary>
+    public required double? MaxQualityLoss { get; init; }
+
+    /// <summary>Loss that is expected of the plan, in nats; null when it was not measured.</summary>
+    public required double? ExpectedLoss { get; init; }
     public required double PromisedSpeedup { get; init; }
 
     /// <summary>The most that could have been asked for; null when a plan was given.</summary>
@@ -200,8 +241,11 @@ internal sealed record PlanExplanation
     public required string Reason { get; init; }
 }
 
-/// <summary>One stage of a plan: layers from <paramref name="LayerBegin"/> to before <paramref name="LayerEnd"/>.</summary>
-internal sealed record PlanStage(int LayerBegin, int LayerEnd, int Tokens, double Retention);
+/// <summary>
+/// One stage of a plan: layers from <paramref name="LayerBegin"/> to before <paramref name="LayerEnd"/>, with
+/// <paramref name="LeastTokens"/> to <paramref name="Tokens"/> tokens where a threshold decides.
+/// </summary>
+internal sealed record PlanStage(int LayerBegin, int LayerEnd, int Tokens, int LeastTokens, double Retention);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(PlanExplanation))]

@@ -62,8 +62,39 @@ public sealed class CommandTests : IDisposable
         Assert.False(json.RootElement.GetProperty("isTargetReached").GetBoolean());
     }
 
+    [Fact]
+    public async Task A_quality_budget_is_answered_plainly_where_no_loss_was_measured()
+    {
+        Assert.Equal(
+            0,
+            await Run("plan", "-n", "2048", "--max-quality-loss", "0.2", "--shape", "llama-3.2-1b", "--json")
+        );
+
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        Assert.Equal(0.2, json.RootElement.GetProperty("maxQualityLoss").GetDouble());
+        Assert.Equal(1, json.RootElement.GetProperty("promisedSpeedup").GetDouble());
+        Assert.Contains("not measured", json.RootElement.GetProperty("reason").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task With_thresholds_a_plan_shows_how_few_tokens_may_go_on()
+    {
+        Assert.Equal(
+            0,
+            await Run("plan", "-n", "2048", "-s", "2", "--shape", "llama-3.2-1b", "--thresholds", "--json")
+        );
+
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        JsonElement last = json.RootElement.GetProperty("stages")[1];
+        Assert.InRange(last.GetProperty("leastTokens").GetInt32(), 36, last.GetProperty("tokens").GetInt32() - 1);
+        Assert.Contains("..", json.RootElement.GetProperty("plan").GetString(), StringComparison.Ordinal);
+        Assert.True(json.RootElement.GetProperty("promisedSpeedup").GetDouble() >= 2);
+    }
+
     [Theory]
     [InlineData("plan", "-n", "100", "-s", "0.5")]
+    [InlineData("plan", "-n", "100", "--max-quality-loss", "0")]
+    [InlineData("plan", "-n", "100", "--max-quality-loss", "NaN")]
     [InlineData("plan", "-n", "100", "-s", "NaN")]
     [InlineData("plan", "-n", "-5", "-s", "2")]
     [InlineData("plan", "-n", "100", "-s", "2", "--shape", "nothing")]
@@ -87,6 +118,8 @@ public sealed class CommandTests : IDisposable
 
     [Theory]
     [InlineData("plan", "--target", "2")]
+    [InlineData("plan", "-n", "100")]
+    [InlineData("plan", "-n", "100", "--max-quality-loss", "little")]
     [InlineData("split", "a.gguf", "b")]
     [InlineData("bench", "--pairs", "0")]
     [InlineData("bench", "--pairs", "few")]

@@ -13,8 +13,20 @@ public sealed class TextTests
         Assert.Equal("4@0.6,8@0.35,12@0.2", PlanText.Format(plan));
     }
 
+    [Fact]
+    public void A_plan_with_a_threshold_is_written_with_both_shares()
+    {
+        PrefillPlan plan = PlanText.Parse("4@0.3..0.6, 8@0.2");
+
+        Assert.Equal([new PlanBoundary(4, 0.6) { MinRetention = 0.3 }, new(8, 0.2)], plan.Boundaries);
+        Assert.Equal("4@0.3..0.6,8@0.2", PlanText.Format(plan));
+    }
+
     [Theory]
     [InlineData("")]
+    [InlineData("3@0.5..0.2")]
+    [InlineData("3@..0.2")]
+    [InlineData("3@0.1..0.2..0.3")]
     [InlineData("3")]
     [InlineData("3@")]
     [InlineData("3@x")]

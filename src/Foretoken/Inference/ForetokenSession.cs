@@ -125,6 +125,7 @@ public sealed class ForetokenSession : IDisposable
     /// <exception cref="ArgumentException">The prompt is empty, or the request does not fit to it.</exception>
     /// <exception cref="ContextFullException">The prompt is longer than the context. Nothing was changed.</exception>
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict. Nothing was changed.</exception>
+    /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="OperationCanceledException">The prefill was cancelled.</exception>
     /// <exception cref="ComputeException">The computation failed.</exception>
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
@@ -154,7 +155,7 @@ public sealed class ForetokenSession : IDisposable
         }
         cancellationToken.ThrowIfCancellationRequested();
 
-        bool exact = request.Plan?.IsKeepAll ?? request.TargetTtftSpeedup == 1;
+        bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
         int reused = ReusablePrefix(prompt, exact);
         PrefillDecision decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
         if (reused > 0 && !decision.Plan.SkippedLayers.SequenceEqual(_skippedLayers))
@@ -185,6 +186,8 @@ public sealed class ForetokenSession : IDisposable
         {
             TargetSpeedup = decision.Target,
             PromisedSpeedup = decision.PromisedSpeedup,
+            MaxQualityLoss = request.MaxQualityLoss,
+            ExpectedQualityLoss = decision.ExpectedLoss,
             PromptTokens = prompt.Length,
             ReusedTokens = reused,
             Stages =
@@ -195,7 +198,8 @@ public sealed class ForetokenSession : IDisposable
                     stage.NTokens,
                     (double)stage.NTokens / computed,
                     stage.NChunks,
-                    TimeSpan.FromMicroseconds(stage.Us)
+                    TimeSpan.FromMicroseconds(stage.Us),
+                    stage.Bound
                 )),
             ],
             TimeToFirstToken = elapsed,

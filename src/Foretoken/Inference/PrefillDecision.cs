@@ -12,6 +12,9 @@ internal sealed record PrefillDecision
 
     internal required double PromisedSpeedup { get; init; }
 
+    /// <summary>Expected loss in nats; null when it was not measured.</summary>
+    internal required double? ExpectedLoss { get; init; }
+
     internal required string Reason { get; init; }
 
     internal required IImportancePolicy Importance { get; init; }
@@ -20,6 +23,7 @@ internal sealed record PrefillDecision
     internal required bool[] Protected { get; init; }
 
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict.</exception>
+    /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict.</exception>
     /// <exception cref="ArgumentException">The plan of the request does not fit the model.</exception>
     internal static PrefillDecision Make(
         PrefillPlanner planner,
@@ -47,6 +51,7 @@ internal sealed record PrefillDecision
                 Plan = plan,
                 Target = speedup,
                 PromisedSpeedup = speedup,
+                ExpectedLoss = plan.IsKeepAll ? 0 : null,
                 Reason = $"The request brought its own plan: {plan}.",
                 Importance =
                     request.Importance is null && plan.Importance is not null
@@ -56,9 +61,9 @@ internal sealed record PrefillDecision
             };
         }
 
-        if (notStagedReason is not null && request.TargetTtftSpeedup > 1)
+        if (notStagedReason is not null && !request.KeepsAll)
         {
-            if (request.Strict)
+            if (request.Strict && request.TargetTtftSpeedup > 1)
             {
                 throw new PlanUnreachableException(request.TargetTtftSpeedup, 1, newTokens, $"{notStagedReason}.");
             }
@@ -67,6 +72,7 @@ internal sealed record PrefillDecision
                 Plan = PrefillPlan.KeepAll,
                 Target = request.TargetTtftSpeedup,
                 PromisedSpeedup = 1,
+                ExpectedLoss = 0,
                 Reason = $"Prefill cannot be staged: {notStagedReason}.",
                 Importance = importance,
                 Protected = isProtected,
@@ -76,7 +82,9 @@ internal sealed record PrefillDecision
         PlannedPrefill planned = planner.Plan(
             new PlanRequest
             {
-                TargetSpeedup = request.TargetTtftSpeedup,
+                TargetSpeedup = request.AskedSpeedup,
+                MaxQualityLoss = request.MaxQualityLoss,
+                UseThresholds = request.UseThresholds,
                 NewTokens = newTokens,
                 PastTokens = reused,
                 AlwaysKept = alwaysKept,
@@ -89,6 +97,7 @@ internal sealed record PrefillDecision
             Plan = planned.Plan,
             Target = planned.TargetSpeedup,
             PromisedSpeedup = planned.PromisedSpeedup,
+            ExpectedLoss = planned.ExpectedLoss,
             Reason = planned.Reason,
             Importance = importance,
             Protected = isProtected,

@@ -8,7 +8,10 @@ namespace Foretoken.Inference;
 /// <remarks>Immutable. In JSON, names are snake_case and times are milliseconds.</remarks>
 public sealed record PrefillReport
 {
-    /// <summary>The speedup of the time to first token that was asked for; 1 is plain prefill.</summary>
+    /// <summary>
+    /// The speedup of the time to first token that was asked for; 1 is plain prefill. <see cref="PromisedSpeedup"/> when a plan
+    /// or only <see cref="MaxQualityLoss"/> was given.
+    /// </summary>
     public required double TargetSpeedup { get; init; }
 
     /// <summary>
@@ -16,6 +19,16 @@ public sealed record PrefillReport
     /// It comes from the planner's cost model and is not a measurement.
     /// </summary>
     public required double PromisedSpeedup { get; init; }
+
+    /// <summary>The quality budget that was given, KL divergence from full prefill in nats; null when none was.</summary>
+    public double? MaxQualityLoss { get; init; }
+
+    /// <summary>
+    /// Quality that the plan is expected to lose, KL divergence from full prefill in nats, as measured when the model was tuned:
+    /// on other prompts, and at the plan's retentions, so where a threshold let fewer tokens go on it may be more. 0 when
+    /// nothing was left out, null when it was not measured. Of a reused prefix that was thinned before, nothing is counted.
+    /// </summary>
+    public double? ExpectedQualityLoss { get; init; }
 
     /// <summary>
     /// The speedup that the times of this very prefill speak for: the first stage ran every new token, so its time per layer,

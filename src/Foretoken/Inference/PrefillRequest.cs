@@ -6,19 +6,46 @@ namespace Foretoken.Inference;
 /// <summary>What a prefill is asked for.</summary>
 public sealed class PrefillRequest
 {
-    private double _targetTtftSpeedup = 1;
+    private double? _maxQualityLoss;
 
     /// <summary>
     /// By what factor the time to first token shall shrink, 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>.
-    /// Default 1: nothing is left out.
+    /// Default 1: nothing is left out, unless <see cref="MaxQualityLoss"/> is set; that alone asks for as much speed as it allows.
     /// Ignored when <see cref="Plan"/> is set.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above the maximum, or not a number.</exception>
     public double TargetTtftSpeedup
     {
-        get => _targetTtftSpeedup;
-        set => _targetTtftSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
+        get => AskedSpeedup ?? 1;
+        set => AskedSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
     }
+
+    /// <summary>
+    /// Quality that may be lost, as KL divergence from full prefill in nats, above 0. The fastest plan within it is used; with a
+    /// target beside it, whichever is more careful decides. Default null: no budget. Ignored when <see cref="Plan"/> is set.
+    /// </summary>
+    /// <remarks>
+    /// What plans lose is measured when a model is tuned; without a tuned profile, or with another importance than the learned
+    /// one, the prefill is plain and the report says why. It counts the tokens that this prefill computes: a thinned prefix that
+    /// is reused stays as it is.
+    /// </remarks>
+    /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
+    public double? MaxQualityLoss
+    {
+        get => _maxQualityLoss;
+        set =>
+            _maxQualityLoss = value is { } loss
+                ? PrefillPlanner.EnsureValidQualityLoss(loss, nameof(MaxQualityLoss))
+                : null;
+    }
+
+    /// <summary>
+    /// Let fewer tokens go on than planned where their importance does not pass the policy's threshold (LTP, arXiv 2107.00910).
+    /// The promised speedup holds either way. Default false: fixed shares, as with an importance that has no threshold, and with
+    /// <see cref="MaxQualityLoss"/>, whose losses are measured with fixed shares. A <see cref="Plan"/> says itself, by
+    /// <see cref="PlanBoundary.MinRetention"/>.
+    /// </summary>
+    public bool UseThresholds { get; set; }
 
     /// <summary>How tokens are ranked. Default null: the plan's, or <see cref="ImportancePolicies.Default"/>.</summary>
     public IImportancePolicy? Importance { get; set; }
@@ -26,7 +53,10 @@ public sealed class PrefillRequest
     /// <summary>A plan to run as it is, instead of one made for <see cref="TargetTtftSpeedup"/>.</summary>
     public PrefillPlan? Plan { get; set; }
 
-    /// <summary>Throw when the target is out of reach, instead of coming as close as possible. Default false.</summary>
+    /// <summary>
+    /// Throw when the target is out of reach, instead of coming as close as possible, or when a quality budget is given and no
+    /// loss is known. Default false.
+    /// </summary>
     public bool Strict { get; set; }
 
     /// <summary>
@@ -37,4 +67,10 @@ public sealed class PrefillRequest
 
     /// <summary>Spans of the prompt, in tokens, that must be kept.</summary>
     public IReadOnlyList<Range> ProtectedSpans { get; set; } = [];
+
+    /// <summary>The speedup if one was set; null leaves it to <see cref="MaxQualityLoss"/>.</summary>
+    internal double? AskedSpeedup { get; set; }
+
+    /// <summary>Whether nothing may be left out, unless a <see cref="Plan"/> says so.</summary>
+    internal bool KeepsAll => TargetTtftSpeedup == 1 && (AskedSpeedup is not null || MaxQualityLoss is null);
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Foretoken.Profiles;
 
 namespace Foretoken.Inference;
 
@@ -9,11 +10,13 @@ namespace Foretoken.Inference;
 /// <param name="Retention">Share of the prefill's new tokens that ran through it, 0 to 1.</param>
 /// <param name="Chunks">Chunks that it took.</param>
 /// <param name="Time">How long it took; in JSON <c>time_ms</c>, milliseconds.</param>
+/// <param name="Bound">What decided how many tokens ran through it; of the first stage <see cref="SelectionBound.AllTokens"/>.</param>
 public sealed record PrefillStageReport(
     int LayerBegin,
     int LayerEnd,
     int Tokens,
     double Retention,
     int Chunks,
-    [property: JsonPropertyName("time_ms")] TimeSpan Time
+    [property: JsonPropertyName("time_ms")] TimeSpan Time,
+    SelectionBound Bound = SelectionBound.AllTokens
 );

@@ -21,6 +21,7 @@ internal sealed unsafe class StagedPrefill
     private readonly List<AttentionProbe[]> _probes = [];
     private readonly TokenMemory _memory = new();
     private readonly int[] _boundaryLayers;
+    private readonly SelectionBound[] _bounds;
 
     // an exception must not unwind through native frames: it waits here until they are gone
     private ExceptionDispatchInfo? _error;
@@ -34,6 +35,7 @@ internal sealed unsafe class StagedPrefill
     {
         _decision = decision;
         _boundaryLayers = [.. decision.Plan.Boundaries.Select(boundary => boundary.Layer)];
+        _bounds = new SelectionBound[_boundaryLayers.Length];
         _firstPosition = firstPosition;
         _progress = progress;
         _cancellationToken = cancellationToken;
@@ -94,7 +96,18 @@ internal sealed unsafe class StagedPrefill
             (byte* buffer, long capacity, out long needed) =>
                 NativeMethods.ftk_prefill_report(context, buffer, capacity, out needed)
         );
-        return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.NativePrefillReport)!;
+        NativePrefillReport report = JsonSerializer.Deserialize(
+            json,
+            InferenceJsonContext.Default.NativePrefillReport
+        )!;
+        // the first stage has no boundary below it
+        return report with
+        {
+            Stages =
+            [
+                .. report.Stages.Select((stage, i) => i == 0 ? stage : stage with { Bound = prefill._bounds[i - 1] }),
+            ],
+        };
     }
 
     /// <summary>At a boundary: importance from the probes, the most important tokens go on.</summary>
@@ -142,8 +155,20 @@ internal sealed unsafe class StagedPrefill
         {
             isProtected[i] = _decision.Protected[positions[i] - _firstPosition];
         }
-        int keep = _decision.Plan.TokensAfter(index, _decision.Protected.Length, AlwaysKept.Count(_decision.Protected));
-        int[] kept = TokenSelector.Select(importance, isProtected, Math.Min(keep, count));
+        PlanBoundary planned = _decision.Plan.Boundaries[index];
+        int newTokens = _decision.Protected.Length;
+        int alwaysKept = AlwaysKept.Count(_decision.Protected);
+        int[] kept = TokenSelector.Select(
+            importance,
+            isProtected,
+            atLeast: Math.Min(count, PrefillPlan.CountKept(planned.MinRetention, newTokens, alwaysKept)),
+            atMost: Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept)),
+            // where importance knows no threshold, and where the plan has a fixed share, that share counts
+            planned.MinRetention < planned.Retention
+                ? _decision.Importance.GetThreshold(planned.Layer)
+                : null,
+            out _bounds[index]
+        );
         _memory.Keep(kept);
         fixed (int* p = kept)
         {

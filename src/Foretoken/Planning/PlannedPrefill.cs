@@ -6,17 +6,25 @@ public sealed record PlannedPrefill
     /// <summary>The plan to run.</summary>
     public required PrefillPlan Plan { get; init; }
 
-    /// <summary>The speedup that was asked for.</summary>
+    /// <summary>The speedup that was asked for; <see cref="PromisedSpeedup"/> when only a quality budget was given.</summary>
     public required double TargetSpeedup { get; init; }
 
     /// <summary>The speedup that the cost model estimates for <see cref="Plan"/>; 1 when everything is kept.</summary>
     public required double PromisedSpeedup { get; init; }
 
-    /// <summary>The largest speedup that could have been asked for with this prompt. The smallest is always 1.</summary>
+    /// <summary>
+    /// The largest speedup that could have been asked for with this prompt and quality budget. The smallest is always 1.
+    /// </summary>
     public required double ReachableSpeedup { get; init; }
 
     /// <summary>Whether <see cref="PromisedSpeedup"/> is at least <see cref="TargetSpeedup"/>.</summary>
     public required bool IsTargetReached { get; init; }
+
+    /// <summary>
+    /// Quality that <see cref="Plan"/> is expected to lose at its retentions, KL divergence from full prefill in nats; 0 when
+    /// everything is kept, <see langword="null"/> when it was not measured.
+    /// </summary>
+    public double? ExpectedLoss { get; init; }
 
     /// <summary>Why this plan, in a sentence or two, for people.</summary>
     public required string Reason { get; init; }

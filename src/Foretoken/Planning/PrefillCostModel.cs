@@ -96,29 +96,41 @@ public sealed class PrefillCostModel
         ArgumentOutOfRangeException.ThrowIfNegative(pastTokens);
         ArgumentOutOfRangeException.ThrowIfNegative(alwaysKept);
         plan.EnsureFits(Shape.LayerCount);
+        return CostOf(plan.BoundarySpan, plan.SkippedSpan, newTokens, pastTokens, alwaysKept);
+    }
 
+    /// <summary>Cost of boundaries that fit the model, without a plan to hold them.</summary>
+    internal double CostOf(
+        ReadOnlySpan<PlanBoundary> boundaries,
+        ReadOnlySpan<int> skippedLayers,
+        int newTokens,
+        int pastTokens,
+        int alwaysKept
+    )
+    {
         int last = Shape.LayerCount - 1;
-        double cost = _logits + (plan.Boundaries.Count * BoundaryOverhead);
+        alwaysKept = Math.Max(alwaysKept, AlwaysKept.CountByPlace(newTokens));
+        double cost = _logits + (boundaries.Length * BoundaryOverhead);
         int begin = 0;
         int tokens = newTokens;
-        for (int stage = 0; stage < plan.StageCount; stage++)
+        for (int stage = 0; stage <= boundaries.Length; stage++)
         {
-            bool isLast = stage == plan.StageCount - 1;
-            int end = isLast ? Shape.LayerCount : plan.Boundaries[stage].Layer;
+            bool isLast = stage == boundaries.Length;
+            int end = isLast ? Shape.LayerCount : boundaries[stage].Layer;
             int layers = end - begin;
-            foreach (int skipped in plan.SkippedLayers)
+            foreach (int skipped in skippedLayers)
             {
                 layers -= skipped >= begin && skipped < end ? 1 : 0;
             }
 
             cost += layers * LayerCost(tokens, pastTokens);
-            if (isLast && !plan.Skips(last))
+            if (isLast && !skippedLayers.Contains(last))
             {
                 cost -= _feedForward * Math.Max(0, tokens - 1);
             }
             else if (!isLast)
             {
-                tokens = plan.TokensAfter(stage, newTokens, alwaysKept);
+                tokens = PrefillPlan.CountKept(boundaries[stage].Retention, newTokens, alwaysKept);
             }
 
             begin = end;

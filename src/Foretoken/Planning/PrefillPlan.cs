@@ -29,13 +29,16 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     public string? Importance { get; }
 
     /// <summary>Whether every token runs through every layer.</summary>
-    public bool IsKeepAll => _skippedLayers.Length == 0 && Array.TrueForAll(_boundaries, b => b.Retention >= 1);
+    public bool IsKeepAll => _skippedLayers.Length == 0 && Array.TrueForAll(_boundaries, b => b.MinRetention >= 1);
 
     /// <summary>Number of stages: one more than there are boundaries.</summary>
     public int StageCount => _boundaries.Length + 1;
 
     /// <summary>Makes a plan of given boundaries.</summary>
-    /// <param name="boundaries">Layers strictly ascending, at least 1; retentions in (0, 1], never ascending.</param>
+    /// <param name="boundaries">
+    /// Layers strictly ascending, at least 1; retentions in (0, 1], never ascending; the same for the least retentions, which are
+    /// at most the retentions.
+    /// </param>
     /// <param name="importance">Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</param>
     /// <param name="skippedLayers">Layers that the whole sequence does without; <see langword="null"/> for none.</param>
     /// <exception cref="ArgumentException">The boundaries contradict each other or the skipped layers.</exception>
@@ -69,6 +72,19 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
                 );
             }
 
+            double least = all[i].MinRetention;
+            if (!(least > 0 && least <= retention))
+            {
+                throw new ArgumentOutOfRangeException(
+                    nameof(boundaries),
+                    least,
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"The least retention at layer {layer} is a share of the tokens: above 0, at most the retention of {retention}."
+                    )
+                );
+            }
+
             if (i > 0 && layer <= all[i - 1].Layer)
             {
                 throw new ArgumentException(
@@ -77,7 +93,7 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
                 );
             }
 
-            if (i > 0 && retention > all[i - 1].Retention)
+            if (i > 0 && (retention > all[i - 1].Retention || least > all[i - 1].MinRetention))
             {
                 throw new ArgumentException(
                     $"Tokens that left do not come back: the retention at layer {layer} is above that at layer {all[i - 1].Layer}.",
@@ -106,24 +122,18 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     public static int CountKept(double retention, int newTokens, int alwaysKept) =>
         Math.Clamp((int)Math.Round(retention * newTokens), Math.Min(alwaysKept, newTokens), newTokens);
 
-    /// <summary>How many tokens run through each stage.</summary>
+    /// <summary>How many tokens run through each stage, at most where a boundary has a least retention.</summary>
     /// <param name="newTokens">Tokens of the prefill.</param>
     /// <param name="alwaysKept">Tokens that are always kept; those kept by their place are counted at least.</param>
     /// <returns>One number per stage, never ascending; the first is <paramref name="newTokens"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">A number is negative.</exception>
-    public int[] TokensPerStage(int newTokens, int alwaysKept = 0)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(newTokens);
-        ArgumentOutOfRangeException.ThrowIfNegative(alwaysKept);
-        int[] tokens = new int[StageCount];
-        tokens[0] = newTokens;
-        for (int i = 0; i < _boundaries.Length; i++)
-        {
-            tokens[i + 1] = TokensAfter(i, newTokens, alwaysKept);
-        }
+    public int[] TokensPerStage(int newTokens, int alwaysKept = 0) =>
+        PerStage(newTokens, alwaysKept, boundary => boundary.Retention);
 
-        return tokens;
-    }
+    /// <summary>How many tokens run through each stage at least; fewer than <see cref="TokensPerStage"/> only where a threshold may decide.</summary>
+    /// <inheritdoc cref="TokensPerStage"/>
+    public int[] LeastTokensPerStage(int newTokens, int alwaysKept = 0) =>
+        PerStage(newTokens, alwaysKept, boundary => boundary.MinRetention);
 
     /// <summary>Checks that a model has the layers that the plan names.</summary>
     /// <param name="layerCount">Layers of the model.</param>
@@ -174,7 +184,7 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         return hash.ToHashCode();
     }
 
-    /// <summary>For people, for example <c>layer 5: 40.0 %, layer 10: 20.0 %</c>.</summary>
+    /// <summary>For people, for example <c>layer 5: 40.0 %, layer 10: 10.0 to 20.0 %</c>.</summary>
     public override string ToString()
     {
         if (IsKeepAll)
@@ -183,10 +193,15 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         }
 
         StringBuilder text = new();
-        foreach ((int layer, double retention) in _boundaries)
+        foreach (PlanBoundary boundary in _boundaries)
         {
-            text.Append(text.Length > 0 ? ", " : "")
-                .Append(CultureInfo.InvariantCulture, $"layer {layer}: {100 * retention:F1} %");
+            text.Append(text.Length > 0 ? ", " : "").Append(CultureInfo.InvariantCulture, $"layer {boundary.Layer}: ");
+            if (!boundary.IsFixedShare)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{100 * boundary.MinRetention:F1} to ");
+            }
+
+            text.Append(CultureInfo.InvariantCulture, $"{100 * boundary.Retention:F1} %");
         }
 
         if (_skippedLayers.Length > 0)
@@ -197,10 +212,22 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         return text.ToString();
     }
 
-    /// <summary>Tokens that go on behind boundary <paramref name="index"/>. Retentions never ascend, so neither does this.</summary>
-    internal int TokensAfter(int index, int newTokens, int alwaysKept) =>
-        CountKept(_boundaries[index].Retention, newTokens, Math.Max(alwaysKept, AlwaysKept.CountByPlace(newTokens)));
+    internal ReadOnlySpan<PlanBoundary> BoundarySpan => _boundaries;
 
-    /// <summary>Whether the plan skips a layer.</summary>
-    internal bool Skips(int layer) => _skippedLayers.Length > 0 && Array.BinarySearch(_skippedLayers, layer) >= 0;
+    internal ReadOnlySpan<int> SkippedSpan => _skippedLayers;
+
+    private int[] PerStage(int newTokens, int alwaysKept, Func<PlanBoundary, double> retention)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(newTokens);
+        ArgumentOutOfRangeException.ThrowIfNegative(alwaysKept);
+        alwaysKept = Math.Max(alwaysKept, AlwaysKept.CountByPlace(newTokens));
+        int[] tokens = new int[StageCount];
+        tokens[0] = newTokens;
+        for (int i = 0; i < _boundaries.Length; i++)
+        {
+            tokens[i + 1] = CountKept(retention(_boundaries[i]), newTokens, alwaysKept);
+        }
+
+        return tokens;
+    }
 }

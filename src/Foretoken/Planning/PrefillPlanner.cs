@@ -2,21 +2,30 @@ using System.Globalization;
 
 namespace Foretoken.Planning;
 
-/// <summary>Turns a target speedup into a plan. Immutable and thread-safe; a plan takes microseconds.</summary>
+/// <summary>Turns a target speedup, a quality budget or both into a plan. Immutable and thread-safe; a plan takes microseconds.</summary>
 /// <remarks>
-/// The plan is the first one along the <see cref="PrefillSchedule"/> whose estimated speedup meets the target, found by
-/// bisection. For one prompt, a larger target never keeps more tokens in any layer; target 1 keeps everything; the promise is
-/// the cost model's own estimate of the plan.
+/// <para>
+/// Along each <see cref="PrefillSchedule"/>, the first plan whose estimated speedup meets the target is found by bisection; of
+/// these, one per schedule, the one of least expected loss is taken. A quality budget (<see cref="PlanRequest.MaxQualityLoss"/>)
+/// becomes a target: the largest speedup that a plan within the budget has. With a target beside it the smaller of the two
+/// counts, so that whichever is more careful decides.
+/// </para>
+/// <para>
+/// For one prompt: target 1 keeps everything; the promise is the cost model's own estimate of the plan, and is at least the
+/// target when that is reachable; a larger target never costs more by the cost model, and never expects a smaller loss; a
+/// larger budget is never slower. Along one schedule a larger target keeps no more tokens in any layer. Where it changes to
+/// another schedule, with other boundaries, that holds for the cost alone.
+/// </para>
 /// </remarks>
 public sealed class PrefillPlanner
 {
     /// <summary>The largest speedup that can be asked for: 1000.</summary>
     public const double MaxTargetSpeedup = 1000;
 
-    // halving the path this often resolves single tokens of prompts of any length that fits a context
+    // halving the way between two waypoints this often resolves single tokens of prompts of any length that fits a context
     private const int Bisections = 40;
 
-    private readonly PrefillPlannerOptions _options;
+    private readonly int _mostBoundaries;
 
     /// <summary>Creates a planner for a model.</summary>
     /// <param name="shape">The model's sizes.</param>
@@ -31,11 +40,15 @@ public sealed class PrefillPlanner
     {
         ArgumentNullException.ThrowIfNull(costModel);
         CostModel = costModel;
-        _options = options ?? new PrefillPlannerOptions();
+        Options = options ?? new PrefillPlannerOptions();
+        _mostBoundaries = Options.Schedules.Max(schedule => schedule.Depths.Count);
     }
 
     /// <summary>The cost model that promises rest on.</summary>
     public PrefillCostModel CostModel { get; }
+
+    /// <summary>The settings.</summary>
+    public PrefillPlannerOptions Options { get; }
 
     /// <summary>Checks a target speedup.</summary>
     /// <param name="targetSpeedup">The speedup that is asked for.</param>
@@ -60,64 +73,104 @@ public sealed class PrefillPlanner
         return targetSpeedup;
     }
 
+    /// <summary>Checks a quality budget.</summary>
+    /// <param name="maxQualityLoss">KL divergence from full prefill that is allowed, in nats.</param>
+    /// <param name="parameterName">Name for the exception.</param>
+    /// <returns><paramref name="maxQualityLoss"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
+    public static double EnsureValidQualityLoss(double maxQualityLoss, string? parameterName = null)
+    {
+        if (!(maxQualityLoss > 0 && double.IsFinite(maxQualityLoss)))
+        {
+            throw new ArgumentOutOfRangeException(
+                parameterName ?? nameof(maxQualityLoss),
+                maxQualityLoss,
+                "A quality loss is a KL divergence in nats, a number above 0; 0.05 to 0.5 are useful values. To lose nothing, ask for a speedup of 1."
+            );
+        }
+
+        return maxQualityLoss;
+    }
+
     /// <summary>Makes the plan for a prompt.</summary>
     /// <param name="request">What is asked for.</param>
     /// <exception cref="ArgumentOutOfRangeException">
-    /// The target is not a number from 1 to <see cref="MaxTargetSpeedup"/>, or a number of tokens is negative.
+    /// The target is not a number from 1 to <see cref="MaxTargetSpeedup"/>, the quality budget not one above 0, or a number of
+    /// tokens is negative.
     /// </exception>
-    /// <exception cref="PlanUnreachableException">The target is asked for strictly and no plan reaches it.</exception>
+    /// <exception cref="PlanUnreachableException">The target is asked for strictly and no plan reaches it within the budget.</exception>
+    /// <exception cref="QualityLossUnknownException">A quality budget is given strictly, and no schedule has losses.</exception>
     public PlannedPrefill Plan(in PlanRequest request)
     {
-        double target = EnsureValidTarget(request.TargetSpeedup, nameof(request));
+        double? target = request.TargetSpeedup is { } asked ? EnsureValidTarget(asked, nameof(request)) : null;
+        double? budget = request.MaxQualityLoss is { } loss ? EnsureValidQualityLoss(loss, nameof(request)) : null;
         int newTokens = request.NewTokens;
         ArgumentOutOfRangeException.ThrowIfNegative(newTokens, nameof(request));
         ArgumentOutOfRangeException.ThrowIfNegative(request.PastTokens, nameof(request));
         ArgumentOutOfRangeException.ThrowIfNegative(request.AlwaysKept, nameof(request));
 
-        int layers = CostModel.Shape.LayerCount;
-        if (layers < 2)
+        if (CostModel.Shape.LayerCount < 2)
         {
             return Plain(target, 1, "The model has one layer, so there is no boundary at which tokens could leave.");
         }
 
-        if (newTokens < _options.MinNewTokens)
+        if (newTokens < Options.MinNewTokens)
         {
             return Plain(
                 target,
                 1,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{newTokens} new tokens are too few to leave any out (from {_options.MinNewTokens} on): plain prefill."
+                    $"{newTokens} new tokens are too few to leave any out (from {Options.MinNewTokens} on): plain prefill."
                 )
             );
         }
 
-        (double position, double reachable) = Furthest(request);
-        if (target == 1)
+        if (budget is not null && target != 1 && Options.Schedules.All(schedule => schedule.Losses is null))
         {
-            return Plain(target, reachable, "A speedup of 1 keeps every token.");
+            if (request.IsStrict)
+            {
+                throw new QualityLossUnknownException(budget.Value);
+            }
+
+            return Plain(
+                target,
+                1,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"What a plan loses was not measured for this model and importance, so none is known to lose at most {budget:0.###} nats: plain prefill."
+                )
+            );
         }
 
+        double plainCost = CostModel.Cost(PrefillPlan.KeepAll, newTokens, request.PastTokens, request.AlwaysKept);
+        double reachable = Math.Max(1, Fastest(request, plainCost, budget ?? double.PositiveInfinity));
+        if (target == 1 || (target is null && budget is null))
+        {
+            return Plain(1, reachable, "A speedup of 1 keeps every token.");
+        }
+
+        string prefix = "";
         if (target > reachable)
         {
-            return Unreachable(request, position, reachable);
+            string limit = Limit(request, plainCost, reachable);
+            if (request.IsStrict)
+            {
+                throw new PlanUnreachableException(target.Value, reachable, newTokens, limit);
+            }
+
+            prefix = string.Create(
+                CultureInfo.InvariantCulture,
+                $"A speedup of {target:0.##} is out of reach, {reachable:0.00} is the best possible: {limit} "
+            );
         }
 
-        double tooLittle = 0;
-        for (int i = 0; i < Bisections; i++)
+        if (reachable == 1)
         {
-            double middle = (tooLittle + position) / 2;
-            if (SpeedupAt(middle, request) >= target)
-            {
-                position = middle;
-            }
-            else
-            {
-                tooLittle = middle;
-            }
+            return Plain(target, 1, prefix.Length > 0 ? prefix.TrimEnd() : Limit(request, plainCost, reachable));
         }
 
-        return At(position, request, reachable, "");
+        return LeastLoss(request, plainCost, Math.Min(target ?? reachable, reachable), reachable, prefix);
     }
 
     /// <summary>Estimates a plan that the caller gives.</summary>
@@ -139,70 +192,193 @@ public sealed class PrefillPlanner
             PromisedSpeedup = speedup,
             ReachableSpeedup = speedup,
             IsTargetReached = true,
+            ExpectedLoss = plan.IsKeepAll ? 0 : null,
             Reason = $"The plan that was given: {plan}.",
         };
     }
 
-    // the end of the schedule, unless less is faster: a boundary that drops nothing only costs
-    private (double Position, double Speedup) Furthest(in PlanRequest request)
+    /// <summary>
+    /// The largest speedup of any plan whose expected loss is within a budget; 0 when there is none. Between two waypoints a
+    /// speedup never falls, but where a further boundary appears, its overhead may cost more than it saves: so every waypoint
+    /// counts, not only the last.
+    /// </summary>
+    private double Fastest(in PlanRequest request, double plainCost, double budget)
     {
-        double speedup = SpeedupAt(1, request);
-        return speedup > 1 ? (1, speedup) : (0, 1);
-    }
-
-    private double SpeedupAt(double position, in PlanRequest request) =>
-        CostModel.Speedup(PlanAt(position, request), request.NewTokens, request.PastTokens, request.AlwaysKept);
-
-    private PrefillPlan PlanAt(double position, in PlanRequest request) =>
-        PrefillPlan.FromBoundaries(
-            _options.Schedule.BoundariesAt(position, CostModel.Shape.LayerCount),
-            request.Importance
-        );
-
-    private PlannedPrefill Unreachable(in PlanRequest request, double position, double reachable)
-    {
-        int kept = Math.Max(request.AlwaysKept, AlwaysKept.CountByPlace(request.NewTokens));
-        string limit =
-            kept * 2 >= request.NewTokens
-                ? $"{kept} of the {request.NewTokens} new tokens are always kept."
-                : "The schedule of boundaries and retentions ends there.";
-        if (request.IsStrict)
+        double fastest = 0;
+        foreach (PrefillSchedule schedule in Options.Schedules)
         {
-            throw new PlanUnreachableException(request.TargetSpeedup, reachable, request.NewTokens, limit);
+            for (int waypoint = 1; waypoint <= schedule.Length; waypoint++)
+            {
+                double end = waypoint;
+                bool isOver = schedule.LossAt(end) > budget;
+                if (isOver)
+                {
+                    // LossAt is infinite where nothing was measured: there it bisects down to the beginning
+                    end = LastWithin(schedule, waypoint - 1, budget);
+                }
+
+                if (end > waypoint - 1)
+                {
+                    fastest = Math.Max(fastest, SpeedupAt(schedule, end, request, plainCost));
+                }
+
+                if (isOver)
+                {
+                    break;
+                }
+            }
         }
 
-        string reason = string.Create(
-            CultureInfo.InvariantCulture,
-            $"A speedup of {request.TargetSpeedup:0.##} is out of reach, {reachable:0.00} is the best possible: {limit} "
-        );
-        return reachable > 1
-            ? At(position, request, reachable, reason)
-            : Plain(request.TargetSpeedup, 1, reason.TrimEnd());
+        return fastest;
     }
 
-    private PlannedPrefill At(double position, in PlanRequest request, double reachable, string prefix)
+    private static double LastWithin(PrefillSchedule schedule, int from, double budget)
     {
-        PrefillPlan plan = PlanAt(position, request);
+        double within = 0;
+        double over = 1;
+        for (int i = 0; i < Bisections; i++)
+        {
+            double middle = (within + over) / 2;
+            if (schedule.LossAt(from + middle) <= budget)
+            {
+                within = middle;
+            }
+            else
+            {
+                over = middle;
+            }
+        }
+
+        return from + within;
+    }
+
+    /// <summary>Of the first plans that reach a speedup, one per schedule, the one of least expected loss; of equal ones the earlier.</summary>
+    /// <remarks>
+    /// Each is the first of its schedule exactly (on the grid of the bisection), which is what makes both cost and loss monotone:
+    /// a plan that serves a target serves every larger one up to its own speedup.
+    /// </remarks>
+    private PlannedPrefill LeastLoss(
+        in PlanRequest request,
+        double plainCost,
+        double speedup,
+        double reachable,
+        string prefix
+    )
+    {
+        PrefillSchedule? best = null;
+        double position = 0;
+        double loss = double.PositiveInfinity;
+        foreach (PrefillSchedule schedule in Options.Schedules)
+        {
+            if (
+                FirstAt(schedule, speedup, request, plainCost) is { } first
+                && (best is null || schedule.LossAt(first) < loss)
+            )
+            {
+                best = schedule;
+                position = first;
+                loss = schedule.LossAt(first);
+            }
+        }
+
+        // some plan has the largest speedup, and none is asked for beyond it
+        PrefillPlan plan = PlanAt(best!, position, request);
         double promised = CostModel.Speedup(plan, request.NewTokens, request.PastTokens, request.AlwaysKept);
+        double? expected = double.IsFinite(loss) ? loss : null;
+        string losing = expected is null
+            ? ""
+            : string.Create(CultureInfo.InvariantCulture, $" The expected loss is {expected:0.000} nats.");
         return new PlannedPrefill
         {
             Plan = plan,
-            TargetSpeedup = request.TargetSpeedup,
+            TargetSpeedup = request.TargetSpeedup ?? promised,
             PromisedSpeedup = promised,
             ReachableSpeedup = reachable,
-            IsTargetReached = promised >= request.TargetSpeedup,
-            Reason = prefix + $"Of {request.NewTokens} new tokens go on: {plan}.",
+            IsTargetReached = promised >= (request.TargetSpeedup ?? promised),
+            ExpectedLoss = expected,
+            Reason = $"{prefix}Of {request.NewTokens} new tokens go on: {plan}.{losing}",
         };
     }
 
-    private static PlannedPrefill Plain(double target, double reachable, string reason) =>
+    private double? FirstAt(PrefillSchedule schedule, double speedup, in PlanRequest request, double plainCost)
+    {
+        for (int from = 0; from < schedule.Length; from++)
+        {
+            if (SpeedupAt(schedule, from + 1, request, plainCost) < speedup)
+            {
+                continue;
+            }
+
+            double tooLittle = 0;
+            double enough = 1;
+            for (int i = 0; i < Bisections; i++)
+            {
+                double middle = (tooLittle + enough) / 2;
+                if (SpeedupAt(schedule, from + middle, request, plainCost) >= speedup)
+                {
+                    enough = middle;
+                }
+                else
+                {
+                    tooLittle = middle;
+                }
+            }
+
+            return from + enough;
+        }
+
+        return null;
+    }
+
+    private double SpeedupAt(PrefillSchedule schedule, double position, in PlanRequest request, double plainCost)
+    {
+        Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_mostBoundaries];
+        int count = schedule.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries);
+        return plainCost
+            / CostModel.CostOf(boundaries[..count], [], request.NewTokens, request.PastTokens, request.AlwaysKept);
+    }
+
+    private PrefillPlan PlanAt(PrefillSchedule schedule, double position, in PlanRequest request)
+    {
+        PlanBoundary[] boundaries = new PlanBoundary[schedule.Depths.Count];
+        int count = schedule.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries);
+        if (request.UseThresholds && request.MaxQualityLoss is null)
+        {
+            for (int i = 0; i < count; i++)
+            {
+                boundaries[i] = boundaries[i] with { MinRetention = Options.ThresholdFloor * boundaries[i].Retention };
+            }
+        }
+
+        return PrefillPlan.FromBoundaries(boundaries.AsSpan(0, count).ToArray(), request.Importance);
+    }
+
+    /// <summary>Why no more is possible.</summary>
+    private string Limit(in PlanRequest request, double plainCost, double reachable)
+    {
+        int kept = Math.Max(request.AlwaysKept, AlwaysKept.CountByPlace(request.NewTokens));
+        if (request.MaxQualityLoss is { } budget && Fastest(request, plainCost, double.PositiveInfinity) > reachable)
+        {
+            return string.Create(
+                CultureInfo.InvariantCulture,
+                $"No faster plan is expected to lose at most {budget:0.###} nats."
+            );
+        }
+
+        return kept * 2 >= request.NewTokens
+            ? $"{kept} of the {request.NewTokens} new tokens are always kept."
+            : "The schedule of boundaries and retentions ends there.";
+    }
+
+    private static PlannedPrefill Plain(double? target, double reachable, string reason) =>
         new()
         {
             Plan = PrefillPlan.KeepAll,
-            TargetSpeedup = target,
+            TargetSpeedup = target ?? 1,
             PromisedSpeedup = 1,
             ReachableSpeedup = reachable,
-            IsTargetReached = target == 1,
+            IsTargetReached = target is null or 1,
+            ExpectedLoss = 0,
             Reason = reason,
         };
 }

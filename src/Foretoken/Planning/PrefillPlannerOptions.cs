@@ -4,6 +4,8 @@ namespace Foretoken.Planning;
 public sealed record PrefillPlannerOptions
 {
     private readonly int _minNewTokens = 256;
+    private readonly double _thresholdFloor = 0.5;
+    private readonly PrefillSchedule[] _schedules = [PrefillSchedule.Default];
 
     /// <summary>Prompts with fewer new tokens are prefilled plainly: there is little to gain and much to lose. Default 256.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
@@ -17,6 +19,43 @@ public sealed record PrefillPlannerOptions
         }
     }
 
-    /// <summary>The plans to choose from. Default <see cref="PrefillSchedule.Default"/>.</summary>
-    public PrefillSchedule Schedule { get; init; } = PrefillSchedule.Default;
+    /// <summary>
+    /// The families of plans to choose from, at least one. Default: <see cref="PrefillSchedule.Default"/> alone. Of those that
+    /// reach a target, the one whose <see cref="PrefillSchedule.Losses"/> promise the least loss is used; a measured loss goes
+    /// before one that was not measured, and among equals the earlier schedule.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public IReadOnlyList<PrefillSchedule> Schedules
+    {
+        get => _schedules;
+        init
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            if (value.Count == 0)
+            {
+                throw new ArgumentException("A planner needs at least one schedule.", nameof(value));
+            }
+
+            _schedules = [.. value];
+        }
+    }
+
+    /// <summary>
+    /// Least retention of a boundary as a share of its retention, for requests that use thresholds
+    /// (<see cref="PlanRequest.UseThresholds"/>), in (0, 1]. Default 0.5.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a number above 0 and at most 1.</exception>
+    public double ThresholdFloor
+    {
+        get => _thresholdFloor;
+        init =>
+            _thresholdFloor =
+                value > 0 && value <= 1
+                    ? value
+                    : throw new ArgumentOutOfRangeException(
+                        nameof(value),
+                        value,
+                        "The floor is a share of the retention: above 0, at most 1."
+                    );
+    }
 }

@@ -4,8 +4,8 @@ namespace Foretoken.Planning;
 /// <remarks>
 /// <para>
 /// A schedule is a path. At its beginning every boundary keeps everything; from waypoint to waypoint all retentions fall
-/// linearly, and none ever rises. Walking on therefore never keeps more in any layer, which is what makes a larger speedup
-/// keep no more than a smaller one.
+/// linearly, and none ever rises. Walking on therefore never keeps more in any layer, and never loses less: between waypoints
+/// the losses that were measured there are joined linearly, too.
 /// </para>
 /// <para>Immutable and thread-safe.</para>
 /// </remarks>
@@ -137,21 +137,25 @@ public sealed class PrefillSchedule
     /// <summary>Depth of each boundary as a share of the model's layers.</summary>
     public IReadOnlyList<double> Depths => _depths;
 
+    /// <summary>Waypoints behind the implied first one: the length of the path.</summary>
+    internal int Length => _waypoints.Length - 1;
+
     /// <summary>The boundaries at a place of the path.</summary>
-    /// <param name="position">From 0 (keep all) to 1 (the end).</param>
+    /// <param name="position">From 0 (keep all) to <see cref="Length"/> (the end); whole numbers are waypoints.</param>
     /// <param name="layerCount">Layers of the model.</param>
-    /// <returns>Boundaries that drop anything; of those that fall on one layer, the lowest retention counts.</returns>
-    internal PlanBoundary[] BoundariesAt(double position, int layerCount)
+    /// <param name="boundaries">Receives the boundaries; as long as <see cref="Depths"/>.</param>
+    /// <returns>
+    /// How many boundaries drop anything; of those that fall on one layer, the lowest retention counts. Between two waypoints
+    /// the number is the same everywhere.
+    /// </returns>
+    internal int BoundariesAt(double position, int layerCount, Span<PlanBoundary> boundaries)
     {
-        Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_depths.Length];
         int count = 0;
-        double along = Math.Clamp(position, 0, 1) * (_waypoints.Length - 1);
-        int from = Math.Min((int)along, _waypoints.Length - 2);
+        (int from, double part) = Split(position);
         for (int i = 0; i < _depths.Length; i++)
         {
-            double a = _waypoints[from][i];
-            double b = _waypoints[from + 1][i];
-            double retention = a + ((b - a) * (along - from));
+            double retention =
+                part == 0 ? _waypoints[from][i] : Between(_waypoints[from][i], _waypoints[from + 1][i], part);
             // in front of layer 1 at the earliest, of the last layer at the latest
             int layer = Math.Clamp((int)Math.Round(_depths[i] * layerCount), 1, Math.Max(1, layerCount - 1));
             if (retention >= (count > 0 ? boundaries[count - 1].Retention : 1))
@@ -167,6 +171,33 @@ public sealed class PrefillSchedule
             boundaries[count++] = new PlanBoundary(layer, retention);
         }
 
-        return boundaries[..count].ToArray();
+        return count;
+    }
+
+    /// <summary>Expected loss at a place of the path, in nats, linear between waypoints; infinite when it was not measured.</summary>
+    /// <param name="position">As for <see cref="BoundariesAt"/>.</param>
+    internal double LossAt(double position)
+    {
+        if (Losses is null)
+        {
+            return double.PositiveInfinity;
+        }
+
+        (int from, double part) = Split(position);
+        double a = from == 0 ? 0 : Losses[from - 1];
+        return part == 0 ? a : Between(a, Losses[from], part);
+    }
+
+    // rounding must not carry it past the end, or what falls from waypoint to waypoint would rise at one
+    private static double Between(double a, double b, double part)
+    {
+        double value = a + ((b - a) * part);
+        return a < b ? Math.Min(value, b) : Math.Max(value, b);
+    }
+
+    private static (int From, double Part) Split(double position)
+    {
+        int from = (int)position;
+        return (from, position - from);
     }
 }

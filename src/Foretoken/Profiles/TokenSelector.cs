@@ -17,11 +17,41 @@ public static class TokenSelector
     /// <returns>Indices of the kept tokens, strictly ascending.</returns>
     /// <exception cref="ArgumentException"><paramref name="isProtected"/> has another length than <paramref name="importance"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="keep"/> is negative or exceeds the number of tokens.</exception>
-    public static int[] Select(ReadOnlySpan<float> importance, ReadOnlySpan<bool> isProtected, int keep)
+    public static int[] Select(ReadOnlySpan<float> importance, ReadOnlySpan<bool> isProtected, int keep) =>
+        Select(importance, isProtected, keep, keep, threshold: null, out _);
+
+    /// <summary>
+    /// Keeps the tokens whose importance passes a threshold, those with the highest importance first, but at least and at most
+    /// so many; the first 4 and the last 32 tokens and the protected ones always.
+    /// </summary>
+    /// <param name="importance">One number per token that arrives at the boundary, [tokens]. Not-a-number counts as least and passes no threshold.</param>
+    /// <param name="isProtected">One flag per token, [tokens]; empty when none is protected.</param>
+    /// <param name="atLeast">How many tokens to keep at least.</param>
+    /// <param name="atMost">How many tokens to keep at most; more are kept when more are always kept.</param>
+    /// <param name="threshold">Importance from which a token passes; <see langword="null"/> to keep <paramref name="atMost"/>.</param>
+    /// <param name="bound">What decided the number.</param>
+    /// <returns>Indices of the kept tokens, strictly ascending.</returns>
+    /// <remarks>
+    /// The threshold of Learned Token Pruning (LTP, arXiv 2107.00910), between two bounds that keep the promise of a speedup
+    /// and a floor of quality. Of two thresholds the higher keeps a part of what the lower keeps.
+    /// </remarks>
+    /// <exception cref="ArgumentException"><paramref name="isProtected"/> has another length than <paramref name="importance"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// <paramref name="atLeast"/> is negative or above <paramref name="atMost"/>, or that exceeds the number of tokens.
+    /// </exception>
+    public static int[] Select(
+        ReadOnlySpan<float> importance,
+        ReadOnlySpan<bool> isProtected,
+        int atLeast,
+        int atMost,
+        float? threshold,
+        out SelectionBound bound
+    )
     {
         int n = importance.Length;
-        ArgumentOutOfRangeException.ThrowIfNegative(keep);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(keep, n);
+        ArgumentOutOfRangeException.ThrowIfNegative(atLeast);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(atLeast, atMost);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(atMost, n);
         if (!isProtected.IsEmpty && isProtected.Length != n)
         {
             throw new ArgumentException(
@@ -36,6 +66,7 @@ public static class TokenSelector
         {
             int always = 0;
             int candidates = 0;
+            int passing = 0;
             for (int i = 0; i < n; i++)
             {
                 kept[i] = AlwaysKept.ByPlace(i, n) || (!isProtected.IsEmpty && isProtected[i]);
@@ -46,9 +77,11 @@ public static class TokenSelector
                 else
                 {
                     keys[candidates++] = ((ulong)Descending(importance[i]) << 32) | (uint)i;
+                    passing += importance[i] >= threshold ? 1 : 0;
                 }
             }
 
+            int keep = threshold is null ? atMost : Math.Clamp(always + passing, atLeast, atMost);
             int chosen = Math.Max(0, keep - always);
             if (chosen > 0)
             {
@@ -69,6 +102,12 @@ public static class TokenSelector
                 }
             }
 
+            bound =
+                indices.Length == n ? SelectionBound.AllTokens
+                : threshold is null || atLeast == atMost ? SelectionBound.Share
+                : always + passing < atLeast ? SelectionBound.LowerBound
+                : always + passing > atMost ? SelectionBound.UpperBound
+                : SelectionBound.Threshold;
             return indices;
         }
         finally

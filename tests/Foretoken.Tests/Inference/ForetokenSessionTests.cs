@@ -151,6 +151,125 @@ public sealed class ForetokenSessionTests(TestModel test)
         }
     }
 
+    [Theory]
+    [InlineData(10, SelectionBound.LowerBound, 64)]
+    [InlineData(70, SelectionBound.Threshold, 106)] // and the 36 that are always kept
+    [InlineData(200, SelectionBound.UpperBound, 160)]
+    public void A_threshold_keeps_what_passes_it_between_the_bounds_of_the_plan(
+        int passing,
+        SelectionBound bound,
+        int kept
+    )
+    {
+        using ForetokenSession session = test.CreateSession();
+        PrefillPlan plan = PrefillPlan.FromBoundaries([
+            new(6, 0.5) { MinRetention = 0.2 },
+            new(13, 0.5) { MinRetention = 0.2 },
+            new(20, 0.15),
+        ]);
+        // tokens 4 to 287 have the importances 284 to 1 and 0
+        PrefillReport report = session.Prefill(
+            test.Prompt(320),
+            new PrefillRequest { Plan = plan, Importance = new FallingImportance(threshold: 284.5f - passing) }
+        );
+
+        Assert.Equal([320, kept, kept, 48], report.Stages.Select(stage => stage.Tokens));
+        Assert.Equal(
+            // the second boundary asks again, and by the same numbers all of them pass
+            [SelectionBound.AllTokens, bound, SelectionBound.AllTokens, SelectionBound.Share],
+            report.Stages.Select(stage => stage.Bound)
+        );
+        Assert.Equal([.. Enumerable.Range(0, kept - 32), .. Enumerable.Range(288, 32)], session.GetPositions(6));
+        using System.Text.Json.JsonDocument json = System.Text.Json.JsonDocument.Parse(report.ToJson());
+        Assert.Equal("all_tokens", json.RootElement.GetProperty("stages")[0].GetProperty("bound").GetString());
+    }
+
+    [Fact]
+    public void Thresholds_of_a_request_change_nothing_for_an_importance_that_has_none()
+    {
+        using ForetokenSession session = test.CreateSession();
+        PrefillReport share = session.Prefill(test.Prompt(500), new PrefillRequest { TargetTtftSpeedup = 2 });
+        session.Clear();
+        PrefillReport asked = session.Prefill(
+            test.Prompt(500),
+            new PrefillRequest { TargetTtftSpeedup = 2, UseThresholds = true }
+        );
+        Assert.Equal(share.Stages.Select(stage => stage.Tokens), asked.Stages.Select(stage => stage.Tokens));
+        Assert.Equal([SelectionBound.AllTokens, SelectionBound.Share], asked.Stages.Select(stage => stage.Bound));
+    }
+
+    [Fact]
+    public void Thresholds_of_a_request_never_run_more_than_was_promised()
+    {
+        using ForetokenSession session = test.CreateSession();
+        PrefillReport share = session.Prefill(test.Prompt(500), new PrefillRequest { TargetTtftSpeedup = 2 });
+        foreach (
+            (float threshold, SelectionBound bound) in new[]
+            {
+                (1000f, SelectionBound.LowerBound),
+                (-1f, SelectionBound.UpperBound),
+            }
+        )
+        {
+            session.Clear();
+            PrefillReport report = session.Prefill(
+                test.Prompt(500),
+                new PrefillRequest
+                {
+                    TargetTtftSpeedup = 2,
+                    UseThresholds = true,
+                    Importance = new FallingImportance(threshold),
+                }
+            );
+            Assert.Equal(bound, report.Stages[1].Bound);
+            Assert.Equal(share.PromisedSpeedup, report.PromisedSpeedup);
+            Assert.InRange(report.Stages[1].Tokens, share.Stages[1].Tokens / 2, share.Stages[1].Tokens);
+        }
+    }
+
+    [Fact]
+    public void Quality_budget_without_measured_losses_is_plain_prefill_and_strictly_an_exception()
+    {
+        using ForetokenSession session = test.CreateSession();
+        PrefillReport report = session.Prefill(test.Prompt(300), new PrefillRequest { MaxQualityLoss = 0.1 });
+        Assert.Null(report.Plan);
+        Assert.Equal(0.1, report.MaxQualityLoss);
+        Assert.Equal(0, report.ExpectedQualityLoss);
+        Assert.Contains("not measured", report.Reason, StringComparison.Ordinal);
+        Assert.Throws<QualityLossUnknownException>(() =>
+            session.Prefill(test.Prompt(300, seed: 2), new PrefillRequest { MaxQualityLoss = 0.1, Strict = true })
+        );
+        Assert.Equal(300, session.TokenCount);
+        Assert.Null(
+            session.Prefill(test.Prompt(300, seed: 2), new PrefillRequest { TargetTtftSpeedup = 2 }).ExpectedQualityLoss
+        );
+        foreach (double loss in (double[])[0, -1, double.NaN, double.PositiveInfinity])
+        {
+            Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillRequest { MaxQualityLoss = loss });
+        }
+    }
+
+    [Fact]
+    public void Quality_budget_alone_decides_the_speed_and_target_1_beside_it_keeps_all()
+    {
+        PrefillSchedule measured = new(
+            [0.2],
+            [
+                [0.2],
+            ],
+            [0.4]
+        );
+        PrefillPlanner planner = new(test.Model.Shape, new() { Schedules = [measured] });
+        PrefillDecision decision = PrefillDecision.Make(planner, new() { MaxQualityLoss = 0.2 }, null, 1000, 0);
+        Assert.InRange(decision.ExpectedLoss!.Value, 0.19, 0.2);
+        Assert.True(decision.PromisedSpeedup > 1.3);
+        Assert.Equal(decision.PromisedSpeedup, decision.Target);
+
+        PrefillRequest careful = new() { MaxQualityLoss = 0.2, TargetTtftSpeedup = 1 };
+        Assert.True(PrefillDecision.Make(planner, careful, null, 1000, 0).Plan.IsKeepAll);
+        Assert.True(PrefillDecision.Make(planner, new() { MaxQualityLoss = 0.2 }, "no", 1000, 0).Plan.IsKeepAll);
+    }
+
     [Fact]
     public void Short_prompt_is_not_thinned_and_the_report_says_why()
     {
@@ -526,6 +645,24 @@ public sealed class ForetokenSessionTests(TestModel test)
             Assert.Equal<int>(probes.KeyPositions(0)[^probes.TokenCount..], probes.KeyPositions(1));
             Assert.Equal<float>(probes.Scores(0)[^probes.TokenCount..], probes.Scores(1));
             importance.Clear();
+        }
+    }
+
+    /// <summary>The earlier a token, the more important: 284 at the fifth of 320 tokens that arrive, 0 from where the tail begins.</summary>
+    private sealed class FallingImportance(float threshold) : IImportancePolicy
+    {
+        public string Name => "falling";
+
+        public IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd) => [];
+
+        public float? GetThreshold(int layer) => threshold;
+
+        public void ComputeImportance(in BoundaryProbes probes, Span<float> importance)
+        {
+            for (int i = 0; i < importance.Length; i++)
+            {
+                importance[i] = Math.Max(0, 288 - i);
+            }
         }
     }
 

@@ -37,6 +37,31 @@ public class PrefillPlanTests
     public void A_boundary_out_of_range_is_refused(int layer, double retention) =>
         Assert.Throws<ArgumentOutOfRangeException>(() => PrefillPlan.FromBoundaries([new(layer, retention)]));
 
+    [Theory]
+    [InlineData(0.6)]
+    [InlineData(-0.1)]
+    [InlineData(double.NaN)]
+    public void A_least_retention_that_is_none_is_refused(double least) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            PrefillPlan.FromBoundaries([new(3, 0.5) { MinRetention = least }])
+        );
+
+    [Fact]
+    public void A_least_retention_bounds_what_a_stage_runs_and_is_the_retention_unless_given()
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(4, 0.5) { MinRetention = 0.2 }, new(8, 0.1)]);
+        Assert.Equal([1000, 500, 100], plan.TokensPerStage(1000));
+        Assert.Equal([1000, 200, 100], plan.LeastTokensPerStage(1000));
+        Assert.Equal("layer 4: 20.0 to 50.0 %, layer 8: 10.0 %", plan.ToString());
+
+        Assert.Equal(new PlanBoundary(8, 0.1), new PlanBoundary(8, 0.1) { MinRetention = 0.1 });
+        Assert.NotEqual(new PlanBoundary(8, 0.1), new PlanBoundary(8, 0.1) { MinRetention = 0.05 });
+        Assert.False(PrefillPlan.FromBoundaries([new(4, 1) { MinRetention = 0.5 }]).IsKeepAll);
+        Assert.Throws<ArgumentException>(() =>
+            PrefillPlan.FromBoundaries([new(4, 0.5) { MinRetention = 0.2 }, new(8, 0.4)])
+        );
+    }
+
     [Fact]
     public void Boundaries_out_of_order_are_refused()
     {

@@ -47,12 +47,87 @@ public class PrefillPlannerProperties
             (1, Gen.Choose(5, 1000).Select(x => (double)x))
         );
 
+    /// <summary>One to four schedules of one to three boundaries, some measured and some not; the last may be the default one.</summary>
+    private static readonly Gen<PrefillPlannerOptions> AnyOptions =
+        from schedules in AnySchedule().NonEmptyListOf()
+        from withDefault in Gen.Elements(true, false)
+        select new PrefillPlannerOptions
+        {
+            Schedules = withDefault ? [.. schedules.Take(3), PrefillSchedule.Default] : [.. schedules.Take(4)],
+        };
+
+    private static Gen<PrefillSchedule> AnySchedule() =>
+        from boundaries in Gen.Choose(1, 3)
+        from depths in Gen.Choose(1, 99).ArrayOf(boundaries).Where(d => d.Distinct().Count() == d.Length)
+        from waypoints in Gen.Choose(1, 3)
+        // factors by which retentions fall; few values, so that boundaries often agree at a waypoint
+        from factors in Gen.Elements(0.1, 0.25, 0.5, 0.9, 1.0).ArrayOf(boundaries * waypoints)
+        from steps in Gen.Choose(0, 400).ArrayOf(waypoints)
+        from measured in Gen.Frequency((4, Gen.Constant(true)), (1, Gen.Constant(false)))
+        select MakeSchedule(depths, waypoints, factors, measured ? steps : null);
+
+    private static PrefillSchedule MakeSchedule(int[] depths, int waypoints, double[] factors, int[]? steps)
+    {
+        double[] retentions = [.. depths.Select(_ => 1.0)];
+        double[][] points = new double[waypoints][];
+        double[]? losses = steps is null ? null : new double[waypoints];
+        for (int w = 0; w < waypoints; w++)
+        {
+            for (int i = 0; i < retentions.Length; i++)
+            {
+                double lower = retentions[i] * factors[(w * retentions.Length) + i];
+                retentions[i] = Math.Min(lower, i > 0 ? retentions[i - 1] : 1);
+            }
+
+            points[w] = [.. retentions];
+            if (losses is not null)
+            {
+                losses[w] = (w > 0 ? losses[w - 1] : 0) + (steps![w] / 1000.0);
+            }
+        }
+
+        return new PrefillSchedule([.. depths.Order().Select(d => d / 100.0)], points, losses);
+    }
+
     private static void ForAll(Action<PrefillPlanner, PlanRequest> holds) =>
         Check.One(
             Thorough,
             Prop.ForAll(
-                AnyShape.Zip(AnyRequest).ToArbitrary(),
-                both => holds(new PrefillPlanner(both.Item1), both.Item2)
+                AnyShape.Zip(AnyOptions).Zip(AnyRequest).ToArbitrary(),
+                three => holds(new PrefillPlanner(three.Item1.Item1, three.Item1.Item2), three.Item2)
+            )
+        );
+
+    private static void ForAllPairsOfTargets(
+        Gen<PrefillPlannerOptions> options,
+        Action<PrefillPlanner, PlanRequest, PlanRequest> holdsForSmallerAndLarger
+    ) =>
+        Check.One(
+            // few pairs straddle a change of schedule by less than a token
+            Thorough.WithMaxTest(3000),
+            Prop.ForAll(
+                AnyShape.Zip(options).Zip(AnyRequest.Zip(AnyTarget())).ToArbitrary(),
+                all =>
+                {
+                    ((ModelShape shape, PrefillPlannerOptions any), (PlanRequest request, double other)) = all;
+                    PrefillPlanner planner = new(shape, any);
+                    double target = request.TargetSpeedup!.Value;
+                    foreach (double near in (double[])[other, planner.Plan(request).PromisedSpeedup, target * 1.0003])
+                    {
+                        double second = Math.Clamp(near, 1, PrefillPlanner.MaxTargetSpeedup);
+                        holdsForSmallerAndLarger(
+                            planner,
+                            request with
+                            {
+                                TargetSpeedup = Math.Min(target, second),
+                            },
+                            request with
+                            {
+                                TargetSpeedup = Math.Max(target, second),
+                            }
+                        );
+                    }
+                }
             )
         );
 
@@ -110,26 +185,125 @@ public class PrefillPlannerProperties
         ForAll((planner, request) => planner.Plan(request).Plan.EnsureFits(planner.CostModel.Shape.LayerCount));
 
     [Fact]
-    public void A_larger_target_keeps_no_more_tokens_in_any_layer() =>
+    public void Along_one_schedule_a_larger_target_keeps_no_more_tokens_in_any_layer() =>
+        ForAllPairsOfTargets(
+            AnySchedule().Select(schedule => new PrefillPlannerOptions { Schedules = [schedule] }),
+            (planner, smaller, larger) =>
+            {
+                int[] more = TokensPerLayer(planner, smaller);
+                int[] less = TokensPerLayer(planner, larger);
+                for (int layer = 0; layer < more.Length; layer++)
+                {
+                    Assert.True(less[layer] <= more[layer], $"layer {layer}: {less[layer]} > {more[layer]}");
+                }
+            }
+        );
+
+    [Fact]
+    public void A_larger_target_never_costs_more() =>
+        ForAllPairsOfTargets(
+            AnyOptions,
+            (planner, smaller, larger) => Assert.True(Cost(planner, larger) <= Cost(planner, smaller))
+        );
+
+    [Fact]
+    public void A_larger_target_never_expects_a_smaller_loss() =>
+        ForAllPairsOfTargets(
+            AnyOptions,
+            (planner, smaller, larger) => Assert.True(Loss(planner.Plan(larger)) >= Loss(planner.Plan(smaller)))
+        );
+
+    [Fact]
+    public void No_schedule_alone_reaches_the_target_with_a_smaller_loss() =>
+        ForAll(
+            (planner, request) =>
+            {
+                PlannedPrefill planned = planner.Plan(request);
+                foreach (PrefillSchedule schedule in planner.Options.Schedules)
+                {
+                    PrefillPlanner alone = new(planner.CostModel, planner.Options with { Schedules = [schedule] });
+                    PlannedPrefill other = alone.Plan(request);
+                    if (other.IsTargetReached)
+                    {
+                        Assert.True(planned.IsTargetReached);
+                        Assert.True(Loss(planned) <= Loss(other));
+                    }
+                }
+            }
+        );
+
+    [Fact]
+    public void A_quality_budget_is_kept_and_a_larger_one_is_never_slower() =>
         Check.One(
             Thorough,
             Prop.ForAll(
-                AnyShape.Zip(AnyRequest).Zip(AnyTarget()).ToArbitrary(),
-                three =>
+                AnyShape.Zip(AnyOptions).Zip(AnyRequest.Zip(Gen.Choose(1, 1500).Two())).ToArbitrary(),
+                all =>
                 {
-                    ((ModelShape shape, PlanRequest request), double other) = three;
-                    PrefillPlanner planner = new(shape);
-                    PlanRequest smaller = request with { TargetSpeedup = Math.Min(request.TargetSpeedup, other) };
-                    PlanRequest larger = request with { TargetSpeedup = Math.Max(request.TargetSpeedup, other) };
-                    int[] more = TokensPerLayer(planner, smaller);
-                    int[] less = TokensPerLayer(planner, larger);
-                    for (int layer = 0; layer < more.Length; layer++)
+                    ((ModelShape shape, PrefillPlannerOptions options), (PlanRequest request, (int a, int b))) = all;
+                    PrefillPlanner planner = new(shape, options);
+                    // a budget alone, and beside a target
+                    foreach (double? target in (double?[])[null, request.TargetSpeedup])
                     {
-                        Assert.True(less[layer] <= more[layer], $"layer {layer}: {less[layer]} > {more[layer]}");
+                        PlannedPrefill Plan(int thousandths) =>
+                            planner.Plan(
+                                request with
+                                {
+                                    TargetSpeedup = target,
+                                    MaxQualityLoss = thousandths / 1000.0,
+                                }
+                            );
+                        PlannedPrefill careful = Plan(Math.Min(a, b));
+                        PlannedPrefill generous = Plan(Math.Max(a, b));
+                        Assert.True(careful.ExpectedLoss <= Math.Min(a, b) / 1000.0);
+                        Assert.True(careful.PromisedSpeedup <= generous.PromisedSpeedup);
+                        Assert.True(careful.ExpectedLoss <= generous.ExpectedLoss);
+                        if (target is not null)
+                        {
+                            PlannedPrefill unbounded = planner.Plan(request);
+                            Assert.True(generous.PromisedSpeedup <= unbounded.PromisedSpeedup);
+                            Assert.True(Loss(generous) <= Loss(unbounded));
+                        }
                     }
                 }
             )
         );
+
+    [Fact]
+    public void No_plan_within_a_quality_budget_is_faster() =>
+        ForAll(
+            (planner, request) =>
+            {
+                const double Budget = 0.2;
+                PlannedPrefill planned = planner.Plan(request with { TargetSpeedup = null, MaxQualityLoss = Budget });
+                PlannedPrefill any = planner.Plan(request);
+                Assert.False(any.ExpectedLoss <= Budget && any.PromisedSpeedup > planned.PromisedSpeedup);
+            }
+        );
+
+    [Fact]
+    public void Thresholds_change_neither_shares_nor_promise_and_have_a_floor() =>
+        ForAll(
+            (planner, request) =>
+            {
+                PlannedPrefill share = planner.Plan(request);
+                PlannedPrefill planned = planner.Plan(request with { UseThresholds = true });
+                Assert.Equal(share.PromisedSpeedup, planned.PromisedSpeedup);
+                int[] most = planned.Plan.TokensPerStage(request.NewTokens, request.AlwaysKept);
+                int[] least = planned.Plan.LeastTokensPerStage(request.NewTokens, request.AlwaysKept);
+                Assert.Equal(share.Plan.TokensPerStage(request.NewTokens, request.AlwaysKept), most);
+                Assert.All(least.Zip(most), both => Assert.True(both.First <= both.Second));
+                foreach (PlanBoundary boundary in planned.Plan.Boundaries)
+                {
+                    Assert.Equal(planner.Options.ThresholdFloor * boundary.Retention, boundary.MinRetention);
+                }
+            }
+        );
+
+    private static double Loss(PlannedPrefill planned) => planned.ExpectedLoss ?? double.PositiveInfinity;
+
+    private static double Cost(PrefillPlanner planner, PlanRequest request) =>
+        planner.CostModel.Cost(planner.Plan(request).Plan, request.NewTokens, request.PastTokens, request.AlwaysKept);
 
     private static int[] TokensPerLayer(PrefillPlanner planner, PlanRequest request)
     {

@@ -154,6 +154,147 @@ public class PrefillPlannerTests
     }
 
     [Fact]
+    public void Of_two_schedules_the_one_that_is_expected_to_lose_less_is_used_at_each_target()
+    {
+        PrefillPlannerOptions options = new() { Schedules = [Late, Early] };
+        PrefillPlanner planner = new(Shapes.SmolLM2, options);
+        PlannedPrefill moderate = planner.Plan(Request(1.4));
+        PlannedPrefill high = planner.Plan(Request(1.9));
+        Assert.Equal(15, Assert.Single(moderate.Plan.Boundaries).Layer);
+        Assert.Equal(6, Assert.Single(high.Plan.Boundaries).Layer);
+        Assert.InRange(moderate.ExpectedLoss!.Value, 0.001, 0.1);
+        Assert.Contains($"{high.ExpectedLoss:0.000} nats", high.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_expected_loss_is_linear_between_waypoints_and_begins_at_nothing()
+    {
+        PrefillSchedule schedule = new(
+            [0.5],
+            [
+                [0.6],
+                [0.2],
+            ],
+            [0.1, 0.5]
+        );
+        PrefillPlanner planner = new(Shapes.SmolLM2, new() { Schedules = [schedule] });
+        foreach (double target in (double[])[1.05, 1.15, 1.3, 1.5])
+        {
+            PlannedPrefill planned = planner.Plan(Request(target));
+            double retention = Assert.Single(planned.Plan.Boundaries).Retention;
+            double expected = retention > 0.6 ? 0.1 * (1 - retention) / 0.4 : 0.1 + (0.4 * (0.6 - retention) / 0.4);
+            Assert.Equal(expected, planned.ExpectedLoss!.Value, 9);
+        }
+
+        Assert.Equal(0, planner.Plan(Request(1)).ExpectedLoss);
+        Assert.Null(Planner.Plan(Request(2)).ExpectedLoss);
+    }
+
+    [Fact]
+    public void A_measured_schedule_goes_before_one_that_was_not_measured()
+    {
+        PrefillPlanner planner = new(Shapes.SmolLM2, new() { Schedules = [PrefillSchedule.Default, Late] });
+        Assert.NotNull(planner.Plan(Request(1.4)).ExpectedLoss);
+        // beyond what the measured one reaches
+        Assert.Null(planner.Plan(Request(2.5)).ExpectedLoss);
+    }
+
+    [Fact]
+    public void A_quality_budget_alone_gives_the_fastest_plan_within_it()
+    {
+        PrefillPlanner planner = new(Shapes.SmolLM2, new() { Schedules = [Late, Early] });
+        PlannedPrefill planned = planner.Plan(new() { NewTokens = 1024, MaxQualityLoss = 0.1 });
+        Assert.InRange(planned.ExpectedLoss!.Value, 0.09, 0.1);
+        Assert.True(planned.PromisedSpeedup > 1.3);
+        Assert.Equal(planned.PromisedSpeedup, planned.TargetSpeedup);
+        Assert.Equal(planned.PromisedSpeedup, planned.ReachableSpeedup);
+        Assert.True(planned.IsTargetReached);
+    }
+
+    [Fact]
+    public void Of_a_target_and_a_quality_budget_the_more_careful_decides()
+    {
+        PrefillPlanner planner = new(Shapes.SmolLM2, new() { Schedules = [Late, Early] });
+        PlannedPrefill byTarget = planner.Plan(Request(1.3) with { MaxQualityLoss = 0.3 });
+        Assert.Equal(planner.Plan(Request(1.3)).Plan, byTarget.Plan);
+
+        PlannedPrefill byBudget = planner.Plan(Request(2) with { MaxQualityLoss = 0.1 });
+        Assert.Equal(planner.Plan(new() { NewTokens = 1024, MaxQualityLoss = 0.1 }).Plan, byBudget.Plan);
+        Assert.False(byBudget.IsTargetReached);
+        Assert.Contains("0.1 nats", byBudget.Reason, StringComparison.Ordinal);
+
+        PlanUnreachableException e = Assert.Throws<PlanUnreachableException>(() =>
+            planner.Plan(Request(2) with { MaxQualityLoss = 0.1, IsStrict = true })
+        );
+        Assert.Equal(byBudget.PromisedSpeedup, e.ReachableSpeedup);
+        Assert.True(planner.Plan(Request(1) with { MaxQualityLoss = 0.3 }).Plan.IsKeepAll);
+    }
+
+    [Fact]
+    public void A_quality_budget_where_nothing_was_measured_is_plain_prefill_and_strictly_an_exception()
+    {
+        PlanRequest request = new() { NewTokens = 1024, MaxQualityLoss = 0.1 };
+        PlannedPrefill planned = Planner.Plan(request);
+        Assert.True(planned.Plan.IsKeepAll);
+        Assert.Contains("not measured", planned.Reason, StringComparison.Ordinal);
+        QualityLossUnknownException e = Assert.Throws<QualityLossUnknownException>(() =>
+            Planner.Plan(request with { IsStrict = true })
+        );
+        Assert.Equal(0.1, e.MaxQualityLoss);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-0.1)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void A_quality_budget_that_is_none_is_refused(double loss) =>
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            Planner.Plan(new() { NewTokens = 1024, MaxQualityLoss = loss })
+        );
+
+    [Fact]
+    public void With_thresholds_fewer_tokens_may_go_on_but_not_with_a_quality_budget()
+    {
+        PlanBoundary boundary = Assert.Single(Planner.Plan(Request(2) with { UseThresholds = true }).Plan.Boundaries);
+        Assert.Equal(0.5 * boundary.Retention, boundary.MinRetention);
+
+        PrefillPlanner measured = new(Shapes.SmolLM2, new() { Schedules = [Early] });
+        PlanRequest budget = Request(1.5) with { UseThresholds = true, MaxQualityLoss = 0.3 };
+        Assert.True(Assert.Single(measured.Plan(budget).Plan.Boundaries).IsFixedShare);
+    }
+
+    [Fact]
+    public void Settings_that_leave_nothing_to_choose_from_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => new PrefillPlannerOptions { Schedules = [] });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillPlannerOptions { ThresholdFloor = 0 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillPlannerOptions { ThresholdFloor = 1.5 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillPlannerOptions { ThresholdFloor = double.NaN });
+    }
+
+    // a late boundary that loses little until it is asked for much, and an early one that starts worse
+    private static PrefillSchedule Late { get; } =
+        new(
+            [0.5],
+            [
+                [0.3],
+                [0.05],
+            ],
+            [0.08, 0.9]
+        );
+
+    private static PrefillSchedule Early { get; } =
+        new(
+            [0.2],
+            [
+                [0.9],
+                [0.25],
+            ],
+            [0.05, 0.4]
+        );
+
+    [Fact]
     public void A_schedule_that_would_bring_tokens_back_is_refused()
     {
         Assert.Throws<ArgumentException>(() =>
