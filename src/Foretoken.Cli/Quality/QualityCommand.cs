@@ -190,7 +190,7 @@ internal static class QualityCommand
                 key => context.Note($"{Path.GetFileName(file)}: '{key}' means nothing here and is ignored.")
             )
             : null;
-        string[] documents = own is null ? Documents(options) : [];
+        string[] documents = own is null ? SampleDocuments.Or(options.Documents) : [];
         TextCorpus? corpus = own is null ? TextCorpus.FromFiles(documents) : null;
         NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(QualityCommand).Assembly);
         string modelPath = options.Model ?? RepositoryFolder.SampleModel();
@@ -239,8 +239,9 @@ internal static class QualityCommand
         {
             try
             {
-                await QualityProgressView.RunAsync(
+                await ProgressView.RunAsync<QualityProgress>(
                     context,
+                    progress => (Describe(progress), progress.Fraction),
                     progress => evaluator.Evaluate(prompts, cases, samples.Add, progress, cancellationToken)
                 );
             }
@@ -273,6 +274,10 @@ internal static class QualityCommand
 
         return isComplete ? ExitCode.Ok : ExitCode.Cancelled;
     }
+
+    internal static string Describe(QualityProgress progress) =>
+        string.Create(CultureInfo.InvariantCulture, $"{progress.PromptsDone} of {progress.Prompts} prompts")
+        + ProgressView.Left(progress.Remaining);
 
     private static QualityReport Report(
         QualityOptions options,
@@ -507,23 +512,6 @@ internal static class QualityCommand
         }
 
         return prompts;
-    }
-
-    private static string[] Documents(QualityOptions options)
-    {
-        if (options.Documents.Count > 0)
-        {
-            return [.. options.Documents];
-        }
-
-        string[] files = RepositoryFolder.Find("samples", "documents") is { } folder
-            ? [.. Directory.EnumerateFiles(folder, "*.txt").Order(StringComparer.Ordinal)]
-            : [];
-        return files.Length > 0
-            ? files
-            : throw new CliException(
-                "No text to cut documents from: there is no samples/documents folder above this program. Name text files with --documents, or your own prompts with --prompts."
-            );
     }
 
     // what would go wrong after the measurements is better noticed now

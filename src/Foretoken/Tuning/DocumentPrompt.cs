@@ -44,12 +44,13 @@ public sealed class DocumentPrompt
 
     /// <summary>
     /// The name of the kind in tables: <c>retrieval-last</c>, <c>retrieval-first</c>, <c>retrieval-blind</c> (the question
-    /// comes in the next turn), <c>summary</c>, <c>summary-blind</c>, <c>continuation</c>.
+    /// comes in the next turn), <c>summary</c>, <c>summary-blind</c>, <c>continuation</c>, <c>conversation</c>.
     /// </summary>
     public string KindName =>
         (Kind, QuestionAt) switch
         {
             (PromptKind.Continuation, _) => "continuation",
+            (PromptKind.Conversation, _) => "conversation",
             (PromptKind.Summary, QuestionPlace.NextTurn) => "summary-blind",
             (PromptKind.Summary, _) => "summary",
             (_, QuestionPlace.NextTurn) => "retrieval-blind",
@@ -70,12 +71,12 @@ public sealed class DocumentPrompt
     }
 
     /// <summary>The same document and question, with the question in the next turn.</summary>
-    /// <exception cref="InvalidOperationException">There is no question to ask later: it is a continuation.</exception>
+    /// <exception cref="InvalidOperationException">There is no question to ask later: it is a continuation or a conversation.</exception>
     public DocumentPrompt AskedInNextTurn()
     {
-        if (Kind == PromptKind.Continuation)
+        if (Kind is PromptKind.Continuation or PromptKind.Conversation)
         {
-            throw new InvalidOperationException($"'{Id}' continues its document; there is no question to ask later.");
+            throw new InvalidOperationException($"'{Id}' has no question about a document that could be asked later.");
         }
 
         return new DocumentPrompt

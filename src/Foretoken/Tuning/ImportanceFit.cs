@@ -14,49 +14,103 @@ internal sealed class ImportanceFit
     internal const double RidgePerRow = 300.0 / 79_000;
 
     private readonly int _heads;
-    private readonly int[] _boundaries;
-    private readonly RidgeRegression _regression;
+    private readonly int _embedding;
+    private readonly PredictorInputs _inputs;
+
+    // boundaries that share the attention features of the layers below them, of which each reads the first
+    private readonly int[] _shared;
+    private readonly RidgeRegression? _sharedRegression;
+
+    // boundaries whose residual stream is read: each has features of its own
+    private readonly Dictionary<int, RidgeRegression> _own = [];
 
     /// <param name="heads">Attention heads per layer.</param>
     /// <param name="boundaries">The boundaries, ascending.</param>
-    internal ImportanceFit(int heads, IReadOnlyList<int> boundaries)
+    /// <param name="residualBoundaries">Those of them whose residual stream is read.</param>
+    /// <param name="inputs">What the predictors of <paramref name="residualBoundaries"/> read; the others read the attention.</param>
+    /// <param name="embedding">Width of the residual stream.</param>
+    internal ImportanceFit(
+        int heads,
+        IReadOnlyList<int> boundaries,
+        IReadOnlyList<int>? residualBoundaries = null,
+        PredictorInputs inputs = PredictorInputs.Attention,
+        int embedding = 0
+    )
     {
         _heads = heads;
-        _boundaries = [.. boundaries];
-        _regression = new RidgeRegression(_boundaries[^1] * AttentionFeatures.CountPerLayer(heads), _boundaries.Length);
+        _embedding = embedding;
+        _inputs = inputs;
+        _shared = [.. boundaries.Except(residualBoundaries ?? [])];
+        _sharedRegression =
+            _shared.Length == 0 ? null : new RidgeRegression(AttentionCount(_shared[^1]), _shared.Length);
+        foreach (int layer in residualBoundaries ?? [])
+        {
+            _own.Add(layer, new RidgeRegression(OwnAttention(layer) + embedding, targets: 1));
+        }
     }
 
     /// <summary>Adds an example.</summary>
     internal void Add(TuningExample example)
     {
         Range body = AttentionScores.Body(example.TokenCount);
-        double[][] features = Columns(example, _boundaries[^1], body);
-        double[][] targets = new double[_boundaries.Length][];
-        float[] target = new float[example.TokenCount];
-        for (int i = 0; i < targets.Length; i++)
+        int deepest = Math.Max(_shared.LastOrDefault(), _own.Keys.DefaultIfEmpty().Max());
+        double[][] attention = AttentionColumns(example, deepest, body);
+        foreach ((int layer, RidgeRegression regression) in _own)
         {
-            ImportanceTarget.Compute(AnswerFrom(example, _boundaries[i]), example.TokenCount, target);
-            targets[i] = ToDouble(target.AsSpan(body));
+            regression.Add(
+                [
+                    .. attention.Take(OwnAttention(layer)).Select(column => (double[])column.Clone()),
+                    .. ResidualColumns(example.Residuals[layer], body),
+                ],
+                [Target(example, layer, body)]
+            );
         }
 
-        _regression.Add(features, targets);
+        _sharedRegression?.Add(
+            attention[..AttentionCount(_shared[^1])],
+            [.. _shared.Select(layer => Target(example, layer, body))]
+        );
     }
 
-    /// <summary>The weights for one of the boundaries, [layers, sources, pools, heads].</summary>
-    /// <param name="index">Index of the boundary.</param>
+    /// <summary>The weights for a boundary.</summary>
+    /// <param name="layer">The boundary.</param>
     /// <param name="ridge">Regularisation; <see langword="null"/> for <see cref="RidgePerRow"/> times the rows.</param>
-    internal double[] Solve(int index, double? ridge = null) =>
-        _regression.Solve(
-            index,
-            _boundaries[index] * AttentionFeatures.CountPerLayer(_heads),
-            ridge ?? RidgePerRow * _regression.Rows
-        );
+    internal ImportanceWeights Solve(int layer, double? ridge = null)
+    {
+        RidgeRegression regression =
+            _own.GetValueOrDefault(layer)
+            ?? _sharedRegression
+            ?? throw new ArgumentOutOfRangeException(nameof(layer), layer, "Nothing was fitted for this boundary.");
+        int attention = regression == _sharedRegression ? AttentionCount(layer) : OwnAttention(layer);
+        float[] weights =
+        [
+            .. regression
+                .Solve(
+                    regression == _sharedRegression ? Array.IndexOf(_shared, layer) : 0,
+                    attention + (regression == _sharedRegression ? 0 : _embedding),
+                    ridge ?? RidgePerRow * regression.Rows
+                )
+                .Select(weight => (float)weight),
+        ];
+        return new ImportanceWeights(layer, weights[..attention], weights[attention..]);
+    }
+
+    private int AttentionCount(int layer) => layer * AttentionFeatures.CountPerLayer(_heads);
+
+    private int OwnAttention(int layer) => _inputs.HasFlag(PredictorInputs.Attention) ? AttentionCount(layer) : 0;
+
+    private static double[] Target(TuningExample example, int layer, Range body)
+    {
+        float[] target = new float[example.TokenCount];
+        ImportanceTarget.Compute(AnswerFrom(example, layer), example.TokenCount, target);
+        return ToDouble(target.AsSpan(body));
+    }
 
     /// <summary>The answer's attention in the layers at or above a boundary.</summary>
     internal static ReadOnlySpan<float> AnswerFrom(TuningExample example, int boundary) =>
         example.AnswerAttention.AsSpan(Math.Max(0, boundary - example.FirstAnswerLayer) * example.TokenCount);
 
-    private static double[][] Columns(TuningExample example, int layers, Range body)
+    private static double[][] AttentionColumns(TuningExample example, int layers, Range body)
     {
         int n = example.TokenCount;
         int heads = example.HeadCount;
@@ -79,6 +133,23 @@ internal sealed class ImportanceFit
                 }
             }
         );
+        return columns;
+    }
+
+    private double[][] ResidualColumns(float[] residual, Range body)
+    {
+        (int from, int count) = body.GetOffsetAndLength(residual.Length / _embedding);
+        double[][] columns = [.. Enumerable.Range(0, _embedding).Select(_ => new double[count])];
+        float[] features = new float[_embedding];
+        for (int token = 0; token < count; token++)
+        {
+            ResidualFeatures.Compute(residual.AsSpan((from + token) * _embedding, _embedding), features);
+            for (int i = 0; i < features.Length; i++)
+            {
+                columns[i][token] = features[i];
+            }
+        }
+
         return columns;
     }
 

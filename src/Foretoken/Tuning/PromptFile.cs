@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tuning;
 
@@ -15,12 +16,31 @@ namespace Foretoken.Tuning;
 /// <c>expect</c>: of a retrieval, the text that an answer must contain, or an array of texts of which it must contain one.
 /// </item>
 /// <item><c>answer_start</c>: text that the answer is made to begin with. Optional.</item>
+/// <item>
+/// <c>messages</c>: instead of document, question, question_at and kind, a conversation: an array of objects with <c>role</c>
+/// (<c>system</c>, <c>user</c> or <c>assistant</c>) and <c>content</c>, the last of the user. With <c>expect</c> it counts as a
+/// retrieval.
+/// </item>
 /// </list>
-/// <para>Empty lines are skipped. The message is the document and the question, separated by an empty line; nothing is added.</para>
+/// <para>
+/// Empty lines are skipped. Without <c>messages</c>, the message is the document and the question, separated by an empty line;
+/// nothing is added.
+/// </para>
 /// </remarks>
 public static class PromptFile
 {
-    private static readonly string[] Keys = ["document", "question", "question_at", "kind", "expect", "answer_start"];
+    private const string MessagesKey = "messages";
+
+    private static readonly string[] Keys =
+    [
+        "document",
+        "question",
+        "question_at",
+        "kind",
+        "expect",
+        "answer_start",
+        MessagesKey,
+    ];
 
     private static readonly Dictionary<string, QuestionPlace> Places = new(StringComparer.Ordinal)
     {
@@ -35,6 +55,13 @@ public static class PromptFile
         ["summary"] = PromptKind.Summary,
     };
 
+    private static readonly Dictionary<string, ChatRole> Roles = new(StringComparer.Ordinal)
+    {
+        ["system"] = ChatRole.System,
+        ["user"] = ChatRole.User,
+        ["assistant"] = ChatRole.Assistant,
+    };
+
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file, UTF-8.</param>
     /// <param name="onIgnoredKey">Receives each key that means nothing here, once; <see langword="null"/> to ignore them silently.</param>
@@ -45,6 +72,25 @@ public static class PromptFile
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         return Parse(File.ReadAllText(path), Path.GetFileName(path), onIgnoredKey);
+    }
+
+    /// <summary>Reads a file, or every <c>.jsonl</c> file of a folder, in the order of their names.</summary>
+    /// <param name="path">The file or folder.</param>
+    /// <param name="onIgnoredKey">Receives the name of a file and each key in it that means nothing here, once.</param>
+    /// <inheritdoc cref="Read" path="/returns"/>
+    /// <inheritdoc cref="Read" path="/exception"/>
+    public static IReadOnlyList<DocumentPrompt> ReadAll(string path, Action<string, string>? onIgnoredKey = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        if (!Directory.Exists(path))
+        {
+            return Read(path, key => onIgnoredKey?.Invoke(Path.GetFileName(path), key));
+        }
+
+        string[] files = [.. Directory.EnumerateFiles(path, "*.jsonl").Order(StringComparer.Ordinal)];
+        return files.Length > 0
+            ? [.. files.SelectMany(file => Read(file, key => onIgnoredKey?.Invoke(Path.GetFileName(file), key)))]
+            : throw new FileNotFoundException($"There is no .jsonl file in the folder '{path}'.", path);
     }
 
     /// <summary>Reads prompts from text in the format of the file.</summary>
@@ -107,12 +153,16 @@ public static class PromptFile
             throw at.Wrong($"this is {Describe(json)}; a line is a JSON object with {string.Join(", ", Keys)}");
         }
 
+        if (json.TryGetProperty(MessagesKey, out JsonElement messages))
+        {
+            return Conversation(json, messages, at);
+        }
+
         string document = Text(json, "document", at) ?? throw at.Missing("document");
         string question = Text(json, "question", at) ?? throw at.Missing("question");
         PromptKind kind = Choice(json, "kind", Kinds, at) ?? throw at.Missing("kind", Kinds.Keys);
         QuestionPlace place = Choice(json, "question_at", Places, at) ?? QuestionPlace.Last;
         string[] expected = Expected(json, at);
-        string? start = Text(json, "answer_start", at);
         if (kind == PromptKind.Retrieval && expected.Length == 0)
         {
             throw at.Wrong("a retrieval needs 'expect', the text that counts as answered when the answer contains it");
@@ -121,11 +171,6 @@ public static class PromptFile
         if (kind != PromptKind.Retrieval && expected.Length > 0)
         {
             throw at.Wrong("'expect' belongs to the kind retrieval; a summary has no right or wrong answer");
-        }
-
-        if (start is not null && DocumentPrompt.Occurs(expected, start))
-        {
-            throw at.Wrong("'answer_start' holds what is expected already, so that every answer would count");
         }
 
         return new DocumentPrompt
@@ -137,9 +182,61 @@ public static class PromptFile
             QuestionAt = place,
             Messages = PromptFrames.Plain(document, question, place),
             Expected = expected,
-            AnswerStart = start,
+            AnswerStart = AnswerStart(json, expected, at),
         };
     }
+
+    private static DocumentPrompt Conversation(JsonElement json, JsonElement messages, Line at)
+    {
+        if (messages.ValueKind != JsonValueKind.Array || messages.GetArrayLength() == 0)
+        {
+            throw at.Wrong($"'{MessagesKey}' is {Describe(messages)}; it is an array of objects with role and content");
+        }
+
+        foreach (string key in (string[])["document", "question", "question_at", "kind"])
+        {
+            if (json.TryGetProperty(key, out _))
+            {
+                throw at.Wrong($"'{key}' and '{MessagesKey}' exclude each other");
+            }
+        }
+
+        List<ChatMessage> conversation = [];
+        foreach (JsonElement message in messages.EnumerateArray())
+        {
+            if (message.ValueKind != JsonValueKind.Object)
+            {
+                throw at.Wrong($"a message is {Describe(message)}; it is an object with role and content");
+            }
+
+            ChatRole role = Choice(message, "role", Roles, at) ?? throw at.Missing("role", Roles.Keys);
+            conversation.Add(new ChatMessage(role, Text(message, "content", at) ?? throw at.Missing("content")));
+        }
+
+        if (conversation[^1].Role != ChatRole.User)
+        {
+            throw at.Wrong("the last message is not the user's, so there is nothing to answer");
+        }
+
+        string[] expected = Expected(json, at);
+        return new DocumentPrompt
+        {
+            Id = string.Create(CultureInfo.InvariantCulture, $"{at.Name}:{at.Number}"),
+            Document = string.Join("\n\n", conversation.SkipLast(1).Select(message => message.Text)),
+            Question = conversation[^1].Text,
+            Kind = expected.Length > 0 ? PromptKind.Retrieval : PromptKind.Conversation,
+            QuestionAt = QuestionPlace.Last,
+            Messages = conversation,
+            Expected = expected,
+            AnswerStart = AnswerStart(json, expected, at),
+        };
+    }
+
+    private static string? AnswerStart(JsonElement json, string[] expected, Line at) =>
+        Text(json, "answer_start", at) is not { } start ? null
+        : DocumentPrompt.Occurs(expected, start)
+            ? throw at.Wrong("'answer_start' holds what is expected already, so that every answer would count")
+        : start;
 
     private static string[] Expected(JsonElement json, Line at)
     {

@@ -11,4 +11,7 @@ public enum PromptKind
 
     /// <summary>More text of the same sort.</summary>
     Continuation,
+
+    /// <summary>The answer in a conversation of the caller's own, which has no right or wrong.</summary>
+    Conversation,
 }

@@ -1,3 +1,5 @@
+using Foretoken.Profiles;
+
 namespace Foretoken.Tuning;
 
 /// <summary>What one prompt teaches: the attention of the lower layers in its prefill, and that of the model's own answer. Immutable.</summary>
@@ -14,7 +16,7 @@ internal sealed class TuningExample
 
     /// <summary>
     /// Attention that every token receives in the prefill, [layers, sources, heads, tokens] row-major, from layer 0 on; sources
-    /// as in <see cref="Profiles.AttentionFeatures"/>.
+    /// as in <see cref="AttentionFeatures"/>.
     /// </summary>
     internal required float[] Attention { get; init; }
 
@@ -31,9 +33,33 @@ internal sealed class TuningExample
     internal required IReadOnlyDictionary<int, float[]> Residuals { get; init; }
 
     /// <summary>Layers of <see cref="Attention"/>.</summary>
-    internal int AttentionLayers =>
-        Attention.Length / (Profiles.AttentionFeatures.SourceCount * HeadCount * TokenCount);
+    internal int AttentionLayers => Attention.Length / (AttentionFeatures.SourceCount * HeadCount * TokenCount);
 
     /// <summary>Layers of <see cref="AnswerAttention"/>.</summary>
     internal int AnswerLayers => AnswerAttention.Length / TokenCount;
+
+    /// <summary>The importance that a policy gives to the tokens at a boundary, as in a prefill that kept all tokens up to there.</summary>
+    internal float[] ComputeImportance(IImportancePolicy policy, int boundary)
+    {
+        AttentionProbe[] probes = [.. AttentionFeatures.GetProbes(0, Math.Min(boundary, AttentionLayers))];
+        int[] heads = new int[probes.Length];
+        Array.Fill(heads, HeadCount);
+        ReadOnlyMemory<float>[] scores = new ReadOnlyMemory<float>[probes.Length];
+        int size = HeadCount * TokenCount;
+        for (int i = 0; i < scores.Length; i++)
+        {
+            scores[i] = Attention.AsMemory(i * size, size);
+        }
+
+        float[] importance = new float[TokenCount];
+        policy.ComputeImportance(
+            new BoundaryProbes(TokenCount, probes, heads, scores)
+            {
+                Layer = boundary,
+                Residual = Residuals.GetValueOrDefault(boundary),
+            },
+            importance
+        );
+        return importance;
+    }
 }

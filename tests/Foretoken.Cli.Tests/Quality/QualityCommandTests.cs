@@ -52,15 +52,11 @@ public sealed class QualityCommandTests : IDisposable
     {
         Assert.Equal(
             "3 of 40 prompts, about 4 min left",
-            QualityProgressView.Describe(
-                new QualityProgress(3, 40, 0.2, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(4))
-            )
+            QualityCommand.Describe(new QualityProgress(3, 40, 0.2, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(4)))
         );
         Assert.Equal(
             "39 of 40 prompts, about 12 s left",
-            QualityProgressView.Describe(
-                new QualityProgress(39, 40, 0.9, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(12))
-            )
+            QualityCommand.Describe(new QualityProgress(39, 40, 0.9, TimeSpan.FromMinutes(1), TimeSpan.FromSeconds(12)))
         );
     }
 

@@ -93,7 +93,7 @@ public sealed class TestModel : IDisposable
 
     public void Dispose() => Model.Dispose();
 
-    internal static string FindPath()
+    private static string FindPath()
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen)
         {

@@ -54,10 +54,10 @@ public class GoldenImportanceTests
             fit.Add(Values.Example(prompt));
         }
 
-        double[] weights = fit.Solve(1, ridge: 3);
+        float[] weights = fit.Solve(Values.Layers, ridge: 3).Attention;
         Assert.Equal(Values.Weights.Length, weights.Length);
         Assert.All(Values.Weights.Zip(weights), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
-        Assert.Equal(weights.Length / Values.Layers, fit.Solve(0).Length);
+        Assert.Equal(weights.Length / Values.Layers, fit.Solve(1).Attention.Length);
     }
 
     [Fact]

@@ -1,4 +1,6 @@
+using Foretoken.Tests.Gguf;
 using Foretoken.Tuning;
+using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Tuning;
 
@@ -67,6 +69,57 @@ public class PromptFileTests
         );
         Assert.StartsWith("own.jsonl, line 3: ", e.Message, StringComparison.Ordinal);
         Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_line_may_be_a_conversation()
+    {
+        IReadOnlyList<DocumentPrompt> prompts = PromptFile.Parse(
+            """
+            {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Read this: a b c."}]}
+            {"messages": [{"role": "user", "content": "Where is it? In Rome."}], "expect": "Rome", "answer_start": "It is in"}
+            """,
+            "own.jsonl"
+        );
+        Assert.Equal(["conversation", "retrieval-last"], prompts.Select(prompt => prompt.KindName));
+        Assert.Equal(["Be brief.", "Read this: a b c."], prompts[0].Messages.Select(message => message.Text));
+        Assert.Equal(ChatRole.System, prompts[0].Messages[0].Role);
+        Assert.Equal("It is in", prompts[1].AnswerStart);
+        Assert.Throws<InvalidOperationException>(prompts[0].AskedInNextTurn);
+    }
+
+    [Theory]
+    [InlineData("""{"messages": []}""", "it is an array of objects")]
+    [InlineData("""{"messages": ["hello"]}""", "a message is a text")]
+    [InlineData("""{"messages": [{"content": "x"}]}""", "'role' is missing; possible: system, user, assistant")]
+    [InlineData("""{"messages": [{"role": "tool", "content": "x"}]}""", "'role' is 'tool'")]
+    [InlineData("""{"messages": [{"role": "user"}]}""", "'content' is missing")]
+    [InlineData("""{"messages": [{"role": "assistant", "content": "x"}]}""", "not the user's")]
+    [InlineData("""{"messages": [{"role": "user", "content": "x"}], "kind": "summary"}""", "exclude each other")]
+    public void A_wrong_conversation_is_named_with_what_is_possible(string line, string message)
+    {
+        FormatException e = Assert.Throws<FormatException>(() => PromptFile.Parse(line, "own.jsonl"));
+        Assert.Contains(message, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_files_of_a_folder_are_read_in_the_order_of_their_names()
+    {
+        using TemporaryFolder folder = new();
+        Assert.Throws<FileNotFoundException>(() => PromptFile.ReadAll(Path.GetDirectoryName(folder["x"])!));
+        File.WriteAllText(folder["b.jsonl"], Good);
+        File.WriteAllText(
+            folder["a.jsonl"],
+            Good.Replace("\"kind\"", "\"odd\": 1, \"kind\"", StringComparison.Ordinal)
+        );
+        File.WriteAllText(folder["c.txt"], "not read");
+        List<(string, string)> ignored = [];
+        IReadOnlyList<DocumentPrompt> prompts = PromptFile.ReadAll(
+            Path.GetDirectoryName(folder["x"])!,
+            (file, key) => ignored.Add((file, key))
+        );
+        Assert.Equal(["a.jsonl:1", "b.jsonl:1"], prompts.Select(prompt => prompt.Id));
+        Assert.Equal([("a.jsonl", "odd")], ignored);
     }
 
     [Fact]

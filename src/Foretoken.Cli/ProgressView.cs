@@ -1,0 +1,73 @@
+using System.Globalization;
+using Spectre.Console;
+
+namespace Foretoken.Cli;
+
+/// <summary>Shows how far long work is: a bar at a terminal, a line now and then anywhere else.</summary>
+internal static class ProgressView
+{
+    private static readonly TimeSpan BetweenLines = TimeSpan.FromSeconds(15);
+
+    /// <summary>Runs work on a thread of its own.</summary>
+    /// <param name="context">Where to show.</param>
+    /// <param name="describe">What a report says, for people, and the share of the work that is done.</param>
+    /// <param name="work">The work.</param>
+    internal static async Task RunAsync<T>(
+        CliContext context,
+        Func<T, (string Text, double Fraction)> describe,
+        Action<IProgress<T>> work
+    )
+    {
+        if (!context.Errors.Profile.Capabilities.Interactive)
+        {
+            await OnThread(() => work(new Lines<T>(context, describe)));
+            return;
+        }
+
+        await context
+            .Errors.Progress()
+            .AutoClear(true)
+            .Columns(
+                new TaskDescriptionColumn { Alignment = Justify.Left },
+                new ProgressBarColumn(),
+                new PercentageColumn()
+            )
+            .StartAsync(async progress =>
+            {
+                ProgressTask bar = progress.AddTask("warming up", maxValue: 1);
+                await OnThread(() => work(new Bar<T>(bar, describe)));
+            });
+    }
+
+    /// <summary>For example <c>, about 40 s left</c>; nothing when nothing is known.</summary>
+    internal static string Left(TimeSpan? remaining) =>
+        remaining is not { } time ? ""
+        : time.TotalSeconds < 90
+            ? string.Create(
+                CultureInfo.InvariantCulture,
+                $", about {Math.Max(1, Math.Round(time.TotalSeconds))} s left"
+            )
+        : string.Create(CultureInfo.InvariantCulture, $", about {Math.Round(time.TotalMinutes)} min left");
+
+    private static Task OnThread(Action work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    private sealed class Bar<T>(ProgressTask bar, Func<T, (string Text, double Fraction)> describe) : IProgress<T>
+    {
+        public void Report(T value) => (bar.Description, bar.Value) = describe(value);
+    }
+
+    private sealed class Lines<T>(CliContext context, Func<T, (string Text, double Fraction)> describe) : IProgress<T>
+    {
+        private long _last = TimeProvider.System.GetTimestamp();
+
+        public void Report(T value)
+        {
+            if (TimeProvider.System.GetElapsedTime(_last) >= BetweenLines)
+            {
+                _last = TimeProvider.System.GetTimestamp();
+                context.Note(describe(value).Text);
+            }
+        }
+    }
+}

@@ -1,0 +1,334 @@
+using System.CommandLine;
+using System.Globalization;
+using Foretoken.Cli.Bench;
+using Foretoken.Inference;
+using Foretoken.Profiles;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Tune;
+
+/// <summary><c>foretoken tune</c>: learns the profile of a model.</summary>
+internal static class TuneCommand
+{
+    internal static Command Create(CliContext context)
+    {
+        TuneOptions defaults = new();
+        Argument<string?> model = new("MODEL")
+        {
+            Description = "GGUF file. Default: the model that comes with the samples.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<string?> output = new("--output", "-o")
+        {
+            HelpName = "path",
+            Description = "The profile. Default: beside the model, where it is found when the model is loaded.",
+        };
+        Option<string?> prompts = new("--prompts")
+        {
+            HelpName = "file.jsonl|folder",
+            Description =
+                "Your own prompts instead of generated ones: a JSONL file, or a folder of such files. One object a line, with messages (role, content), or with document, question and kind as for quality.",
+        };
+        Option<string[]> documents = new("--documents", "-d")
+        {
+            HelpName = "file...",
+            Description = "Text files to cut documents from. Default: those that come with the samples.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [],
+        };
+        Option<int> count = new("--count", "-n")
+        {
+            HelpName = "n",
+            Description = "Generated prompts to learn from.",
+            DefaultValueFactory = _ => defaults.Count,
+        };
+        Option<int> heldOut = new("--held-out")
+        {
+            HelpName = "n",
+            Description = "Prompts to judge on; they are not learned from.",
+            DefaultValueFactory = _ => defaults.HeldOut,
+        };
+        Option<int> length = new("--length")
+        {
+            HelpName = "tokens",
+            Description = "Length of a generated prompt.",
+            DefaultValueFactory = _ => defaults.Length,
+        };
+        Option<string> facts = new("--facts")
+        {
+            HelpName = "all|digits|words",
+            Description = "Facts that are planted in generated prompts. Diversity decides what is learned.",
+            DefaultValueFactory = _ => "all",
+        };
+        Option<string> inputs = new("--inputs")
+        {
+            HelpName = "attention|residual|both",
+            Description = "What the predictors read.",
+            DefaultValueFactory = _ => "attention",
+        };
+        Option<bool> noMeasure = new("--no-measure")
+        {
+            Description = "Learn only; the planner then knows no losses and follows its default schedule.",
+        };
+        Option<string?> examples = new("--examples")
+        {
+            HelpName = "folder",
+            Description =
+                "Where to keep what was gathered, for further runs. Default: the user's cache, until the tuning has succeeded.",
+        };
+        Option<int> seed = new("--seed")
+        {
+            HelpName = "n",
+            Description = "Seed of the generated prompts.",
+            DefaultValueFactory = _ => defaults.Seed,
+        };
+        Option<int> threads = new("--threads", "-t")
+        {
+            HelpName = "n",
+            Description = "Threads. Default: one per core.",
+        };
+        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        Option<string> flashAttention = new("--flash-attn")
+        {
+            HelpName = "auto|on|off",
+            Description = "Fused attention.",
+            DefaultValueFactory = _ => "auto",
+        };
+        facts.AcceptOnlyFromAmong("all", "digits", "words");
+        inputs.AcceptOnlyFromAmong("attention", "residual", "both");
+        flashAttention.AcceptOnlyFromAmong("auto", "on", "off");
+        AtLeast(count, 1);
+        AtLeast(heldOut, 0);
+        AtLeast(length, PromptSpec.MinLength);
+        AtLeast(threads, 0);
+        AtLeast(gpuLayers, -1);
+
+        Command command = new(
+            "tune",
+            "Learns a model's profile from its own answers: which tokens of a prompt matter, and what leaving others out costs."
+        )
+        {
+            model,
+            output,
+            prompts,
+            documents,
+            count,
+            heldOut,
+            length,
+            facts,
+            inputs,
+            noMeasure,
+            examples,
+            seed,
+            threads,
+            gpuLayers,
+            flashAttention,
+        };
+        command.SetAction(
+            (parsed, cancellationToken) =>
+                context.RunAsync(() =>
+                    RunAsync(
+                        context,
+                        new TuneOptions
+                        {
+                            Model = parsed.GetValue(model),
+                            Output = parsed.GetValue(output),
+                            Prompts = parsed.GetValue(prompts),
+                            Documents = parsed.GetValue(documents) ?? [],
+                            Count = parsed.GetValue(count),
+                            HeldOut = parsed.GetValue(heldOut),
+                            Length = parsed.GetValue(length),
+                            Facts = parsed.GetValue(facts) switch
+                            {
+                                "digits" => FactForm.Digits,
+                                "words" => FactForm.Words,
+                                _ => null,
+                            },
+                            Inputs = parsed.GetValue(inputs) switch
+                            {
+                                "residual" => PredictorInputs.Residual,
+                                "both" => PredictorInputs.Attention | PredictorInputs.Residual,
+                                _ => PredictorInputs.Attention,
+                            },
+                            Measure = !parsed.GetValue(noMeasure),
+                            Examples = parsed.GetValue(examples),
+                            Seed = parsed.GetValue(seed),
+                            Threads = parsed.GetValue(threads),
+                            GpuLayers = parsed.GetValue(gpuLayers),
+                            FlashAttention = Enum.Parse<FlashAttentionMode>(
+                                parsed.GetValue(flashAttention)!,
+                                ignoreCase: true
+                            ),
+                        },
+                        cancellationToken
+                    )
+                )
+        );
+        return command;
+    }
+
+    internal static async Task<int> RunAsync(
+        CliContext context,
+        TuneOptions options,
+        CancellationToken cancellationToken
+    )
+    {
+        // everything that can be wrong is found before minutes are spent
+        string modelPath = options.Model ?? RepositoryFolder.SampleModel();
+        string output = options.Output ?? ProfileFile.PathFor(modelPath);
+        CheckOutput(output);
+        IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } source
+            ? PromptFile.ReadAll(
+                source,
+                (file, key) => context.Note($"{file}: '{key}' means nothing here and is ignored.")
+            )
+            : null;
+        if (own is not null && own.Count <= options.HeldOut)
+        {
+            throw new CliException(
+                $"'{options.Prompts}' holds {own.Count} prompts, and {options.HeldOut} are held out to judge on: nothing is left to learn from. Give more prompts or a smaller --held-out."
+            );
+        }
+
+        string[] documents = own is null ? SampleDocuments.Or(options.Documents) : [];
+        TextCorpus? corpus = own is null ? TextCorpus.FromFiles(documents) : null;
+        NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(TuneCommand).Assembly);
+
+        // what an earlier profile says must not steer the new one
+        using ForetokenModel model = await ForetokenModel.LoadAsync(
+            modelPath,
+            new ModelOptions { GpuLayers = options.GpuLayers },
+            progress: null,
+            cancellationToken
+        );
+        (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = own is null
+            ? Generate(new PromptGenerator(corpus!, model), options)
+            : HoldOut(own, options.HeldOut);
+        string examples = options.Examples ?? ExamplesFolder(output);
+        context.Note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{prompts.Count} prompts to learn from, {heldOut.Count} to judge on. Ctrl+C stops; the same command goes on."
+            )
+        );
+
+        ModelProfile profile = null!;
+        using (
+            ModelTuner tuner = new(
+                model,
+                new TuningOptions
+                {
+                    Inputs = options.Inputs,
+                    Schedules = options.Measure ? TuningSchedules.Candidates : [],
+                    ExamplesFolder = examples,
+                    Seed = options.Seed,
+                    Description = own is null
+                        ? string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"generated, {options.Length} tokens, {(options.Facts is { } form ? $"{form} facts only" : "facts of all kinds")}, documents from {string.Join(", ", documents.Select(Path.GetFileName))}"
+                        )
+                        : $"{own.Count} own prompts from {Path.GetFileName(options.Prompts)}",
+                    Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
+                    FlashAttention = options.FlashAttention,
+                }
+            )
+        )
+        {
+            await ProgressView.RunAsync<TuningProgress>(
+                context,
+                progress => (Describe(progress), progress.Fraction),
+                progress => profile = tuner.Tune(prompts, heldOut, progress, cancellationToken)
+            );
+        }
+
+        ProfileFile.Write(output, profile);
+        if (options.Examples is null)
+        {
+            Directory.Delete(examples, recursive: true);
+        }
+
+        context.Output.Write(TuneTableView.Render(profile));
+        context.WriteRaw("");
+        context.Note(
+            $"The profile is {output}; it is used whenever {Path.GetFileName(modelPath)} is loaded from beside it."
+        );
+        return ExitCode.Ok;
+    }
+
+    internal static string Describe(TuningProgress progress)
+    {
+        string what = progress.Phase switch
+        {
+            TuningPhase.Gathering => "the model answers",
+            TuningPhase.Fitting => "fitting",
+            _ => "measuring plans",
+        };
+        string resumed =
+            progress.Resumed > 0
+                ? string.Create(CultureInfo.InvariantCulture, $" ({progress.Resumed} from an earlier run)")
+                : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{what}, {100 * progress.Fraction:0} %{resumed}")
+            + ProgressView.Left(progress.Remaining);
+    }
+
+    private static (IReadOnlyList<DocumentPrompt> Prompts, IReadOnlyList<DocumentPrompt> HeldOut) Generate(
+        PromptGenerator generator,
+        TuneOptions options
+    )
+    {
+        IReadOnlyList<DocumentPrompt> all = generator.CreateMix(
+            PromptSet.Tuning,
+            options.Count + options.HeldOut,
+            options.Length,
+            options.Seed,
+            options.Facts
+        );
+        // the first ones are held out, so that more prompts are judged by the same ones
+        return ([.. all.Skip(options.HeldOut)], [.. all.Take(options.HeldOut)]);
+    }
+
+    /// <summary>Holds prompts out that are spread over all of them.</summary>
+    private static (IReadOnlyList<DocumentPrompt> Prompts, IReadOnlyList<DocumentPrompt> HeldOut) HoldOut(
+        IReadOnlyList<DocumentPrompt> all,
+        int count
+    )
+    {
+        HashSet<int> held = [.. Enumerable.Range(0, count).Select(i => (int)((i + 0.5) * all.Count / count))];
+        return ([.. all.Where((_, i) => !held.Contains(i))], [.. all.Where((_, i) => held.Contains(i))]);
+    }
+
+    private static string ExamplesFolder(string output) =>
+        Path.Combine(
+            Environment.GetFolderPath(
+                Environment.SpecialFolder.LocalApplicationData,
+                Environment.SpecialFolderOption.Create
+            ),
+            "foretoken",
+            "tuning",
+            Path.GetFileNameWithoutExtension(output)
+        );
+
+    private static void CheckOutput(string path)
+    {
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
+        {
+            throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
+        }
+
+        if (!path.EndsWith(ProfileFile.Extension, StringComparison.OrdinalIgnoreCase))
+        {
+            throw new CliException(
+                $"A profile is named '*{ProfileFile.Extension}', so that it is never taken for a model; not '{path}'."
+            );
+        }
+    }
+
+    private static void AtLeast(Option<int> option, int least) =>
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < least)
+            {
+                result.AddError($"{option.Name} is at least {least}.");
+            }
+        });
+}

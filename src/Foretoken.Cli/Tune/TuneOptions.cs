@@ -1,0 +1,45 @@
+using Foretoken.Inference;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Tune;
+
+/// <summary>What <c>foretoken tune</c> is asked for.</summary>
+internal sealed record TuneOptions
+{
+    /// <summary>GGUF file; null for the model of the samples.</summary>
+    internal string? Model { get; init; }
+
+    /// <summary>Where the profile goes; null for beside the model.</summary>
+    internal string? Output { get; init; }
+
+    /// <summary>The caller's own prompts: a JSONL file or a folder of such files; null to generate some.</summary>
+    internal string? Prompts { get; init; }
+
+    /// <summary>Text files; empty for those of the samples.</summary>
+    internal IReadOnlyList<string> Documents { get; init; } = [];
+
+    /// <summary>Generated prompts to fit on.</summary>
+    internal int Count { get; init; } = 64;
+
+    /// <summary>Prompts to judge on.</summary>
+    internal int HeldOut { get; init; } = 8;
+
+    /// <summary>Tokens of a generated prompt.</summary>
+    internal int Length { get; init; } = 640;
+
+    /// <summary>Facts of this form only; null for all.</summary>
+    internal FactForm? Facts { get; init; }
+
+    internal PredictorInputs Inputs { get; init; } = PredictorInputs.Attention;
+
+    /// <summary>Whether the losses of plans are measured.</summary>
+    internal bool Measure { get; init; } = true;
+
+    /// <summary>Where examples are kept between runs; null for a folder of the user's cache, which is removed after success.</summary>
+    internal string? Examples { get; init; }
+
+    internal int Seed { get; init; } = 1;
+    internal int Threads { get; init; }
+    internal int GpuLayers { get; init; }
+    internal FlashAttentionMode FlashAttention { get; init; }
+}

@@ -1,0 +1,46 @@
+using System.Globalization;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Spectre.Console;
+using Spectre.Console.Rendering;
+
+namespace Foretoken.Cli.Tune;
+
+/// <summary>What was learned, as tables for people.</summary>
+internal static class TuneTableView
+{
+    internal static IRenderable Render(ModelProfile profile)
+    {
+        Table predictors = new Table().Title("importance, learned").Border(TableBorder.Rounded);
+        predictors.AddColumns("boundary", "correlation on prompts held out");
+        foreach (ImportancePredictor predictor in profile.Predictors)
+        {
+            predictors.AddRow(
+                $"layer {predictor.Layer}",
+                double.IsNaN(predictor.Correlation)
+                    ? "not judged"
+                    : predictor.Correlation.ToString("0.000", CultureInfo.InvariantCulture)
+            );
+        }
+
+        if (profile.Quality.Count == 0)
+        {
+            return predictors;
+        }
+
+        Table quality = new Table().Title("plans, measured on prompts held out").Border(TableBorder.Rounded);
+        quality.AddColumns("plan", "token-layers computed", "KL (nats)", "same token", "answered");
+        foreach (ProfileQuality row in profile.Quality)
+        {
+            quality.AddRow(
+                PlanText.Format(PrefillPlan.FromBoundaries(row.Boundaries)),
+                row.KeptShare.ToString("0 %", CultureInfo.InvariantCulture),
+                row.KlDivergence.ToString("0.000", CultureInfo.InvariantCulture),
+                row.Agreement.ToString("0 %", CultureInfo.InvariantCulture),
+                string.Create(CultureInfo.InvariantCulture, $"{row.Answered}/{row.AnsweredByFullPrefill}")
+            );
+        }
+
+        return new Rows(predictors, quality);
+    }
+}

@@ -1,0 +1,441 @@
+using System.Globalization;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using Foretoken.Gguf;
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+
+namespace Foretoken.Tuning;
+
+/// <summary>Learns the profile of a model from its own answers to prompts.</summary>
+/// <remarks>
+/// <para>
+/// Self-distillation, without labels: the full model answers each prompt; the attention that its answer pays above a boundary
+/// says which tokens mattered, and a ridge regression learns to tell them from the attention of the layers below. The losses
+/// of plans are then measured on prompts that took no part in the fit.
+/// </para>
+/// <para>Deterministic: the same model, prompts, options and threads give the same profile but for its date. Not thread-safe.</para>
+/// </remarks>
+public sealed class ModelTuner : IDisposable
+{
+    // the matrix of products grows with the square of the features
+    private const int MaxFeatures = 4096;
+
+    private readonly ForetokenModel _model;
+    private readonly TuningOptions _options;
+    private readonly PromptRenderer _renderer;
+    private readonly int[] _residualBoundaries;
+
+    /// <summary>Creates a tuner on a loaded model, which stays the caller's to dispose.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
+    /// <exception cref="ChatTemplateException">The model has no usable chat template.</exception>
+    public ModelTuner(ForetokenModel model, TuningOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        _model = model;
+        _options = options ?? new TuningOptions();
+        _renderer = new PromptRenderer(model);
+        int perLayer = AttentionFeatures.CountPerLayer(model.Shape.HeadCount);
+        int last = Math.Min(
+            (int)Math.Round(TuningSchedules.DeepestBoundary * model.Shape.LayerCount),
+            Math.Min(model.Shape.LayerCount - 2, Math.Max(2, MaxFeatures / perLayer))
+        );
+        Boundaries = [.. Enumerable.Range(1, Math.Max(1, last))];
+        _residualBoundaries = _options.Inputs.HasFlag(PredictorInputs.Residual)
+            ?
+            [
+                .. _options
+                    .Schedules.SelectMany(schedule => schedule.BoundariesAt(1, model.Shape.LayerCount))
+                    .Select(boundary => boundary.Layer)
+                    .Where(layer => layer <= Boundaries[^1])
+                    .Distinct()
+                    .Order(),
+            ]
+            : [];
+    }
+
+    /// <summary>The boundaries that predictors are learned for, ascending.</summary>
+    public IReadOnlyList<int> Boundaries { get; }
+
+    /// <summary>Learns.</summary>
+    /// <param name="prompts">Prompts to fit on.</param>
+    /// <param name="heldOut">Prompts to judge on; none of them among <paramref name="prompts"/>. May be empty: then nothing is measured.</param>
+    /// <param name="progress">Receives the progress, on the calling thread.</param>
+    /// <param name="cancellationToken">Stops the tuning; what was gathered is kept where a folder was given.</param>
+    /// <exception cref="ArgumentException">There are no prompts, or some are in both lists.</exception>
+    /// <exception cref="ContextFullException">A prompt and its answer do not fit into the model's context.</exception>
+    /// <exception cref="UnsupportedModelException">The model's prefill cannot be staged.</exception>
+    /// <exception cref="OperationCanceledException">The tuning was cancelled.</exception>
+    public ModelProfile Tune(
+        IReadOnlyList<DocumentPrompt> prompts,
+        IReadOnlyList<DocumentPrompt> heldOut,
+        IProgress<TuningProgress>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ArgumentNullException.ThrowIfNull(prompts);
+        ArgumentNullException.ThrowIfNull(heldOut);
+        if (prompts.Count == 0)
+        {
+            throw new ArgumentException(
+                "A tuning needs at least one prompt; a few dozen make a good profile.",
+                nameof(prompts)
+            );
+        }
+
+        RenderedPrompt[] rendered = [.. prompts.Concat(heldOut).Select(_renderer.Render)];
+        HashSet<string> fitted = [.. rendered.Take(prompts.Count).Select(prompt => Key(prompt.Tokens))];
+        if (rendered.Skip(prompts.Count).Any(prompt => fitted.Contains(Key(prompt.Tokens))))
+        {
+            throw new ArgumentException(
+                "Some prompts are both to fit on and to judge on; a judgement on what was learned says nothing.",
+                nameof(heldOut)
+            );
+        }
+
+        ImportanceFit fit = new(
+            _model.Shape.HeadCount,
+            Boundaries,
+            _residualBoundaries,
+            _options.Inputs,
+            _model.Shape.EmbeddingSize
+        );
+        string fingerprint = ModelFingerprint.Compute(_model.Path);
+        List<TuningExample> judges = [];
+        Gather(
+            fingerprint,
+            rendered,
+            [.. prompts.Concat(heldOut).Select(prompt => prompt.Id)],
+            (index, example) =>
+            {
+                if (index < prompts.Count)
+                {
+                    fit.Add(example);
+                }
+                else
+                {
+                    judges.Add(example);
+                }
+            },
+            progress,
+            cancellationToken
+        );
+
+        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Fitting);
+        ImportancePredictor[] predictors = new ImportancePredictor[Boundaries.Count];
+        for (int i = 0; i < predictors.Length; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            predictors[i] = Judge(fit.Solve(Boundaries[i]), judges);
+            clock.Report((i + 1.0) / predictors.Length);
+        }
+
+        ModelProfile profile = new()
+        {
+            Fingerprint = fingerprint,
+            ModelName = _model.GetMetadata("general.name") ?? Path.GetFileNameWithoutExtension(_model.Path),
+            LayerCount = _model.Shape.LayerCount,
+            HeadCount = _model.Shape.HeadCount,
+            EmbeddingSize = _model.Shape.EmbeddingSize,
+            Origin = new ProfileOrigin(
+                _options.TimeProvider.GetUtcNow(),
+                prompts.Count,
+                heldOut.Count,
+                (int)QualityTable.Median(rendered.Take(prompts.Count).Select(prompt => (double)prompt.Tokens.Length)),
+                _options.Seed,
+                _options.Description
+            ),
+            Predictors = predictors,
+        };
+        return heldOut.Count == 0 || _options.Schedules.Count == 0
+            ? profile
+            : Measure(profile, heldOut, progress, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _renderer.Dispose();
+
+    private void Gather(
+        string fingerprint,
+        RenderedPrompt[] prompts,
+        string[] ids,
+        Action<int, TuningExample> onExample,
+        IProgress<TuningProgress>? progress,
+        CancellationToken cancellationToken
+    )
+    {
+        int context = prompts.Max(prompt => prompt.Tokens.Length) + _options.AnswerTokens;
+        if (context > _model.Info.TrainingContextSize)
+        {
+            throw new ContextFullException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"The longest prompt and its answer have {context} tokens; this model reads at most {_model.Info.TrainingContextSize}. Leave it out or shorten its document."
+                )
+            );
+        }
+
+        if (_options.ExamplesFolder is { } folder)
+        {
+            Directory.CreateDirectory(folder);
+        }
+
+        using ForetokenSession session = _model.CreateSession(
+            new SessionOptions
+            {
+                ContextSize = context,
+                Threads = _options.Threads,
+                FlashAttention = _options.FlashAttention,
+                Staged = true,
+            }
+        );
+        ExampleGatherer gatherer = new(_model, Boundaries, _residualBoundaries, _options.AnswerTokens);
+        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Gathering);
+        double total = prompts.Sum(prompt => (double)prompt.Tokens.Length);
+        double done = 0;
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            string? path = _options.ExamplesFolder is null
+                ? null
+                : Path.Combine(_options.ExamplesFolder, $"{ExampleKey(fingerprint, prompts[i].Tokens)}.gguf");
+            TuningExample? example = path is null ? null : TryRead(path);
+            bool isResumed = example is not null;
+            if (example is null)
+            {
+                example = gatherer.Gather(session, ids[i], prompts[i].Tokens, cancellationToken);
+                if (path is not null)
+                {
+                    ExampleFile.Write(path, example);
+                }
+            }
+
+            onExample(i, example);
+            done += prompts[i].Tokens.Length;
+            clock.Report(done / total, isResumed ? prompts[i].Tokens.Length / total : 0);
+        }
+    }
+
+    // a file that an interruption or a full disk left damaged is made again
+    private static TuningExample? TryRead(string path)
+    {
+        try
+        {
+            return File.Exists(path) ? ExampleFile.Read(path) : null;
+        }
+        catch (Exception e) when (e is IOException or GgufFormatException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A predictor with what it is worth on the prompts held out, and the threshold learned there.</summary>
+    private ImportancePredictor Judge(ImportanceWeights weights, List<TuningExample> judges)
+    {
+        ImportancePredictor predictor = new(
+            weights.Layer,
+            weights.Attention,
+            weights.Residual,
+            Threshold: null,
+            double.NaN
+        );
+        if (judges.Count == 0)
+        {
+            return predictor;
+        }
+
+        LearnedImportance learned = new([predictor]);
+        List<(float Importance, float Mass)> tokens = [];
+        double correlation = 0;
+        foreach (TuningExample example in judges)
+        {
+            Range body = AttentionScores.Body(example.TokenCount);
+            float[] importance = example.ComputeImportance(learned, predictor.Layer);
+            float[] target = new float[example.TokenCount];
+            ReadOnlySpan<float> answer = ImportanceFit.AnswerFrom(example, predictor.Layer);
+            ImportanceTarget.Compute(answer, example.TokenCount, target);
+            correlation += Correlation(importance.AsSpan(body), target.AsSpan(body)) / judges.Count;
+            ImportanceTarget.Mass(answer, example.TokenCount, target);
+            float mass = TensorPrimitives.Sum<float>(target.AsSpan(body));
+            int from = body.GetOffsetAndLength(example.TokenCount).Offset;
+            int count = body.GetOffsetAndLength(example.TokenCount).Length;
+            for (int i = from; i < from + count; i++)
+            {
+                // every prompt counts the same
+                tokens.Add((importance[i], target[i] / mass));
+            }
+        }
+
+        return predictor with
+        {
+            Threshold = Threshold(tokens, _options.ThresholdRecall * judges.Count),
+            Correlation = correlation,
+        };
+    }
+
+    private static float Threshold(List<(float Importance, float Mass)> tokens, double wanted)
+    {
+        double reached = 0;
+        foreach ((float importance, float mass) in tokens.OrderByDescending(token => token.Importance))
+        {
+            reached += mass;
+            if (reached >= wanted)
+            {
+                return importance;
+            }
+        }
+
+        return tokens.Min(token => token.Importance);
+    }
+
+    private ModelProfile Measure(
+        ModelProfile profile,
+        IReadOnlyList<DocumentPrompt> heldOut,
+        IProgress<TuningProgress>? progress,
+        CancellationToken cancellationToken
+    )
+    {
+        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Measuring);
+        LearnedImportance learned = new(profile.Predictors);
+        int layers = _model.Shape.LayerCount;
+        PlanBoundary[][][] plans =
+        [
+            .. _options.Schedules.Select(schedule =>
+                (PlanBoundary[][])
+                    [
+                        .. schedule.Waypoints.Select(
+                            (_, i) => schedule.BoundariesAt((i + 1.0) / schedule.Waypoints.Count, layers)
+                        ),
+                    ]
+            ),
+        ];
+        QualityCase[] cases =
+        [
+            .. plans.SelectMany(path =>
+                path.Select(plan => new QualityCase(learned, PrefillPlan.FromBoundaries(plan)))
+            ),
+        ];
+        using QualityEvaluator evaluator = new(
+            _model,
+            new QualityEvaluatorOptions
+            {
+                AnswerTokens = 16,
+                SummaryTokens = _options.AnswerTokens,
+                Threads = _options.Threads,
+                FlashAttention = _options.FlashAttention,
+                TimeProvider = _options.TimeProvider,
+            }
+        );
+        Dictionary<PrefillPlan, QualitySample[]> samples = evaluator
+            .Evaluate(
+                heldOut,
+                cases,
+                onSample: null,
+                new ActionProgress(quality => clock.Report(quality.Fraction)),
+                cancellationToken
+            )
+            .GroupBy(sample => sample.GivenPlan!)
+            .ToDictionary(group => group.Key, group => group.ToArray());
+
+        List<PrefillSchedule> schedules = [];
+        List<ProfileQuality> quality = [];
+        for (int s = 0; s < plans.Length; s++)
+        {
+            double worst = 0;
+            List<double> losses = [];
+            foreach (PlanBoundary[] plan in plans[s])
+            {
+                QualitySample[] measured = samples[PrefillPlan.FromBoundaries(plan)];
+                double kl = measured.Average(sample => sample.Kl);
+                // keeping less cannot be better: where it seems so, too few prompts were asked
+                worst = Math.Max(worst, kl);
+                losses.Add(worst);
+                quality.Add(
+                    new ProfileQuality(
+                        plan,
+                        kl,
+                        measured.Average(sample => sample.Agreement),
+                        measured.Count(sample => sample.Answered == true),
+                        measured.Count(sample => sample.AnsweredByFullPrefill == true),
+                        measured.Average(sample => sample.KeptShare)
+                    )
+                );
+            }
+
+            schedules.Add(new PrefillSchedule(_options.Schedules[s].Depths, _options.Schedules[s].Waypoints, losses));
+        }
+
+        return profile with
+        {
+            Schedules = schedules,
+            Quality = quality,
+        };
+    }
+
+    private static double Correlation(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
+    {
+        double mx = TensorPrimitives.Sum(x) / x.Length;
+        double my = TensorPrimitives.Sum(y) / y.Length;
+        double xy = 0;
+        double xx = 0;
+        double yy = 0;
+        for (int i = 0; i < x.Length; i++)
+        {
+            xy += (x[i] - mx) * (y[i] - my);
+            xx += (x[i] - mx) * (x[i] - mx);
+            yy += (y[i] - my) * (y[i] - my);
+        }
+
+        return xx > 0 && yy > 0 ? xy / Math.Sqrt(xx * yy) : 0;
+    }
+
+    private static string Key(ReadOnlySpan<int> tokens) =>
+        Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(tokens)).AsSpan(0, 12));
+
+    // of everything that an example depends on
+    private string ExampleKey(string fingerprint, ReadOnlySpan<int> tokens)
+    {
+        string settings = string.Create(
+            CultureInfo.InvariantCulture,
+            $"1 {fingerprint} {Boundaries[^1]} {_options.AnswerTokens} [{string.Join(',', _residualBoundaries)}] {Key(tokens)}"
+        );
+        return Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(settings)).AsSpan(0, 12));
+    }
+
+    private sealed class ActionProgress(Action<QualityProgress> report) : IProgress<QualityProgress>
+    {
+        public void Report(QualityProgress value) => report(value);
+    }
+
+    /// <summary>Tells how far a phase is, and how long it still takes by what it took so far.</summary>
+    private sealed class Clock(TimeProvider time, IProgress<TuningProgress>? progress, TuningPhase phase)
+    {
+        private readonly long _start = time.GetTimestamp();
+        private double _resumed;
+        private int _resumedCount;
+
+        internal void Report(double fraction, double resumed = 0)
+        {
+            if (resumed > 0)
+            {
+                _resumed += resumed;
+                _resumedCount++;
+            }
+
+            TimeSpan elapsed = time.GetElapsedTime(_start);
+            double worked = fraction - _resumed;
+            progress?.Report(
+                new TuningProgress(
+                    phase,
+                    Math.Min(1, fraction),
+                    _resumedCount,
+                    elapsed,
+                    worked > 0 ? elapsed * Math.Max(0, (1 - fraction) / worked) : null
+                )
+            );
+        }
+    }
+}

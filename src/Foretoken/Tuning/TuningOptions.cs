@@ -1,0 +1,67 @@
+using Foretoken.Inference;
+using Foretoken.Planning;
+
+namespace Foretoken.Tuning;
+
+/// <summary>Settings of a <see cref="ModelTuner"/>.</summary>
+public sealed record TuningOptions
+{
+    private readonly int _answerTokens = 24;
+    private readonly double _thresholdRecall = 0.9;
+
+    /// <summary>Tokens of the full model's answer that are learned from, at most. Default 24.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int AnswerTokens
+    {
+        get => _answerTokens;
+        init
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
+            _answerTokens = value;
+        }
+    }
+
+    /// <summary>
+    /// Share of the answer's attention that tokens at or above a boundary's threshold receive, on the prompts held out. Default 0.9.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not between 0 and 1.</exception>
+    public double ThresholdRecall
+    {
+        get => _thresholdRecall;
+        init =>
+            _thresholdRecall =
+                value > 0 && value < 1
+                    ? value
+                    : throw new ArgumentOutOfRangeException(nameof(value), value, "A share between 0 and 1 is needed.");
+    }
+
+    /// <summary>
+    /// What the predictors of the boundaries in <see cref="Schedules"/> read; those of other boundaries read the attention.
+    /// Default <see cref="PredictorInputs.Attention"/>.
+    /// </summary>
+    public PredictorInputs Inputs { get; init; } = PredictorInputs.Attention;
+
+    /// <summary>Families of plans whose loss is measured. Default <see cref="TuningSchedules.Candidates"/>; empty to measure none.</summary>
+    public IReadOnlyList<PrefillSchedule> Schedules { get; init; } = TuningSchedules.Candidates;
+
+    /// <summary>
+    /// Folder in which gathered examples are kept, so that an interrupted tuning can go on; made when it is missing. Examples
+    /// that are there already and belong to the same model, prompt and settings are used. Default <see langword="null"/>: none are kept.
+    /// </summary>
+    public string? ExamplesFolder { get; init; }
+
+    /// <summary>Seed to record in the profile. The tuner itself chooses nothing at random.</summary>
+    public int Seed { get; init; } = 1;
+
+    /// <summary>Which prompts, for people, to record in the profile.</summary>
+    public string Description { get; init; } = "";
+
+    /// <summary>Threads that compute. Default 0: one per core.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Whether attention is fused. Default <see cref="FlashAttentionMode.Auto"/>.</summary>
+    public FlashAttentionMode FlashAttention { get; init; }
+
+    /// <summary>The clock of progress and of the profile's date. Default <see cref="TimeProvider.System"/>.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+}

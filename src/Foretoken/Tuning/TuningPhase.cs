@@ -1,0 +1,14 @@
+namespace Foretoken.Tuning;
+
+/// <summary>What a tuning is doing.</summary>
+public enum TuningPhase
+{
+    /// <summary>The full model answers prompts, and their attention is recorded.</summary>
+    Gathering,
+
+    /// <summary>Predictors are fitted.</summary>
+    Fitting,
+
+    /// <summary>Plans are measured on prompts that were held out.</summary>
+    Measuring,
+}
