@@ -93,7 +93,7 @@ public sealed class TestModel : IDisposable
 
     public void Dispose() => Model.Dispose();
 
-    private static string FindPath()
+    internal static string FindPath()
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } chosen)
         {

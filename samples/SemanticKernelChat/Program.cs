@@ -1,0 +1,71 @@
+using Foretoken;
+using Foretoken.Inference;
+using Foretoken.Samples.SemanticKernelChat;
+using Foretoken.SemanticKernel;
+using Microsoft.SemanticKernel;
+
+// A question about a document, through Semantic Kernel:
+//
+//   SemanticKernelChat DOCUMENT QUESTION [SPEEDUP [MODEL]]
+//
+// The prompt calls the plugin, which works with every model. With a MODEL whose chat template knows of functions, the model
+// calls the plugin itself.
+if (args.Length is < 2 or > 4 || !File.Exists(args[0]))
+{
+    Console.Error.WriteLine(
+        "Usage: SemanticKernelChat DOCUMENT QUESTION [SPEEDUP [MODEL]], with a DOCUMENT that exists"
+    );
+    return 2;
+}
+if (!double.TryParse(args.ElementAtOrDefault(2) ?? "2", out double speedup))
+{
+    Console.Error.WriteLine($"SPEEDUP is a number such as 2 or 2.5, and '{args[2]}' is not.");
+    return 2;
+}
+string? model = args.ElementAtOrDefault(3);
+
+try
+{
+    IKernelBuilder builder = Kernel
+        .CreateBuilder()
+        .AddForetokenChatCompletion(options => options.ModelPath = model ?? SampleModel.Find());
+    builder.Plugins.AddFromObject(new DocumentPlugin(args[0]), "document");
+    Kernel kernel = builder.Build();
+    using IDisposable? services = kernel.Services as IDisposable;
+
+    ForetokenPromptExecutionSettings settings = new()
+    {
+        TargetTtftSpeedup = speedup,
+        MaxTokens = 256,
+        FunctionChoiceBehavior = model is null ? null : FunctionChoiceBehavior.Auto(),
+    };
+    string prompt = model is null
+        ? "{{document.read}}\n\nAnswer this question about the document: {{$question}}"
+        : "Read the document, then answer this question about it: {{$question}}";
+
+    PrefillReport? report = null;
+    await foreach (
+        StreamingChatMessageContent update in kernel.InvokePromptStreamingAsync<StreamingChatMessageContent>(
+            prompt,
+            new KernelArguments(settings) { ["question"] = args[1] }
+        )
+    )
+    {
+        Console.Write(update.Content);
+        report = update.Metadata.GetPrefillReport() ?? report;
+    }
+    Console.WriteLine();
+    if (report is not null)
+    {
+        Console.Error.WriteLine(
+            $"{report.PromptTokens} prompt tokens, first token after {report.TimeToFirstToken.TotalSeconds:0.00} s, "
+                + $"asked for {report.TargetSpeedup:0.0#}x, promised {report.PromisedSpeedup:0.0#}x. {report.Reason}"
+        );
+    }
+    return 0;
+}
+catch (Exception e) when (e is ForetokenException or NotSupportedException or ArgumentException or IOException)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
+}

@@ -1,0 +1,240 @@
+using System.ComponentModel;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+using FunctionCallContent = Microsoft.Extensions.AI.FunctionCallContent;
+using FunctionResultContent = Microsoft.Extensions.AI.FunctionResultContent;
+using TextContent = Microsoft.Extensions.AI.TextContent;
+
+namespace Foretoken.SemanticKernel.Tests;
+
+/// <summary>Functions are invoked by Semantic Kernel, whichever way the client was registered.</summary>
+public sealed class FunctionInvocationTests
+{
+    public static TheoryData<Registration> Registrations => [Registration.ChatCompletion, Registration.ChatClient];
+
+    [Theory]
+    [MemberData(nameof(Registrations))]
+    public async Task The_kernel_invokes_what_the_model_calls_and_the_model_reads_the_result(Registration registration)
+    {
+        using ScriptedChatClient client = new(Call("Oslo"), new TextContent("It rains."));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, registration, weather);
+
+        FunctionResult result = await kernel.InvokePromptAsync("How is the weather in Oslo?", Auto());
+
+        Assert.Equal("It rains.", result.ToString());
+        Assert.Equal(["Oslo"], weather.Asked);
+        AssertToldResult(client);
+    }
+
+    [Theory]
+    [MemberData(nameof(Registrations))]
+    public async Task Functions_are_invoked_while_an_answer_streams(Registration registration)
+    {
+        using ScriptedChatClient client = new(Call("Oslo"), new TextContent("It rains."));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, registration, weather);
+
+        List<string> pieces = await kernel
+            .InvokePromptStreamingAsync<string>("How is the weather in Oslo?", Auto())
+            .ToListAsync();
+
+        Assert.EndsWith("It rains.", string.Concat(pieces), StringComparison.Ordinal);
+        Assert.Equal(["Oslo"], weather.Asked);
+        AssertToldResult(client);
+    }
+
+    [Theory]
+    [MemberData(nameof(Registrations))]
+    public async Task Filters_of_the_kernel_see_the_call_and_may_end_the_request(Registration registration)
+    {
+        using ScriptedChatClient client = new(Call("Oslo"));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, registration, weather);
+        Ending filter = new();
+        kernel.AutoFunctionInvocationFilters.Add(filter);
+
+        await kernel.InvokePromptAsync("How is the weather in Oslo?", Auto());
+
+        Assert.Equal("current_weather", filter.Function);
+        Assert.Equal(["Oslo"], weather.Asked);
+        Assert.Single(client.Requests);
+    }
+
+    [Theory]
+    [MemberData(nameof(Registrations))]
+    public async Task Without_automatic_invocation_the_call_is_the_answer(Registration registration)
+    {
+        using ScriptedChatClient client = new(Call("Oslo"));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, registration, weather);
+
+        await kernel.InvokePromptAsync(
+            "How is the weather in Oslo?",
+            new(
+                new ForetokenPromptExecutionSettings
+                {
+                    FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false),
+                }
+            )
+        );
+
+        Assert.Empty(weather.Asked);
+        Assert.Single(client.Requests);
+        Assert.Single(client.Options[0]!.Tools!);
+    }
+
+    [Fact]
+    public async Task The_choice_of_functions_reaches_the_client()
+    {
+        using ScriptedChatClient client = new(new TextContent("a"), new TextContent("b"), new TextContent("c"));
+        Kernel kernel = CreateKernel(client, Registration.ChatCompletion, new Weather());
+        IChatCompletionService service = kernel.GetRequiredService<IChatCompletionService>();
+
+        await Ask(FunctionChoiceBehavior.Required(options: new() { AllowParallelCalls = true }));
+        await Ask(FunctionChoiceBehavior.None());
+        await Ask(null);
+
+        Assert.Same(ChatToolMode.RequireAny, client.Options[0]!.ToolMode);
+        Assert.True(client.Options[0]!.AllowMultipleToolCalls);
+        Assert.Same(ChatToolMode.None, client.Options[1]!.ToolMode);
+        Assert.Null(client.Options[2]!.Tools);
+
+        Task Ask(FunctionChoiceBehavior? behavior) =>
+            service.GetChatMessageContentAsync(
+                "x",
+                new ForetokenPromptExecutionSettings { FunctionChoiceBehavior = behavior },
+                kernel
+            );
+    }
+
+    [Fact]
+    public async Task The_history_holds_the_call_and_its_result()
+    {
+        using ScriptedChatClient client = new(Call("Oslo"), new TextContent("It rains."));
+        Kernel kernel = CreateKernel(client, Registration.ChatCompletion, new Weather());
+        ChatHistory history = new("You answer briefly.");
+        history.AddUserMessage("How is the weather in Oslo?");
+
+        ChatMessageContent answer = await kernel
+            .GetRequiredService<IChatCompletionService>()
+            .GetChatMessageContentAsync(
+                history,
+                new ForetokenPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() },
+                kernel
+            );
+
+        Assert.Equal("It rains.", answer.Content);
+        Assert.Equal(
+            [AuthorRole.System, AuthorRole.User, AuthorRole.Assistant, AuthorRole.Tool],
+            history.Select(message => message.Role)
+        );
+    }
+
+    [Theory]
+    [MemberData(nameof(Registrations))]
+    public async Task Settings_of_prompt_yaml_reach_the_client(Registration registration)
+    {
+        using ScriptedChatClient client = new(new TextContent("Hello."), new TextContent("Hello."));
+        Kernel kernel = CreateKernel(client, registration, new Weather());
+        KernelFunction function = KernelFunctionYaml.FromPromptYaml(
+            """
+            name: greet
+            template: Greet {{$name}}.
+            input_variables:
+              - name: name
+            execution_settings:
+              default:
+                target_ttft_speedup: 2.5
+                max_tokens: 12
+                min_p: 0.05
+                stop_sequences: [END, STOP]
+            """
+        );
+
+        await kernel.InvokeAsync(function, new() { ["name"] = "Ada" });
+        await foreach (string _ in kernel.InvokeStreamingAsync<string>(function, new() { ["name"] = "Ada" })) { }
+
+        Assert.All(
+            client.Options,
+            options =>
+            {
+                Assert.Equal(["END", "STOP"], options!.StopSequences);
+                Assert.Equal(12, options.MaxOutputTokens);
+                Assert.False(options.AdditionalProperties!.ContainsKey("stop_sequences"));
+                Assert.Equal(2.5, options.AdditionalProperties["target_ttft_speedup"]);
+                Assert.Equal(0.05f, options.AdditionalProperties["min_p"]);
+            }
+        );
+        Assert.Equal(2, client.Options.Count);
+        Assert.Equal("Greet Ada.", client.Requests[0][^1].Text);
+    }
+
+    private static FunctionCallContent Call(string city) =>
+        new("call-1", "weather_current_weather", new Dictionary<string, object?> { ["city"] = city });
+
+    private static KernelArguments Auto() =>
+        new(new ForetokenPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() });
+
+    private static Kernel CreateKernel(ScriptedChatClient client, Registration registration, Weather weather)
+    {
+        IKernelBuilder builder = Kernel.CreateBuilder();
+        if (registration == Registration.ChatCompletion)
+        {
+            builder.AddForetokenChatCompletion(client);
+        }
+        else
+        {
+            builder.AddForetokenChatClient(client);
+        }
+        builder.Plugins.AddFromObject(weather, "weather");
+        return builder.Build();
+    }
+
+    private static void AssertToldResult(ScriptedChatClient client)
+    {
+        Assert.Equal(2, client.Requests.Count);
+        Assert.Equal("weather_current_weather", Assert.Single(client.Options[0]!.Tools!).Name);
+        FunctionResultContent told = Assert.Single(
+            client.Requests[1].SelectMany(message => message.Contents).OfType<FunctionResultContent>()
+        );
+        Assert.Equal("call-1", told.CallId);
+        Assert.Contains("rain", told.Result!.ToString(), StringComparison.Ordinal);
+    }
+
+    public enum Registration
+    {
+        ChatCompletion,
+        ChatClient,
+    }
+
+    private sealed class Weather
+    {
+        internal List<string> Asked { get; } = [];
+
+        [KernelFunction("current_weather")]
+        [Description("The weather in a city.")]
+        public string Current(string city)
+        {
+            Asked.Add(city);
+            return "rain";
+        }
+    }
+
+    private sealed class Ending : IAutoFunctionInvocationFilter
+    {
+        internal string? Function { get; private set; }
+
+        public async Task OnAutoFunctionInvocationAsync(
+            AutoFunctionInvocationContext context,
+            Func<AutoFunctionInvocationContext, Task> next
+        )
+        {
+            Function = context.Function.Name;
+            await next(context);
+            context.Terminate = true;
+        }
+    }
+}

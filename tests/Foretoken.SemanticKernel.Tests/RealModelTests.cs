@@ -1,0 +1,160 @@
+using System.ComponentModel;
+using Foretoken.Inference;
+using Foretoken.Tests.Inference;
+using Microsoft.Extensions.AI;
+using Microsoft.SemanticKernel;
+using Microsoft.SemanticKernel.ChatCompletion;
+
+namespace Foretoken.SemanticKernel.Tests;
+
+/// <summary>A kernel on the real model.</summary>
+[Collection(nameof(TestModel))]
+public sealed class RealModelTests(TestModel test)
+{
+    /// <summary>Tells of functions and reads calls; the small model's own template knows of none.</summary>
+    private const string ToolTemplate = """
+        {%- if tools %}
+            {{- '<|im_start|>system\nFunctions:\n<tools>' }}
+            {%- for tool in tools %}
+                {{- '\n' + (tool | tojson) }}
+            {%- endfor %}
+            {{- '\n</tools>\nCall one with <tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call><|im_end|>\n' }}
+        {%- endif %}
+        {%- for message in messages %}
+            {%- if message.role == 'tool' %}
+                {{- '<|im_start|>user\n<tool_response>\n' + message.content + '\n</tool_response><|im_end|>\n' }}
+            {%- elif message.role == 'assistant' %}
+                {{- '<|im_start|>assistant' }}
+                {%- if message.content %}
+                    {{- '\n' + message.content }}
+                {%- endif %}
+                {%- for call in message.tool_calls %}
+                    {{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' + (call.function.arguments | tojson) + '}\n</tool_call>' }}
+                {%- endfor %}
+                {{- '<|im_end|>\n' }}
+            {%- else %}
+                {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
+            {%- endif %}
+        {%- endfor %}
+        {%- if add_generation_prompt %}
+            {{- '<|im_start|>assistant\n' }}
+        {%- endif %}
+        """;
+
+    [Fact]
+    public async Task A_prompt_with_a_speedup_is_thinned_and_reports_it()
+    {
+        using ForetokenChatClient client = test.CreateClient();
+        Kernel kernel = Kernel.CreateBuilder().AddForetokenChatCompletion(client).Build();
+        KernelArguments arguments = new(new ForetokenPromptExecutionSettings { TargetTtftSpeedup = 2, MaxTokens = 8 })
+        {
+            ["document"] = Documents.Filler(5, 500),
+        };
+
+        FunctionResult result = await kernel.InvokePromptAsync("{{$document}}\n\nWhat is this text about?", arguments);
+
+        PrefillReport report = result.Metadata.GetPrefillReport()!;
+        Assert.Equal(2, report.TargetSpeedup);
+        Assert.True(report.Stages[^1].Tokens < report.NewTokens);
+        Assert.NotEqual("", result.ToString());
+
+        List<StreamingChatMessageContent> updates = await kernel
+            .InvokePromptStreamingAsync<StreamingChatMessageContent>(
+                "{{$document}}\n\nWhat is this text about?",
+                arguments
+            )
+            .ToListAsync();
+        Assert.Equal(result.ToString(), string.Concat(updates.Select(update => update.Content)));
+        Assert.NotNull(updates[^1].Metadata.GetPrefillReport());
+    }
+
+    [Fact]
+    public async Task An_answer_in_a_json_schema_follows_it()
+    {
+        using ForetokenChatClient client = test.CreateClient();
+        IChatCompletionService service = Kernel
+            .CreateBuilder()
+            .AddForetokenChatCompletion(client)
+            .Build()
+            .GetRequiredService<IChatCompletionService>();
+
+        ChatMessageContent answer = await service.GetChatMessageContentAsync(
+            "What is the capital of France?",
+            new PromptExecutionSettings
+            {
+                ExtensionData = new Dictionary<string, object>
+                {
+                    ["response_format"] = new Dictionary<string, object>
+                    {
+                        ["type"] = "object",
+                        ["properties"] = new Dictionary<string, object>
+                        {
+                            ["known"] = new Dictionary<string, object> { ["type"] = "boolean" },
+                        },
+                        ["required"] = new List<object> { "known" },
+                    },
+                },
+            }
+        );
+
+        using System.Text.Json.JsonDocument json = System.Text.Json.JsonDocument.Parse(answer.Content!);
+        Assert.True(json.RootElement.TryGetProperty("known", out _));
+    }
+
+    [Fact]
+    public async Task The_kernel_invokes_the_function_that_the_model_calls()
+    {
+        using ForetokenChatClient client = test.CreateClient(options =>
+        {
+            options.ChatTemplate = ToolTemplate;
+            options.MaxOutputTokens = 64;
+        });
+        Kernel kernel = Kernel.CreateBuilder().AddForetokenChatCompletion(client).Build();
+        List<string> asked = [];
+        kernel.Plugins.AddFromFunctions(
+            "weather",
+            [
+                KernelFunctionFactory.CreateFromMethod(
+                    ([Description("The city.")] string city) =>
+                    {
+                        asked.Add(city);
+                        return "rain";
+                    },
+                    "current",
+                    "The weather in a city."
+                ),
+            ]
+        );
+        First filter = new();
+        kernel.AutoFunctionInvocationFilters.Add(filter);
+
+        ChatHistory history = new();
+        history.AddUserMessage("How is the weather in Oslo?");
+        await kernel
+            .GetRequiredService<IChatCompletionService>()
+            .GetChatMessageContentAsync(
+                history,
+                new ForetokenPromptExecutionSettings { FunctionChoiceBehavior = FunctionChoiceBehavior.Required() },
+                kernel
+            );
+
+        Assert.NotEqual("", Assert.Single(asked));
+        Assert.Equal("rain", filter.Result);
+    }
+
+    /// <summary>Ends the request after the first call: a model this small would go on calling.</summary>
+    private sealed class First : IAutoFunctionInvocationFilter
+    {
+        internal string? Result { get; private set; }
+
+        public async Task OnAutoFunctionInvocationAsync(
+            AutoFunctionInvocationContext context,
+            Func<AutoFunctionInvocationContext, Task> next
+        )
+        {
+            await next(context);
+            Result = context.Result.GetValue<string>();
+            context.Terminate = true;
+        }
+    }
+}
