@@ -168,7 +168,8 @@ internal static unsafe class NativeLoader
         }
         throw new NativeLibraryException(
             $"The native library of Foretoken ({fileName}, {RuntimeInformation.RuntimeIdentifier}) could not be loaded. Tried:{tried}\n"
-                + $"Build it with './run build', or set {DirectoryVariable} to the folder that holds it."
+                + "Install a package that holds it, such as Foretoken.Native.Cpu; in a source tree, build it with './run build'. "
+                + $"Or set {DirectoryVariable} to the folder that holds it."
         );
     }
 

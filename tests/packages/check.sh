@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Checks packed packages as a user meets them: installs them into new console applications outside the source tree, and
+# chats there with the model of the samples.
+#
+#   tests/packages/check.sh FOLDER     FOLDER/feed holds the packages; the rest of FOLDER is written to
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+folder=$(cd "$1" && pwd)
+feed=$folder/feed
+
+note() { printf 'packages: %s\n' "$*" >&2; }
+
+die() {
+    note "error: $*"
+    exit 1
+}
+
+[[ $folder != "$repo"/* ]] || die "$folder lies in the source tree, whose settings would apply to the applications"
+[[ $(find "$feed" -name '*.nupkg' | wc -l) -ge 2 ]] || die "there are no packages in $feed"
+
+# only what the feed has may be taken from it; a package folder of its own keeps earlier versions of ours out
+export NUGET_PACKAGES=$folder/packages RestoreFallbackFolders=${NUGET_PACKAGES:-$HOME/.nuget/packages}
+export RestoreAdditionalProjectSources="${RestoreAdditionalProjectSources:+$RestoreAdditionalProjectSources;}$feed"
+# the applications find the library where the packages put it
+unset FORETOKEN_NATIVE_DIR
+
+# version ID: of the one package with this id
+version() {
+    local file
+    file=$(find "$feed" -name "$1.[0-9]*.nupkg")
+    [[ $(wc -w <<< "$file") -eq 1 ]] || die "the feed should have one package $1, and has: ${file:-none}"
+    file=${file##*/}
+    file=${file#"$1".}
+    printf '%s\n' "${file%.nupkg}"
+}
+
+# application NAME PACKAGE...: a console application of tests/packages/NAME with these packages of ours
+application() {
+    local name=$1 references='' id
+    shift
+    for id in "$@"; do
+        references+="    <PackageReference Include=\"$id\" Version=\"$(version "$id")\" />"$'\n'
+    done
+    [[ $name != Kernel ]] || references+="    <PackageReference Include=\"Microsoft.SemanticKernel.Core\" Version=\"$kernel_version\" />"$'\n'
+    mkdir -p "$folder/$name"
+    cp "$repo/tests/packages/$name/Program.cs" "$folder/$name/"
+    cat > "$folder/$name/$name.csproj" << XML
+<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net10.0</TargetFramework>
+    <Nullable>enable</Nullable>
+    <ImplicitUsings>enable</ImplicitUsings>
+    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+    <NuGetAudit>false</NuGetAudit>
+  </PropertyGroup>
+  <ItemGroup>
+$references  </ItemGroup>
+</Project>
+XML
+    dotnet build "$folder/$name" -c Release --nologo -v quiet >&2 || die "the application $name does not build"
+}
+
+# installed ID FILE...: the package was installed from the feed, with these files
+installed() {
+    local id=$1 root file
+    root=$NUGET_PACKAGES/$(tr '[:upper:]' '[:lower:]' <<< "$id")/$(version "$id")
+    shift
+    [[ -d $root ]] || die "$id was not taken from the packed ones; is an earlier one in $RestoreFallbackFolders?"
+    for file in README.md LICENSE NOTICE "$@"; do
+        # shellcheck disable=SC2086 # a pattern
+        compgen -G "$root/$file" > /dev/null || die "$id has no $file"
+    done
+    grep -q '<license type="expression">MIT</license>' "$root"/*.nuspec || die "$id does not say that its licence is MIT"
+}
+
+# chats NAME MODEL: the application answers, thinned as asked
+chats() {
+    local answer
+    answer=$(dotnet run --no-build -c Release --project "$folder/$1" -- "$2") || die "the application $1 fails"
+    [[ $answer == *"kept less: True"* ]] || die "the application $1 said: $answer"
+    note "$1: ${answer//$'\n'/ }"
+}
+
+model=$(find "$repo/samples/models" -name '*-00001-of-*.gguf' | LC_ALL=C sort | head -n 1)
+
+application Chat Foretoken Foretoken.Native.Cpu
+installed Foretoken lib/net10.0/Foretoken.dll lib/net10.0/Foretoken.xml
+installed Foretoken.Native.Cpu 'runtimes/*/native/*llama*' 'runtimes/*/native/*ggml-cpu*'
+[[ -f $feed/Foretoken.$(version Foretoken).snupkg ]] || die "Foretoken has no symbols"
+chats Chat "$model"
+
+if compgen -G "$feed/Foretoken.SemanticKernel.*.nupkg" > /dev/null; then
+    kernel_version=$(sed -n 's/.*"Microsoft.SemanticKernel.Core" Version="\([^"]*\)".*/\1/p' "$repo/Directory.Packages.props")
+    application Kernel Foretoken.SemanticKernel Foretoken.Native.Cpu
+    installed Foretoken.SemanticKernel lib/net10.0/Foretoken.SemanticKernel.dll lib/net10.0/Foretoken.SemanticKernel.xml
+    [[ -f $feed/Foretoken.SemanticKernel.$(version Foretoken.SemanticKernel).snupkg ]] || die "Foretoken.SemanticKernel has no symbols"
+    chats Kernel "$model"
+fi
