@@ -48,7 +48,9 @@ public sealed class ModelTuner : IDisposable
             ?
             [
                 .. _options
-                    .Schedules.SelectMany(schedule => schedule.BoundariesAt(1, model.Shape.LayerCount))
+                    .Schedules.SelectMany(schedule =>
+                        PlanAt(schedule, schedule.Waypoints.Count, model.Shape.LayerCount)
+                    )
                     .Select(boundary => boundary.Layer)
                     .Where(layer => layer <= Boundaries[^1])
                     .Distinct()
@@ -304,12 +306,7 @@ public sealed class ModelTuner : IDisposable
         PlanBoundary[][][] plans =
         [
             .. _options.Schedules.Select(schedule =>
-                (PlanBoundary[][])
-                    [
-                        .. schedule.Waypoints.Select(
-                            (_, i) => schedule.BoundariesAt((i + 1.0) / schedule.Waypoints.Count, layers)
-                        ),
-                    ]
+                (PlanBoundary[][])[.. schedule.Waypoints.Select((_, i) => PlanAt(schedule, i + 1, layers))]
             ),
         ];
         QualityCase[] cases =
@@ -373,6 +370,12 @@ public sealed class ModelTuner : IDisposable
             Schedules = schedules,
             Quality = quality,
         };
+    }
+
+    private static PlanBoundary[] PlanAt(PrefillSchedule schedule, int waypoint, int layers)
+    {
+        PlanBoundary[] boundaries = new PlanBoundary[schedule.Depths.Count];
+        return boundaries[..schedule.BoundariesAt(waypoint, layers, boundaries)];
     }
 
     private static double Correlation(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
