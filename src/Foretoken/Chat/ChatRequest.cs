@@ -28,6 +28,9 @@ internal sealed class ChatRequest
 
     internal required IReadOnlyList<string> StopSequences { get; init; }
 
+    /// <summary>Whether the answer is bound to be JSON.</summary>
+    internal required bool IsJson { get; init; }
+
     internal required double TargetTtftSpeedup { get; init; }
 
     internal required IImportancePolicy? Importance { get; init; }
@@ -94,6 +97,7 @@ internal sealed class ChatRequest
                 ? (int)InRange(nameof(options.MaxOutputTokens), max, 1, int.MaxValue)
                 : defaults.MaxOutputTokens,
             StopSequences = [.. options.StopSequences ?? []],
+            IsJson = options.ResponseFormat is ChatResponseFormatJson,
             TargetTtftSpeedup = speedup,
             Importance = importance is null ? null : ImportancePolicies.Get(importance),
             Strict = defaults.StrictSpeedup,

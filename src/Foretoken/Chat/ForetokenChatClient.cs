@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Foretoken.Chat;
@@ -14,13 +13,15 @@ namespace Foretoken;
 /// <summary>A chat client on a local Llama-family model that answers sooner by a factor that is asked for.</summary>
 /// <remarks>
 /// <para>
-/// Thread-safe. Requests queue for the model's one slot, first come first served, and can be cancelled while they wait. All
-/// heavy work runs on a thread of the client; a cancelled request stops within one chunk of its prefill or one token of its
-/// answer. A failed or cancelled request leaves the client usable.
+/// Thread-safe. Requests queue for one of the <see cref="ForetokenChatClientOptions.Slots"/>, first come first served, and can
+/// be cancelled while they wait. All heavy work runs on threads of the client; a cancelled request stops within one chunk of
+/// its prefill or one token of its answer. A failed or cancelled request leaves the client usable.
 /// </para>
 /// <para>
-/// The client is stateless to its callers: send the whole history with each request. What the KV cache holds of it is reused,
-/// under the rules of <see cref="ForetokenSession"/>.
+/// The client is stateless to its callers: send the whole history with each request. What the KV cache of a slot holds of it
+/// is reused, whichever conversation it came from, under the rules of <see cref="ForetokenSession"/>. A request goes to the
+/// idle slot with the longest such prefix, if that is more than it would overwrite there, and otherwise to the slot that was
+/// used least recently.
 /// </para>
 /// <para>
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
@@ -30,7 +31,7 @@ namespace Foretoken;
 /// </para>
 /// <para>
 /// <see cref="Dispose"/> is safe at any moment: running and waiting requests end with <see cref="ObjectDisposedException"/>,
-/// and the native memory is freed when the running one has stopped.
+/// and the native memory is freed when the running ones have stopped.
 /// </para>
 /// </remarks>
 public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
@@ -38,17 +39,20 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private readonly ForetokenChatClientOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
-    private readonly InferenceThread _thread;
-    private readonly SemaphoreSlim _slot = new(1, 1);
+
+    // loads the model and renders prompts, one request at a time, so that they queue for slots in the order they came in
+    private readonly InferenceThread _front = new("Foretoken");
+    private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly CancellationTokenSource _disposing = new();
     private readonly bool _ownsModel;
     private ChatClientMetadata? _metadata;
     private int _disposed;
 
-    // written on the inference thread only
+    // written on the front thread only
     private ForetokenModel? _model;
-    private ForetokenSession? _session;
     private ChatTemplate? _template;
+    private InferenceSlot[] _slots = [];
+    private SlotPool<InferenceSlot>? _pool;
 
     /// <summary>Creates a client. The model is checked now and loaded by the first request, or by <see cref="LoadAsync"/>.</summary>
     /// <param name="options">The options; copied.</param>
@@ -71,7 +75,6 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _time = _options.TimeProvider;
         _model = model;
         _ownsModel = model is null;
-        _thread = new InferenceThread("Foretoken inference");
     }
 
     /// <summary>Creates a client and loads its model, on a thread of the client.</summary>
@@ -108,15 +111,17 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         using CancellationTokenSource linked = Link(cancellationToken);
         try
         {
-            await _thread
-                .Run(() =>
-                {
-                    EnsureLoaded(progress, linked.Token);
-                    return true;
-                })
+            await InTurn(
+                    () =>
+                    {
+                        EnsureLoaded(progress, linked.Token);
+                        return Task.FromResult(true);
+                    },
+                    linked.Token
+                )
                 .ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception e) when (IsBecauseOfDisposal(e, cancellationToken))
         {
             throw new ObjectDisposedException(GetType().FullName);
         }
@@ -160,6 +165,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     }
 
     /// <inheritdoc/>
+    /// <remarks>
+    /// Offered are the client itself, <see cref="ChatClientMetadata"/>, and once loaded the <see cref="ForetokenModel"/> and,
+    /// of a client with one slot, its <see cref="ForetokenSession"/>: look at it only while no request runs.
+    /// </remarks>
     public object? GetService(Type serviceType, object? serviceKey = null)
     {
         ArgumentNullException.ThrowIfNull(serviceType);
@@ -175,30 +184,33 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             return Volatile.Read(ref _model);
         }
+        if (serviceType == typeof(ForetokenSession))
+        {
+            return Volatile.Read(ref _slots) is [{ } only] ? only.Session : null;
+        }
         return serviceType.IsInstanceOfType(this) ? this : null;
     }
 
     /// <summary>
-    /// Ends all requests and waits until the running one has stopped, which it does within one chunk of its prefill; then frees
-    /// the native memory. Called from a progress callback, it does not wait.
+    /// Ends all requests and waits until the running ones have stopped, which they do within one chunk of their prefill; then
+    /// frees the native memory. Called from a progress callback, it does not wait.
     /// </summary>
     public void Dispose()
     {
         BeginDispose();
-        // a progress callback may dispose the client it reports about
-        if (!_thread.IsCurrent)
+        if (!IsOwnThread)
         {
-            _thread.Join();
+            _front.Join();
         }
     }
 
-    /// <summary>Disposes the client like <see cref="Dispose"/>, without blocking while the running request stops.</summary>
+    /// <summary>Disposes the client like <see cref="Dispose"/>, without blocking while running requests stop.</summary>
     public async ValueTask DisposeAsync()
     {
         BeginDispose();
-        if (!_thread.IsCurrent)
+        if (!IsOwnThread)
         {
-            await Task.Run(_thread.Join).ConfigureAwait(false);
+            await Task.Run(_front.Join).ConfigureAwait(false);
         }
     }
 
@@ -218,6 +230,13 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 
     private string ModelId => Path.GetFileNameWithoutExtension(_model?.Path ?? _options.ModelPath);
 
+    /// <summary>Slots that no request holds; null until the model is loaded.</summary>
+    internal int? IdleSlots => Volatile.Read(ref _pool)?.IdleCount;
+
+    // a progress callback may dispose the client that it reports about
+    private bool IsOwnThread =>
+        _front.IsCurrent || Array.Exists(Volatile.Read(ref _slots), slot => slot.Thread.IsCurrent);
+
     private void BeginDispose()
     {
         if (Interlocked.Exchange(ref _disposed, 1) != 0)
@@ -225,21 +244,42 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             return;
         }
         _disposing.Cancel();
-        _thread.TryPost(() =>
+        _front.TryPost(() =>
         {
+            Array.ForEach(_slots, slot => slot.Dispose());
             _template?.Dispose();
-            _session?.Dispose();
             if (_ownsModel)
             {
                 _model?.Dispose();
             }
             NativeLog.Detach(_logger);
         });
-        _thread.Complete();
+        _front.Complete();
     }
 
     private CancellationTokenSource Link(CancellationToken cancellationToken) =>
         CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _disposing.Token);
+
+    private bool IsBecauseOfDisposal(Exception error, CancellationToken cancellationToken) =>
+        error is OperationCanceledException or ObjectDisposedException
+        && Volatile.Read(ref _disposed) != 0
+        && !cancellationToken.IsCancellationRequested;
+
+    /// <summary>Does work on the front thread after that of earlier requests. What it returns is awaited out of turn.</summary>
+    private async Task<T> InTurn<T>(Func<Task<T>> work, CancellationToken cancellationToken)
+    {
+        Task<T> result;
+        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            result = await _front.Run(work).ConfigureAwait(false);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+        return await result.ConfigureAwait(false);
+    }
 
     private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(
         ChatRequest request,
@@ -247,45 +287,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     )
     {
         using CancellationTokenSource linked = Link(cancellationToken);
-        long queued = _time.GetTimestamp();
-        try
-        {
-            await _slot.WaitAsync(linked.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
-            throw new ObjectDisposedException(GetType().FullName);
-        }
-
         Channel<ChatResponseUpdate> updates = Channel.CreateUnbounded<ChatResponseUpdate>(
             new UnboundedChannelOptions { SingleReader = true, SingleWriter = true }
         );
-        TaskCompletionSource finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Activity? parent = Activity.Current;
-        bool posted = _thread.TryPost(() =>
-        {
-            Exception? error = null;
-            try
-            {
-                Answer(request, updates.Writer, _time.GetElapsedTime(queued), parent, linked.Token);
-            }
-#pragma warning disable CA1031 // handed over to the caller through the channel
-            catch (Exception e)
-#pragma warning restore CA1031
-            {
-                error = e;
-            }
-            // the next request may start before this one's reader has seen the end
-            _slot.Release();
-            updates.Writer.Complete(Translate(error, request, cancellationToken));
-            finished.SetResult();
-        });
-        if (!posted)
-        {
-            _slot.Release();
-            throw new ObjectDisposedException(GetType().FullName);
-        }
-
+        Task finished = RunAsync(request, updates.Writer, linked.Token, cancellationToken);
         try
         {
             // not cancellable here: cancellation goes through the engine, which ends the channel when it has stopped
@@ -300,31 +305,103 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             // a reader that leaves early ends the request; the token source lives until the engine has let go of it
             await linked.CancelAsync().ConfigureAwait(false);
-            await finished.Task.ConfigureAwait(false);
+            await finished.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>One request from its arrival to its end, which it writes to <paramref name="updates"/> whatever happens.</summary>
+    private async Task RunAsync(
+        ChatRequest request,
+        ChannelWriter<ChatResponseUpdate> updates,
+        CancellationToken linked,
+        CancellationToken cancellationToken
+    )
+    {
+        using ChatTelemetry telemetry = new(request, ModelId, _time);
+        Exception? error = null;
+        try
+        {
+            await RunInSlotAsync(request, updates, telemetry, linked).ConfigureAwait(false);
+        }
+#pragma warning disable CA1031 // handed over to the caller through the channel
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            error = Translate(e, request, cancellationToken);
+            telemetry.Failed(error);
+        }
+        updates.Complete(error);
+    }
+
+    private async Task RunInSlotAsync(
+        ChatRequest request,
+        ChannelWriter<ChatResponseUpdate> updates,
+        ChatTelemetry telemetry,
+        CancellationToken cancellationToken
+    )
+    {
+        long arrived = _time.GetTimestamp();
+        PreparedRequest? prepared = null;
+        try
+        {
+            InferenceSlot slot = await InTurn(
+                    () =>
+                    {
+                        long start = _time.GetTimestamp();
+                        EnsureLoaded(progress: null, cancellationToken);
+                        PreparedRequest now = prepared = new PreparedRequest(request, Render(request));
+                        now.PreparationTime = _time.GetElapsedTime(start);
+                        return _pool!.AcquireAsync(
+                            slot => slot.Match(now.Prompt.Tokens, now.Prefill),
+                            cancellationToken
+                        );
+                    },
+                    cancellationToken
+                )
+                .ConfigureAwait(false);
+            try
+            {
+                prepared!.QueueTime = _time.GetElapsedTime(arrived) - prepared.PreparationTime;
+                await slot
+                    .Thread.Run(() =>
+                    {
+                        Answer(prepared, slot.Session, updates, telemetry, cancellationToken);
+                        return true;
+                    })
+                    .ConfigureAwait(false);
+            }
+            finally
+            {
+                // the next request may start before this one's reader has seen the end
+                _pool!.Release(slot);
+            }
+        }
+        finally
+        {
+            prepared?.Prompt.Dispose();
         }
     }
 
     /// <summary>The exception that the caller sees.</summary>
-    private Exception? Translate(Exception? error, ChatRequest request, CancellationToken cancellationToken)
+    private Exception Translate(Exception error, ChatRequest request, CancellationToken cancellationToken)
     {
-        switch (error)
+        if (IsBecauseOfDisposal(error, cancellationToken))
         {
-            case null:
-                return null;
-            case OperationCanceledException:
-                _logger.Cancelled(request.ResponseId);
-                return Volatile.Read(ref _disposed) != 0 && !cancellationToken.IsCancellationRequested
-                    ? new ObjectDisposedException(GetType().FullName)
-                    : new OperationCanceledException("The request was cancelled.", error, cancellationToken);
-            default:
-                _logger.Failed(error, request.ResponseId);
-                return error;
+            return new ObjectDisposedException(GetType().FullName);
         }
+        if (error is OperationCanceledException)
+        {
+            _logger.Cancelled(request.ResponseId);
+            return new OperationCanceledException("The request was cancelled.", error, cancellationToken);
+        }
+        _logger.Failed(error, request.ResponseId);
+        return error;
     }
 
     private void EnsureLoaded(IProgress<float>? progress, CancellationToken cancellationToken)
     {
-        if (_template is not null)
+        cancellationToken.ThrowIfCancellationRequested();
+        if (_pool is not null)
         {
             return;
         }
@@ -335,62 +412,87 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        _session ??= _model.CreateSession(_options.ToSessionOptions());
-        _template = new ChatTemplate(_model, _options.ChatTemplate);
+        _template ??= new ChatTemplate(_model, _options.ChatTemplate);
+        _slots = CreateSlots(_model);
+        Volatile.Write(ref _pool, new SlotPool<InferenceSlot>(_slots));
+        ForetokenSession first = _slots[0].Session;
         _logger.ModelLoaded(
             _model.Path,
             _model.Info.Description,
             _model.Info.LayerCount,
-            _session.ContextSize,
+            _slots.Length,
+            first.ContextSize,
             library.LlamaRelease,
             library.PatchHash
         );
-        if (_session.NotStagedReason is { } reason)
+        if (first.NotStagedReason is { } reason)
         {
             _logger.NotStaged(reason);
         }
     }
 
-    /// <summary>One request, on the inference thread, with the slot held.</summary>
+    private InferenceSlot[] CreateSlots(ForetokenModel model)
+    {
+        List<InferenceSlot> slots = [];
+        try
+        {
+            while (slots.Count < _options.Slots)
+            {
+                ForetokenSession session = model.CreateSession(_options.ToSessionOptions());
+                slots.Add(new InferenceSlot(session, $"Foretoken slot {slots.Count + 1}"));
+            }
+            return [.. slots];
+        }
+        catch
+        {
+            slots.ForEach(slot => slot.Dispose());
+            throw;
+        }
+    }
+
+    private ChatPrompt Render(ChatRequest request)
+    {
+        ChatPrompt prompt = _template!.Render(request.RenderJson);
+        try
+        {
+            if (
+                request.ToolNames.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is
+                { } unseen
+            )
+            {
+                throw new NotSupportedException(
+                    $"The chat template of this model has no place for functions, so it would never know of '{unseen}'. Use a model that was trained to call functions, or give a template that describes them in ForetokenChatClientOptions.ChatTemplate."
+                );
+            }
+            // an answer needs room for one token at least
+            int contextSize = _slots[0].Session.ContextSize;
+            if (prompt.Tokens.Length + 1 > contextSize)
+            {
+                throw new ContextFullException(prompt.Tokens.Length + 1, contextSize);
+            }
+            return prompt;
+        }
+        catch
+        {
+            prompt.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Prefill and answer, on the thread of a slot that the request holds.</summary>
     private void Answer(
-        ChatRequest request,
+        PreparedRequest prepared,
+        ForetokenSession session,
         ChannelWriter<ChatResponseUpdate> updates,
-        TimeSpan queueTime,
-        Activity? parent,
+        ChatTelemetry telemetry,
         CancellationToken cancellationToken
     )
     {
         long start = _time.GetTimestamp();
-        using Activity? activity = ForetokenMeter.Source.StartActivity(
-            $"chat {ModelId}",
-            ActivityKind.Internal,
-            parent?.Context ?? default
-        );
-        activity?.SetTag("gen_ai.operation.name", "chat");
-        activity?.SetTag("gen_ai.provider.name", ForetokenMeter.ProviderName);
-        activity?.SetTag("gen_ai.request.model", ModelId);
-        activity?.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
-
+        ChatRequest request = prepared.Request;
+        ChatPrompt prompt = prepared.Prompt;
+        ForetokenModel model = session.Model;
         cancellationToken.ThrowIfCancellationRequested();
-        EnsureLoaded(progress: null, cancellationToken);
-        ForetokenModel model = _model!;
-        ForetokenSession session = _session!;
-
-        using ChatPrompt prompt = _template!.Render(request.RenderJson);
-        if (
-            request.ToolNames.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is
-            { } unseen
-        )
-        {
-            throw new NotSupportedException(
-                $"The chat template of this model has no place for functions, so it would never know of '{unseen}'. Use a model that was trained to call functions, or give a template that describes them in ForetokenChatClientOptions.ChatTemplate."
-            );
-        }
-        // an answer needs room for one token at least
-        if (prompt.Tokens.Length + 1 > session.ContextSize)
-        {
-            throw new ContextFullException(prompt.Tokens.Length + 1, session.ContextSize);
-        }
         using Sampler sampler = model.CreateSampler(
             request.Sampling with
             {
@@ -399,18 +501,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 GrammarTriggersJson = prompt.Info.GrammarLazy ? prompt.Info.GrammarTriggers.GetRawText() : null,
             }
         );
-        PrefillReport report = session.Prefill(
-            prompt.Tokens,
-            new PrefillRequest
-            {
-                TargetTtftSpeedup = request.TargetTtftSpeedup,
-                Importance = request.Importance,
-                Strict = request.Strict,
-                Origins = prompt.Origins,
-            },
-            request.Progress,
-            cancellationToken
-        );
+        PrefillReport report = session.Prefill(prompt.Tokens, prepared.Prefill, request.Progress, cancellationToken);
         _logger.Prefilled(
             report.PromptTokens,
             report.ReusedTokens,
@@ -429,8 +520,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             int token = session.Sample(sampler);
             if (outputTokens == 0)
             {
-                report = report with { TimeToFirstToken = _time.GetElapsedTime(start), QueueTime = queueTime };
-                ForetokenMeter.Record(ModelId, report);
+                report = report with
+                {
+                    TimeToFirstToken = prepared.PreparationTime + _time.GetElapsedTime(start),
+                    QueueTime = prepared.QueueTime,
+                };
+                telemetry.FirstToken(report);
             }
             if (model.IsEndOfGeneration(token))
             {
@@ -481,9 +576,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         last.AdditionalProperties = new() { [ForetokenChatOptionsExtensions.PrefillReportKey] = report };
         updates.TryWrite(last);
 
-        activity?.SetTag("gen_ai.usage.input_tokens", report.PromptTokens);
-        activity?.SetTag("gen_ai.usage.output_tokens", outputTokens);
-        activity?.SetTag("foretoken.prefill.speedup.promised", report.PromisedSpeedup);
+        telemetry.Answered(finish, outputTokens);
         _logger.Responded(request.ResponseId, finish.Value, outputTokens, report.TimeToFirstToken.TotalMilliseconds);
 
         void Write(List<AIContent> contents)

@@ -13,6 +13,7 @@ public sealed class ForetokenChatClientOptions
     private string? _importance;
     private int _contextSize;
     private int _threads;
+    private int _slots = 1;
     private int _gpuLayers;
     private int _batchSize = 2048;
     private int _ubatchSize = 512;
@@ -66,8 +67,19 @@ public sealed class ForetokenChatClientOptions
     public bool StrictSpeedup { get; set; }
 
     /// <summary>
-    /// Tokens that the context holds, prompt and answer together. Default 0: the smaller of the model's training context
-    /// and 8,192.
+    /// Requests that are answered at the same time, and conversations whose keys and values are kept for reuse. Each slot has a
+    /// KV cache of <see cref="ContextSize"/> tokens, allocated when the model is loaded; the weights are shared. Default 1.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    public int Slots
+    {
+        get => _slots;
+        set => _slots = Positive(value);
+    }
+
+    /// <summary>
+    /// Tokens that the context of a slot holds, prompt and answer together. Default 0: the smaller of the model's training
+    /// context and 8,192.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public int ContextSize
@@ -76,7 +88,7 @@ public sealed class ForetokenChatClientOptions
         set => _contextSize = NotNegative(value);
     }
 
-    /// <summary>Threads that compute. Default 0: one per core.</summary>
+    /// <summary>Threads that compute in each slot. Default 0: the cores, shared out among the slots.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public int Threads
     {
@@ -130,8 +142,8 @@ public sealed class ForetokenChatClientOptions
     public string? ChatTemplate { get; set; }
 
     /// <summary>
-    /// Receives the progress of every prefill, on the thread that computes: return quickly. A request overrides it with
-    /// <see cref="ForetokenChatOptionsExtensions.WithPrefillProgress"/>.
+    /// Receives the progress of every prefill, on the thread that computes: return quickly. With several slots it is called
+    /// from several threads. A request overrides it with <see cref="ForetokenChatOptionsExtensions.WithPrefillProgress"/>.
     /// </summary>
     public IProgress<PrefillProgress>? PrefillProgress { get; set; }
 
@@ -149,7 +161,8 @@ public sealed class ForetokenChatClientOptions
         new()
         {
             ContextSize = ContextSize,
-            Threads = Threads,
+            // the threads of slots that compute at the same time must not wait for each other's cores
+            Threads = Threads == 0 && Slots > 1 ? Math.Max(1, Environment.ProcessorCount / Slots) : Threads,
             BatchSize = BatchSize,
             UBatchSize = UBatchSize,
             KvCacheType = KvCacheType,

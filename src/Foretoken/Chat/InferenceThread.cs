@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace Foretoken.Chat;
 
 /// <summary>
-/// One background thread that does a client's native work, in order. Callers never compute on their own thread, and native
-/// thread pools stay bound to one thread.
+/// One background thread that does native work, in order. Callers never compute on their own thread, and native thread pools
+/// stay bound to one thread.
 /// </summary>
 internal sealed class InferenceThread
 {
@@ -34,15 +34,26 @@ internal sealed class InferenceThread
         }
     }
 
-    /// <summary>Runs <paramref name="function"/> and hands its result or exception over.</summary>
+    /// <summary>
+    /// Runs <paramref name="function"/> in the caller's execution context, which carries its activity and logging scopes, and
+    /// hands its result or exception over.
+    /// </summary>
     internal Task<T> Run<T>(Func<T> function)
     {
         TaskCompletionSource<T> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        ExecutionContext? context = ExecutionContext.Capture();
         bool posted = TryPost(() =>
         {
             try
             {
-                completion.SetResult(function());
+                if (context is null)
+                {
+                    completion.SetResult(function());
+                }
+                else
+                {
+                    ExecutionContext.Run(context, _ => completion.SetResult(function()), null);
+                }
             }
 #pragma warning disable CA1031 // handed over to whoever awaits the task
             catch (Exception e)

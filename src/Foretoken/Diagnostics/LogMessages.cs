@@ -8,13 +8,14 @@ internal static partial class LogMessages
     [LoggerMessage(
         1,
         LogLevel.Information,
-        "Loaded {ModelPath}: {Description}, {LayerCount} layers, context {ContextSize}, llama.cpp {Release} with patches {PatchHash}"
+        "Loaded {ModelPath}: {Description}, {LayerCount} layers, {SlotCount} slots with a context of {ContextSize}, llama.cpp {Release} with patches {PatchHash}"
     )]
     internal static partial void ModelLoaded(
         this ILogger logger,
         string modelPath,
         string description,
         int layerCount,
+        int slotCount,
         int contextSize,
         string release,
         string patchHash

@@ -155,8 +155,7 @@ public sealed class ForetokenSession : IDisposable
         }
         cancellationToken.ThrowIfCancellationRequested();
 
-        bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
-        int reused = ReusablePrefix(prompt, exact);
+        int reused = ReusablePrefix(prompt, request);
         PrefillDecision decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
         if (reused > 0 && !decision.Plan.SkippedLayers.SequenceEqual(_skippedLayers))
         {
@@ -420,8 +419,9 @@ public sealed class ForetokenSession : IDisposable
     }
 
     /// <summary>Leading tokens of <paramref name="prompt"/> whose cache entries can serve it; at least the last token is computed.</summary>
-    private int ReusablePrefix(ReadOnlySpan<int> prompt, bool exact)
+    internal int ReusablePrefix(ReadOnlySpan<int> prompt, PrefillRequest request)
     {
+        bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
         int common = Tokens.CommonPrefixLength(prompt);
         foreach (ThinnedSpan span in _thinned)
         {

@@ -1,0 +1,80 @@
+using System.Diagnostics;
+using Foretoken.Diagnostics;
+using Foretoken.Inference;
+using Microsoft.Extensions.AI;
+
+namespace Foretoken.Chat;
+
+/// <summary>
+/// The activity and the metrics of one request, from its arrival until it is disposed. Costs next to nothing while nobody
+/// listens.
+/// </summary>
+internal sealed class ChatTelemetry : IDisposable
+{
+    private readonly string _model;
+    private readonly TimeProvider _time;
+    private readonly long _start;
+    private readonly Activity? _activity;
+    private long _firstToken;
+    private string? _errorType;
+
+    internal ChatTelemetry(ChatRequest request, string model, TimeProvider time)
+    {
+        _model = model;
+        _time = time;
+        _start = time.GetTimestamp();
+        _activity = ForetokenMeter.StartChat(model);
+        if (_activity is not { IsAllDataRequested: true } activity)
+        {
+            return;
+        }
+        activity.SetTag("gen_ai.request.max_tokens", request.MaxOutputTokens);
+        activity.SetTag("gen_ai.request.temperature", request.Sampling.Temperature);
+        activity.SetTag("gen_ai.request.top_p", request.Sampling.TopP);
+        activity.SetTag("gen_ai.request.top_k", request.Sampling.TopK);
+        activity.SetTag("gen_ai.request.frequency_penalty", request.Sampling.FrequencyPenalty);
+        activity.SetTag("gen_ai.request.presence_penalty", request.Sampling.PresencePenalty);
+        activity.SetTag("gen_ai.request.seed", (long?)request.Sampling.Seed);
+        if (request.StopSequences.Count > 0)
+        {
+            activity.SetTag("gen_ai.request.stop_sequences", request.StopSequences.ToArray());
+        }
+        activity.SetTag("gen_ai.output.type", request.IsJson ? "json" : "text");
+        activity.SetTag("gen_ai.response.id", request.ResponseId);
+        activity.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
+    }
+
+    /// <summary>The prefill is done and its first token sampled.</summary>
+    internal void FirstToken(PrefillReport report)
+    {
+        _firstToken = _time.GetTimestamp();
+        ForetokenMeter.RecordPrefill(_model, report);
+        _activity?.SetTag("gen_ai.usage.input_tokens", report.PromptTokens);
+        _activity?.SetTag("gen_ai.usage.cache_read.input_tokens", report.ReusedTokens);
+        _activity?.SetTag("foretoken.prefill.speedup.promised", report.PromisedSpeedup);
+    }
+
+    internal void Answered(ChatFinishReason finishReason, int outputTokens)
+    {
+        if (outputTokens > 1)
+        {
+            ForetokenMeter.RecordDecode(_model, _time.GetElapsedTime(_firstToken) / (outputTokens - 1));
+        }
+        _activity?.SetTag("gen_ai.response.model", _model);
+        _activity?.SetTag("gen_ai.response.finish_reasons", new[] { finishReason.Value });
+        _activity?.SetTag("gen_ai.usage.output_tokens", outputTokens);
+    }
+
+    internal void Failed(Exception error)
+    {
+        _errorType = error.GetType().FullName;
+        _activity?.SetTag("error.type", _errorType);
+        _activity?.SetStatus(ActivityStatusCode.Error, error.Message);
+    }
+
+    public void Dispose()
+    {
+        ForetokenMeter.RecordRequest(_model, _time.GetElapsedTime(_start), _errorType);
+        _activity?.Dispose();
+    }
+}

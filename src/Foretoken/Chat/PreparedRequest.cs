@@ -1,0 +1,26 @@
+using Foretoken.Inference;
+
+namespace Foretoken.Chat;
+
+/// <summary>A request whose prompt is rendered, so that it can be compared with what the slots hold.</summary>
+internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt)
+{
+    internal ChatRequest Request { get; } = request;
+
+    internal ChatPrompt Prompt { get; } = prompt;
+
+    internal PrefillRequest Prefill { get; } =
+        new()
+        {
+            TargetTtftSpeedup = request.TargetTtftSpeedup,
+            Importance = request.Importance,
+            Strict = request.Strict,
+            Origins = prompt.Origins,
+        };
+
+    /// <summary>Time spent on rendering, and on loading the model where this request had to; part of the time to first token.</summary>
+    internal TimeSpan PreparationTime { get; set; }
+
+    /// <summary>Time without any work on this request.</summary>
+    internal TimeSpan QueueTime { get; set; }
+}
