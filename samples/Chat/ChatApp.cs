@@ -83,13 +83,18 @@ internal sealed class ChatApp
         ForetokenChatClientOptions options = new()
         {
             ModelPath = model,
-            TargetTtftSpeedup = arguments.Speed,
+            MaxQualityLoss = arguments.MaxQualityLoss,
+            UseThresholds = arguments.UseThresholds,
             Importance = arguments.Importance,
             ContextSize = arguments.ContextSize,
             Threads = arguments.Threads,
             GpuLayers = arguments.GpuLayers,
             MaxOutputTokens = arguments.MaxTokens,
         };
+        if (arguments.Speed is { } speed)
+        {
+            options.TargetTtftSpeedup = speed;
+        }
         if (!InputIsTerminal || !_errors.Profile.Capabilities.Interactive)
         {
             return await _createClient(options, new Progress<float>(), cancellationToken);
@@ -134,7 +139,7 @@ internal sealed class ChatApp
         if (InputIsTerminal)
         {
             _output.MarkupLineInterpolated(
-                $"[bold]{Path.GetFileName(model)}[/], speed {SpeedText.Format(conversation.Speed)}. [grey]/help lists the commands; Ctrl+C stops an answer.[/]"
+                $"[bold]{Path.GetFileName(model)}[/], speed {SpeedText.Format(conversation.Speed, arguments.MaxQualityLoss)}. [grey]/help lists the commands; Ctrl+C stops an answer.[/]"
             );
         }
         int exitCode = 0;
@@ -157,7 +162,7 @@ internal sealed class ChatApp
                 }
                 else
                 {
-                    Execute(conversation, input);
+                    Execute(conversation, arguments, input);
                 }
             }
 #pragma warning disable CA1031 // one failed question must not end a conversation
@@ -249,12 +254,14 @@ internal sealed class ChatApp
         return answer;
     }
 
-    private void Execute(Conversation conversation, ChatInput input)
+    private void Execute(Conversation conversation, ChatArguments arguments, ChatInput input)
     {
         switch (input.Kind)
         {
             case ChatInputKind.Speed when input.Text.Length == 0:
-                Say($"The speed is {SpeedText.Format(conversation.Speed)}. /speed 2.5 changes it.");
+                Say(
+                    $"The speed is {SpeedText.Format(conversation.Speed, arguments.MaxQualityLoss)}. /speed 2.5 changes it."
+                );
                 break;
             case ChatInputKind.Speed:
                 conversation.Speed = SpeedText.TryParse(input.Text, out double speed, out string error)

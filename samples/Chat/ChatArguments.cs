@@ -8,8 +8,14 @@ internal sealed record ChatArguments
     /// <summary>GGUF file; null for the model in <c>samples/models</c>.</summary>
     public string? Model { get; init; }
 
-    /// <summary>By what factor the time to first token shall shrink.</summary>
-    public double Speed { get; init; } = 1;
+    /// <summary>By what factor the time to first token shall shrink; null for 1, or for what <see cref="MaxQualityLoss"/> allows.</summary>
+    public double? Speed { get; init; }
+
+    /// <summary>Quality that may be lost, in nats; null for no budget.</summary>
+    public double? MaxQualityLoss { get; init; }
+
+    /// <summary>Whether thresholds may let fewer tokens go on.</summary>
+    public bool UseThresholds { get; init; }
 
     /// <summary>Name of the importance that ranks tokens; null for the default one.</summary>
     public string? Importance { get; init; }

@@ -14,11 +14,21 @@ internal static class ChatCommand
             Description =
                 "GGUF file of a Llama-family model; of a split model the first shard. Default: the small model that comes with the samples.",
         };
-        Option<double> speed = new("--speed", "-s")
+        Option<double?> speed = new("--speed", "-s")
         {
             HelpName = "factor",
-            Description = "By what factor the first token shall come sooner, 1 or more. 1 leaves nothing out.",
-            DefaultValueFactory = _ => 1,
+            Description =
+                "By what factor the first token shall come sooner, 1 or more. 1, the default, leaves nothing out.",
+        };
+        Option<double?> maxQualityLoss = new("--max-quality-loss")
+        {
+            HelpName = "nats",
+            Description =
+                "How far answers may move from those of full prefill (KL divergence, for example 0.1): as fast as that allows, or beside --speed the more careful of the two. Needs a tuned profile.",
+        };
+        Option<bool> thresholds = new("--thresholds")
+        {
+            Description = "Leave out more than planned where little matters, by the thresholds of a tuned profile.",
         };
         Option<string?> importance = new("--importance")
         {
@@ -96,6 +106,18 @@ internal static class ChatCommand
             }
         });
 
+        maxQualityLoss.Validators.Add(result =>
+        {
+            if (
+                result.Tokens is [{ Value: { } text }]
+                && double.TryParse(text, CultureInfo.InvariantCulture, out double value)
+                && SpeedText.ExplainLoss(value) is { } error
+            )
+            {
+                result.AddError($"--max-quality-loss: {error}");
+            }
+        });
+
         RootCommand root = new(
             """
             Chat with a local model that answers sooner.
@@ -107,6 +129,8 @@ internal static class ChatCommand
         {
             model,
             speed,
+            maxQualityLoss,
+            thresholds,
             files,
             ask,
             json,
@@ -126,6 +150,8 @@ internal static class ChatCommand
                 {
                     Model = parsed.GetValue(model),
                     Speed = parsed.GetValue(speed),
+                    MaxQualityLoss = parsed.GetValue(maxQualityLoss),
+                    UseThresholds = parsed.GetValue(thresholds),
                     Importance = parsed.GetValue(importance),
                     ContextSize = parsed.GetValue(context),
                     Threads = parsed.GetValue(threads),

@@ -23,8 +23,8 @@ internal sealed class Conversation
         Reset();
     }
 
-    /// <summary>The speedup that the next question asks for.</summary>
-    internal double Speed { get; set; }
+    /// <summary>The speedup that the next question asks for; null leaves it to the client.</summary>
+    internal double? Speed { get; set; }
 
     /// <summary>Documents that go with the next question.</summary>
     internal IReadOnlyList<Attachment> Documents => _documents;
@@ -132,7 +132,10 @@ internal sealed class Conversation
             Seed = _arguments.Seed,
             Temperature = _arguments.Temperature,
         };
-        options.WithTargetTtftSpeedup(Speed);
+        if (Speed is { } speed)
+        {
+            options.WithTargetTtftSpeedup(speed);
+        }
         return progress is null ? options : options.WithPrefillProgress(progress);
     }
 

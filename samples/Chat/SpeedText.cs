@@ -20,11 +20,16 @@ internal static class SpeedText
     }
 
     /// <summary>Why a speedup cannot be asked for; null when it can. The library decides.</summary>
-    internal static string? Explain(double speed)
+    internal static string? Explain(double speed) => Explain(request => request.TargetTtftSpeedup = speed);
+
+    /// <summary>Why a quality budget cannot be given; null when it can. The library decides.</summary>
+    internal static string? ExplainLoss(double loss) => Explain(request => request.MaxQualityLoss = loss);
+
+    private static string? Explain(Action<PrefillRequest> set)
     {
         try
         {
-            _ = new PrefillRequest { TargetTtftSpeedup = speed };
+            set(new PrefillRequest());
             return null;
         }
         catch (ArgumentOutOfRangeException e)
@@ -34,4 +39,16 @@ internal static class SpeedText
     }
 
     internal static string Format(double speed) => speed.ToString("0.##", CultureInfo.InvariantCulture) + "x";
+
+    /// <summary>What is asked for, as in "2x" or "as much as a loss of 0.1 nats allows".</summary>
+    internal static string Format(double? speed, double? maxQualityLoss) =>
+        (speed, maxQualityLoss) switch
+        {
+            (null, { } loss) => $"as much as {FormatLoss(loss)} allows",
+            ({ } factor, { } loss) => $"{Format(factor)}, at most {FormatLoss(loss)}",
+            _ => Format(speed ?? 1),
+        };
+
+    private static string FormatLoss(double loss) =>
+        string.Create(CultureInfo.InvariantCulture, $"a loss of {loss:0.###} nats");
 }

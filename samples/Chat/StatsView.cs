@@ -1,5 +1,6 @@
 using System.Globalization;
 using Foretoken.Inference;
+using Foretoken.Profiles;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -19,8 +20,20 @@ internal static class StatsView
         }
 
         Grid grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(3)).AddColumn();
-        Row(grid, "asked for", SpeedText.Format(report.TargetSpeedup));
+        Row(grid, "asked for", SpeedText.Format(Asked(report), report.MaxQualityLoss));
         Row(grid, "promised", Invariant($"{report.PromisedSpeedup:0.00}x, by the planner's cost model"));
+        if (report.Plan is not null)
+        {
+            Row(
+                grid,
+                "expected loss",
+                report.ExpectedQualityLoss is { } loss
+                    ? Invariant(
+                        $"{loss:0.000} nats (KL divergence from full prefill), as measured when the model was tuned"
+                    )
+                    : "not measured for this plan"
+            );
+        }
         Row(
             grid,
             "measured",
@@ -67,18 +80,38 @@ internal static class StatsView
             .AddColumn(new GridColumn().NoWrap())
             .AddColumn(new GridColumn().NoWrap())
             .AddColumn(new GridColumn().NoWrap().RightAligned())
-            .AddColumn(new GridColumn().NoWrap().RightAligned());
+            .AddColumn(new GridColumn().NoWrap().RightAligned())
+            .AddColumn(new GridColumn().NoWrap());
         foreach (PrefillStageReport stage in report.Stages)
         {
             grid.AddRow(
                 new Text(Invariant($"layers {stage.LayerBegin} to {stage.LayerEnd - 1}")),
                 new Text(Bar(stage.Retention), new Style(Color.Green)),
                 new Text(Invariant($"{stage.Tokens:#,0} tokens")),
-                new Text(Invariant($"{100 * stage.Retention:0} %"))
+                new Text(Invariant($"{100 * stage.Retention:0} %")),
+                new Text(Decided(stage.Bound), new Style(Color.Grey))
             );
         }
         return grid;
     }
+
+    /// <summary>What decided how many tokens a stage ran.</summary>
+    private static string Decided(SelectionBound bound) =>
+        bound switch
+        {
+            SelectionBound.AllTokens => "all that came",
+            SelectionBound.Share => "the planned share",
+            SelectionBound.LowerBound => "the least share, few passed the threshold",
+            SelectionBound.Threshold => "those that passed the threshold",
+            SelectionBound.UpperBound => "the planned share, more passed the threshold",
+            _ => "",
+        };
+
+    // with a budget alone the report's target is what the budget allowed
+    private static double? Asked(PrefillReport report) =>
+        report.MaxQualityLoss is not null && report.TargetSpeedup == report.PromisedSpeedup
+            ? null
+            : report.TargetSpeedup;
 
     /// <summary>One line for somebody who asked one question.</summary>
     internal static string Summary(Answer answer)

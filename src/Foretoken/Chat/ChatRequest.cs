@@ -31,7 +31,12 @@ internal sealed class ChatRequest
     /// <summary>Whether the answer is bound to be JSON.</summary>
     internal required bool IsJson { get; init; }
 
-    internal required double TargetTtftSpeedup { get; init; }
+    /// <summary>Null leaves the speed to <see cref="MaxQualityLoss"/>.</summary>
+    internal required double? TargetTtftSpeedup { get; init; }
+
+    internal required double? MaxQualityLoss { get; init; }
+
+    internal required bool UseThresholds { get; init; }
 
     internal required IImportancePolicy? Importance { get; init; }
 
@@ -61,7 +66,7 @@ internal sealed class ChatRequest
         Refuse(options, logger);
 
         AdditionalPropertiesDictionary properties = options.AdditionalProperties ?? [];
-        double speedup = defaults.TargetTtftSpeedup;
+        double? speedup = defaults.AskedSpeedup;
         if (Find(properties, ForetokenChatOptionsExtensions.TargetTtftSpeedupKey) is { } askedSpeedup)
         {
             speedup = PrefillPlanner.EnsureValidTarget(
@@ -69,6 +74,17 @@ internal sealed class ChatRequest
                 ForetokenChatOptionsExtensions.TargetTtftSpeedupKey
             );
         }
+        double? maxQualityLoss = defaults.MaxQualityLoss;
+        if (Find(properties, ForetokenChatOptionsExtensions.MaxQualityLossKey) is { } askedLoss)
+        {
+            maxQualityLoss = PrefillPlanner.EnsureValidQualityLoss(
+                OptionValue.ToDouble(ForetokenChatOptionsExtensions.MaxQualityLossKey, askedLoss),
+                ForetokenChatOptionsExtensions.MaxQualityLossKey
+            );
+        }
+        bool useThresholds = Find(properties, ForetokenChatOptionsExtensions.UseThresholdsKey) is { } askedThresholds
+            ? OptionValue.ToBoolean(ForetokenChatOptionsExtensions.UseThresholdsKey, askedThresholds)
+            : defaults.UseThresholds;
         string? importance = defaults.Importance;
         if (Find(properties, ForetokenChatOptionsExtensions.ImportanceKey) is { } askedImportance)
         {
@@ -99,6 +115,8 @@ internal sealed class ChatRequest
             StopSequences = [.. options.StopSequences ?? []],
             IsJson = options.ResponseFormat is ChatResponseFormatJson,
             TargetTtftSpeedup = speedup,
+            MaxQualityLoss = maxQualityLoss,
+            UseThresholds = useThresholds,
             Importance = importance is null ? null : ImportancePolicies.Get(importance),
             Strict = defaults.StrictSpeedup,
             Progress = progress,

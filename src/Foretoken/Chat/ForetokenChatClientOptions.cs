@@ -9,7 +9,7 @@ namespace Foretoken;
 public sealed class ForetokenChatClientOptions
 {
     private string _modelPath = "";
-    private double _targetTtftSpeedup = 1;
+    private double? _maxQualityLoss;
     private string? _importance;
     private int _contextSize;
     private int _threads;
@@ -32,15 +32,40 @@ public sealed class ForetokenChatClientOptions
     }
 
     /// <summary>
-    /// By what factor the time to first token shall shrink, 1 to 1,000; 1.5 to 3 are useful values. Default 1: nothing is left out. A request overrides it
+    /// By what factor the time to first token shall shrink, 1 to 1,000; 1.5 to 3 are useful values. Default 1: nothing is left
+    /// out, unless <see cref="MaxQualityLoss"/> is set; that alone asks for as much speed as it allows. A request overrides it
     /// with <see cref="ForetokenChatOptionsExtensions.WithTargetTtftSpeedup"/>.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public double TargetTtftSpeedup
     {
-        get => _targetTtftSpeedup;
-        set => _targetTtftSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
+        get => AskedSpeedup ?? 1;
+        set => AskedSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
     }
+
+    /// <summary>
+    /// Quality that may be lost, as KL divergence from full prefill in nats, above 0; 0.05 to 0.5 are useful values. The
+    /// fastest plan within it is used; with a target beside it, whichever is more careful decides. Needs a model with a tuned
+    /// profile; without, prefill is plain and the report says why. Default null: no budget. A request overrides it with
+    /// <see cref="ForetokenChatOptionsExtensions.WithMaxQualityLoss"/>.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
+    public double? MaxQualityLoss
+    {
+        get => _maxQualityLoss;
+        set =>
+            _maxQualityLoss = value is { } loss
+                ? PrefillPlanner.EnsureValidQualityLoss(loss, nameof(MaxQualityLoss))
+                : null;
+    }
+
+    /// <summary>
+    /// Let fewer tokens go on than planned where their importance does not pass its threshold, so that a prompt with little in
+    /// it is faster than promised. Default false: fixed shares. Changes nothing with an importance that has no threshold, or
+    /// with <see cref="MaxQualityLoss"/>. A request overrides it with
+    /// <see cref="ForetokenChatOptionsExtensions.WithThresholds"/>.
+    /// </summary>
+    public bool UseThresholds { get; set; }
 
     /// <summary>
     /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default null: the default one.
@@ -62,7 +87,8 @@ public sealed class ForetokenChatClientOptions
 
     /// <summary>
     /// Throw <see cref="Planning.PlanUnreachableException"/> when a speedup is out of reach, instead of coming as close as
-    /// possible. Default false.
+    /// possible, and <see cref="Planning.QualityLossUnknownException"/> when a quality budget is given and no loss was
+    /// measured. Default false.
     /// </summary>
     public bool StrictSpeedup { get; set; }
 
@@ -152,6 +178,9 @@ public sealed class ForetokenChatClientOptions
 
     /// <summary>The clock of timestamps and durations. Default <see cref="TimeProvider.System"/>.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>The speedup if one was set; null leaves it to <see cref="MaxQualityLoss"/>.</summary>
+    internal double? AskedSpeedup { get; private set; }
 
     internal ForetokenChatClientOptions Clone() => (ForetokenChatClientOptions)MemberwiseClone();
 

@@ -9,6 +9,8 @@ namespace Foretoken;
 public static class ForetokenChatOptionsExtensions
 {
     internal const string TargetTtftSpeedupKey = "target_ttft_speedup";
+    internal const string MaxQualityLossKey = "max_quality_loss";
+    internal const string UseThresholdsKey = "use_thresholds";
     internal const string ImportanceKey = "importance";
     internal const string MinPKey = "min_p";
     internal const string PrefillProgressKey = "foretoken.prefill_progress";
@@ -21,6 +23,24 @@ public static class ForetokenChatOptionsExtensions
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetTtftSpeedup(this ChatOptions options, double speedup) =>
         With(options, TargetTtftSpeedupKey, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
+
+    /// <summary>
+    /// Bounds the quality that this request may lose: the fastest plan within it is used, or with a target speedup beside it
+    /// whichever is more careful.
+    /// </summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="loss">KL divergence from full prefill in nats, above 0; 0.05 to 0.5 are useful values.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
+    public static ChatOptions WithMaxQualityLoss(this ChatOptions options, double loss) =>
+        With(options, MaxQualityLossKey, PrefillPlanner.EnsureValidQualityLoss(loss, nameof(loss)));
+
+    /// <summary>Lets fewer tokens of this request go on where their importance does not pass its threshold.</summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="use">Whether thresholds are used.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    public static ChatOptions WithThresholds(this ChatOptions options, bool use = true) =>
+        With(options, UseThresholdsKey, use);
 
     /// <summary>Names the importance that ranks tokens in this request, as in <see cref="ImportancePolicies"/>.</summary>
     /// <param name="options">The options; changed in place.</param>

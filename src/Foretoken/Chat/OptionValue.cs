@@ -42,6 +42,27 @@ internal static class OptionValue
             ),
         };
 
+    /// <summary>A yes or no given as bool, string or JSON.</summary>
+    /// <exception cref="ArgumentException">It is something else.</exception>
+    internal static bool ToBoolean(string key, object value)
+    {
+        bool? flag = value switch
+        {
+            bool b => b,
+            string text => ParseFlag(text),
+            JsonElement { ValueKind: JsonValueKind.True } => true,
+            JsonElement { ValueKind: JsonValueKind.False } => false,
+            JsonElement { ValueKind: JsonValueKind.String } json => ParseFlag(json.GetString()!),
+            _ => null,
+        };
+        return flag
+            ?? throw new ArgumentException(
+                $"The option '{key}' is true or false; '{value}' ({value.GetType().Name}) is neither. It may be given as bool, string or JsonElement."
+            );
+    }
+
+    private static bool? ParseFlag(string text) => bool.TryParse(text, out bool flag) ? flag : null;
+
     private static double? Parse(string text) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number : null;
 }

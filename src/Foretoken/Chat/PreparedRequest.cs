@@ -12,7 +12,9 @@ internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt)
     internal PrefillRequest Prefill { get; } =
         new()
         {
-            TargetTtftSpeedup = request.TargetTtftSpeedup,
+            AskedSpeedup = request.TargetTtftSpeedup,
+            MaxQualityLoss = request.MaxQualityLoss,
+            UseThresholds = request.UseThresholds,
             Importance = request.Importance,
             Strict = request.Strict,
             Origins = prompt.Origins,

@@ -192,6 +192,24 @@ public sealed class ChatAppTests : IDisposable
     }
 
     [Fact]
+    public async Task A_quality_budget_alone_asks_for_no_speed()
+    {
+        _client.Says(null, "ok");
+
+        await Run(
+            new ChatArguments
+            {
+                Ask = "?",
+                MaxQualityLoss = 0.1,
+                UseThresholds = true,
+            }
+        );
+
+        Assert.Equal((0.1, true, 1.0), (_options!.MaxQualityLoss, _options.UseThresholds, _options.TargetTtftSpeedup));
+        Assert.DoesNotContain("target_ttft_speedup", _client.Options[0].AdditionalProperties?.Keys ?? []);
+    }
+
+    [Fact]
     public void The_model_of_the_samples_is_found_from_below_the_repository() =>
         Assert.EndsWith(".gguf", DefaultModel.Find(AppContext.BaseDirectory), StringComparison.Ordinal);
 

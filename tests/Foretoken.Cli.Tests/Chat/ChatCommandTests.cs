@@ -8,7 +8,7 @@ public sealed class ChatCommandTests
     public async Task Options_become_arguments()
     {
         ChatArguments arguments = await Parse(
-            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window"
+            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window --max-quality-loss 0.1 --thresholds"
         );
 
         Assert.Equal(
@@ -16,6 +16,8 @@ public sealed class ChatCommandTests
             {
                 Model = "m.gguf",
                 Speed = 2.5,
+                MaxQualityLoss = 0.1,
+                UseThresholds = true,
                 Ask = "Why?",
                 Json = true,
                 ContextSize = 4096,
@@ -38,7 +40,7 @@ public sealed class ChatCommandTests
     {
         ChatArguments arguments = await Parse("");
 
-        Assert.Equal(1, arguments.Speed);
+        Assert.Null(arguments.Speed);
         Assert.Null(arguments.Temperature);
         Assert.Null(arguments.Ask);
         Assert.Equal(new ChatArguments { Files = arguments.Files }, arguments);
@@ -49,6 +51,10 @@ public sealed class ChatCommandTests
     [InlineData("--speed NaN")]
     [InlineData("--speed 1e9")]
     [InlineData("--speed fast")]
+    [InlineData("--max-quality-loss 0")]
+    [InlineData("--max-quality-loss -1")]
+    [InlineData("--max-quality-loss NaN")]
+    [InlineData("--max-quality-loss little")]
     [InlineData("--ctx -1")]
     [InlineData("--ctx many")]
     [InlineData("--max-tokens 0")]

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Foretoken.Inference;
+using Foretoken.Profiles;
 using Foretoken.Samples.Chat;
 using Microsoft.Extensions.AI;
 using Spectre.Console;
@@ -45,6 +47,36 @@ public sealed class StatsViewTests
         Assert.Equal(13, stages[1].Count(c => c == '█'));
         Assert.Contains("400 tokens", stages[1], StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Stats_show_the_expected_loss_and_which_bound_decided()
+    {
+        TestConsole console = new();
+        PrefillReport report = Reports.Thinned with { MaxQualityLoss = 0.1, ExpectedQualityLoss = 0.085 };
+        report = report with
+        {
+            Stages = [report.Stages[0], report.Stages[1] with { Bound = SelectionBound.Threshold }],
+        };
+
+        console.Console.Write(StatsView.Render(Answer with { Report = report }));
+
+        Assert.Contains("2x, at most a loss of 0.1 nats", console.Text, StringComparison.Ordinal);
+        Assert.Contains("0.085 nats", console.Text, StringComparison.Ordinal);
+        string[] stages =
+        [
+            .. console.Text.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
+        ];
+        Assert.Contains("all that came", stages[0], StringComparison.Ordinal);
+        Assert.Contains("those that passed the threshold", stages[1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(2.0, null, "2x")]
+    [InlineData(null, null, "1x")]
+    [InlineData(null, 0.1, "as much as a loss of 0.1 nats allows")]
+    [InlineData(2.5, 0.1, "2.5x, at most a loss of 0.1 nats")]
+    public void What_is_asked_for_is_said_in_words(double? speed, double? loss, string expected) =>
+        Assert.Equal(expected, SpeedText.Format(speed, loss));
 
     [Theory]
     [InlineData(0, 0)]

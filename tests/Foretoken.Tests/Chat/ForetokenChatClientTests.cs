@@ -132,6 +132,21 @@ public sealed class ForetokenChatClientTests(TestModel test)
     }
 
     [Fact]
+    public async Task Quality_budget_reaches_the_prefill_and_its_report()
+    {
+        using ForetokenChatClient client = test.CreateClient(options => options.Importance = "recent-window");
+        ChatResponse response = await client.GetResponseAsync(
+            Documents.Filler(2, 300),
+            new ChatOptions { MaxOutputTokens = 1 }.WithMaxQualityLoss(0.2)
+        );
+        PrefillReport report = response.GetPrefillReport()!;
+        Assert.Equal(0.2, report.MaxQualityLoss);
+        // nothing was measured for this importance
+        Assert.Equal(0, report.ExpectedQualityLoss);
+        Assert.Single(report.Stages);
+    }
+
+    [Fact]
     public async Task Strict_client_throws_what_is_possible()
     {
         using ForetokenChatClient client = test.CreateClient(options => options.StrictSpeedup = true);
@@ -348,6 +363,14 @@ public sealed class ForetokenChatClientTests(TestModel test)
         await Refused<ArgumentException>(
             [new(ChatRole.User, "x")],
             new() { AdditionalProperties = new() { ["target_ttft_speedup"] = "fast" } }
+        );
+        await Refused<ArgumentOutOfRangeException>(
+            [new(ChatRole.User, "x")],
+            new() { AdditionalProperties = new() { ["max_quality_loss"] = 0 } }
+        );
+        await Refused<ArgumentException>(
+            [new(ChatRole.User, "x")],
+            new() { AdditionalProperties = new() { ["use_thresholds"] = "perhaps" } }
         );
         await Refused<ArgumentOutOfRangeException>([new(ChatRole.User, "x")], new() { Temperature = float.NaN });
         await Refused<ArgumentOutOfRangeException>([new(ChatRole.User, "x")], new() { MaxOutputTokens = 0 });

@@ -26,8 +26,26 @@ public sealed class OptionValueTests
     }
 
     [Fact]
+    public void Flags_come_as_bool_text_or_json()
+    {
+        foreach (object value in (object[])[true, "true", "True", JsonDocument.Parse("true").RootElement])
+        {
+            Assert.True(OptionValue.ToBoolean("key", value));
+        }
+        foreach (object value in (object[])[false, "false", JsonDocument.Parse("\"false\"").RootElement])
+        {
+            Assert.False(OptionValue.ToBoolean("key", value));
+        }
+    }
+
+    [Fact]
     public void Other_values_are_refused_by_name()
     {
+        foreach (object value in (object[])["yes", 1, new object(), JsonDocument.Parse("1").RootElement])
+        {
+            ArgumentException error = Assert.Throws<ArgumentException>(() => OptionValue.ToBoolean("the_key", value));
+            Assert.Contains("the_key", error.Message, StringComparison.Ordinal);
+        }
         foreach (object value in (object[])["fast", true, new object(), JsonDocument.Parse("[]").RootElement])
         {
             ArgumentException error = Assert.Throws<ArgumentException>(() => OptionValue.ToDouble("the_key", value));

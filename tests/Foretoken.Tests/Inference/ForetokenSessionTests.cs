@@ -230,19 +230,31 @@ public sealed class ForetokenSessionTests(TestModel test)
     [Fact]
     public void Quality_budget_without_measured_losses_is_plain_prefill_and_strictly_an_exception()
     {
+        // losses are measured for the learned importance alone
+        IImportancePolicy importance = ImportancePolicies.Get("recent-window");
         using ForetokenSession session = test.CreateSession();
-        PrefillReport report = session.Prefill(test.Prompt(300), new PrefillRequest { MaxQualityLoss = 0.1 });
+        PrefillReport report = session.Prefill(
+            test.Prompt(300),
+            new PrefillRequest { MaxQualityLoss = 0.1, Importance = importance }
+        );
         Assert.Null(report.Plan);
         Assert.Equal(0.1, report.MaxQualityLoss);
         Assert.Equal(0, report.ExpectedQualityLoss);
         Assert.Contains("not measured", report.Reason, StringComparison.Ordinal);
         Assert.Throws<QualityLossUnknownException>(() =>
-            session.Prefill(test.Prompt(300, seed: 2), new PrefillRequest { MaxQualityLoss = 0.1, Strict = true })
+            session.Prefill(
+                test.Prompt(300, seed: 2),
+                new PrefillRequest
+                {
+                    MaxQualityLoss = 0.1,
+                    Importance = importance,
+                    Strict = true,
+                }
+            )
         );
         Assert.Equal(300, session.TokenCount);
-        Assert.Null(
-            session.Prefill(test.Prompt(300, seed: 2), new PrefillRequest { TargetTtftSpeedup = 2 }).ExpectedQualityLoss
-        );
+        PrefillRequest target = new() { TargetTtftSpeedup = 2, Importance = importance };
+        Assert.Null(session.Prefill(test.Prompt(300, seed: 2), target).ExpectedQualityLoss);
         foreach (double loss in (double[])[0, -1, double.NaN, double.PositiveInfinity])
         {
             Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillRequest { MaxQualityLoss = loss });

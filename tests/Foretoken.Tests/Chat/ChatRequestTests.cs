@@ -1,0 +1,77 @@
+using System.Text.Json;
+using Foretoken.Chat;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Foretoken.Tests.Chat;
+
+public sealed class ChatRequestTests
+{
+    [Fact]
+    public void Without_options_no_speed_and_no_budget_are_asked_for()
+    {
+        ChatRequest request = Create(new(), new());
+        Assert.Null(request.TargetTtftSpeedup);
+        Assert.Null(request.MaxQualityLoss);
+        Assert.False(request.UseThresholds);
+        Assert.Equal(1, new ForetokenChatClientOptions().TargetTtftSpeedup);
+    }
+
+    [Fact]
+    public void The_client_s_speed_budget_and_thresholds_hold_where_the_request_names_none()
+    {
+        ForetokenChatClientOptions defaults = new()
+        {
+            TargetTtftSpeedup = 2,
+            MaxQualityLoss = 0.3,
+            UseThresholds = true,
+        };
+        ChatRequest request = Create(defaults, new());
+        Assert.Equal((2.0, 0.3, true), (request.TargetTtftSpeedup, request.MaxQualityLoss, request.UseThresholds));
+        // those of a copy, as a client makes it
+        Assert.Equal(2, Create(defaults.Clone(), new()).TargetTtftSpeedup);
+    }
+
+    [Fact]
+    public void A_request_overrides_speed_budget_and_thresholds_each_by_itself()
+    {
+        ForetokenChatClientOptions defaults = new()
+        {
+            TargetTtftSpeedup = 2,
+            MaxQualityLoss = 0.3,
+            UseThresholds = true,
+        };
+        ChatRequest careful = Create(defaults, new ChatOptions().WithMaxQualityLoss(0.05).WithThresholds(false));
+        Assert.Equal((2.0, 0.05, false), (careful.TargetTtftSpeedup, careful.MaxQualityLoss, careful.UseThresholds));
+
+        ChatRequest plain = Create(defaults, new ChatOptions().WithTargetTtftSpeedup(1));
+        Assert.Equal((1.0, 0.3), (plain.TargetTtftSpeedup, plain.MaxQualityLoss));
+    }
+
+    [Fact]
+    public void A_budget_comes_in_any_type_of_number()
+    {
+        foreach (object loss in (object[])[0.25, 0.25f, "0.25", JsonSerializer.SerializeToElement(0.25)])
+        {
+            ChatOptions options = new() { AdditionalProperties = new() { ["max_quality_loss"] = loss } };
+            Assert.Equal(0.25, Create(new(), options).MaxQualityLoss);
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(-0.1)]
+    [InlineData(double.NaN)]
+    [InlineData(double.PositiveInfinity)]
+    public void A_budget_that_is_none_is_refused(double loss)
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ChatOptions().WithMaxQualityLoss(loss));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ForetokenChatClientOptions { MaxQualityLoss = loss });
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            Create(new(), new() { AdditionalProperties = new() { ["max_quality_loss"] = loss } })
+        );
+    }
+
+    private static ChatRequest Create(ForetokenChatClientOptions defaults, ChatOptions options) =>
+        ChatRequest.Create([new ChatMessage(ChatRole.User, "x")], options, defaults, NullLogger.Instance);
+}
