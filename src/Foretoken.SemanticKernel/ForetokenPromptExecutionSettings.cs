@@ -88,22 +88,21 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             );
     }
 
-    /// <summary>How much quality a speedup may cost at most, as the client measures it; not negative.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative, or not a number.</exception>
+    /// <summary>
+    /// Quality that may be lost, as KL divergence from full prefill in nats, above 0; 0.05 to 0.5 are useful values. Alone it asks
+    /// for as much speed as it allows; beside <see cref="TargetTtftSpeedup"/> whichever is more careful decides.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
     [JsonPropertyName(MaxQualityLossName)]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? MaxQualityLoss
     {
         get => _maxQualityLoss;
-        set
-        {
-            // the negated form also refuses NaN
-            if (value is { } loss && !(loss >= 0))
-            {
-                throw new ArgumentOutOfRangeException(nameof(MaxQualityLoss), loss, "A quality loss is not negative.");
-            }
-            Set(ref _maxQualityLoss, value);
-        }
+        set =>
+            Set(
+                ref _maxQualityLoss,
+                value is { } loss ? PrefillPlanner.EnsureValidQualityLoss(loss, nameof(MaxQualityLoss)) : null
+            );
     }
 
     /// <summary>Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>.</summary>

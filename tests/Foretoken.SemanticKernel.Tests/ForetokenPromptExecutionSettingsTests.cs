@@ -263,6 +263,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Throws<ArgumentOutOfRangeException>(() =>
             new ForetokenPromptExecutionSettings { MaxQualityLoss = double.NaN }
         );
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ForetokenPromptExecutionSettings { MaxQualityLoss = 0 });
         PromptExecutionSettings settings = new()
         {
             ExtensionData = new Dictionary<string, object> { ["target_ttft_speedup"] = 0.5 },
