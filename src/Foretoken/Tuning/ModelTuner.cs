@@ -416,6 +416,9 @@ public sealed class ModelTuner : IDisposable
     /// <summary>Tells how far a phase is, and how long it still takes by what it took so far.</summary>
     private sealed class Clock(TimeProvider time, IProgress<TuningProgress>? progress, TuningPhase phase)
     {
+        // below, the difference of two sums is rounding, and dividing by it no estimate
+        private const double LeastWorked = 1e-6;
+
         private readonly long _start = time.GetTimestamp();
         private double _resumed;
         private int _resumedCount;
@@ -436,7 +439,7 @@ public sealed class ModelTuner : IDisposable
                     Math.Min(1, fraction),
                     _resumedCount,
                     elapsed,
-                    worked > 0 ? elapsed * Math.Max(0, (1 - fraction) / worked) : null
+                    worked > LeastWorked ? elapsed * Math.Max(0, (1 - fraction) / worked) : null
                 )
             );
         }
