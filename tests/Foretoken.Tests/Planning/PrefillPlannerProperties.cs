@@ -100,11 +100,11 @@ public class PrefillPlannerProperties
 
     private static void ForAllPairsOfTargets(
         Gen<PrefillPlannerOptions> options,
-        Action<PrefillPlanner, PlanRequest, PlanRequest> holdsForSmallerAndLarger
+        Action<PrefillPlanner, PlanRequest, PlanRequest> holdsForSmallerAndLarger,
+        int maxTest = 1000
     ) =>
         Check.One(
-            // few pairs straddle a change of schedule by less than a token
-            Thorough.WithMaxTest(3000),
+            Thorough.WithMaxTest(maxTest),
             Prop.ForAll(
                 AnyShape.Zip(options).Zip(AnyRequest.Zip(AnyTarget())).ToArbitrary(),
                 all =>
@@ -207,6 +207,34 @@ public class PrefillPlannerProperties
         );
 
     [Fact]
+    public void Where_a_larger_target_changes_the_schedule_it_neither_costs_more_nor_expects_a_smaller_loss() =>
+        ForAllPairsOfTargets(
+            AnyOptions,
+            (planner, smaller, larger) =>
+            {
+                // the very place of a change: hardly any pair of targets that is drawn straddles one by less than a token
+                for (int i = 0; i < 50 && !Layers(planner, smaller).SequenceEqual(Layers(planner, larger)); i++)
+                {
+                    Assert.True(Cost(planner, larger) <= Cost(planner, smaller));
+                    Assert.True(Loss(planner.Plan(larger)) >= Loss(planner.Plan(smaller)));
+                    PlanRequest middle = smaller with
+                    {
+                        TargetSpeedup = (smaller.TargetSpeedup + larger.TargetSpeedup) / 2,
+                    };
+                    if (Layers(planner, middle).SequenceEqual(Layers(planner, smaller)))
+                    {
+                        smaller = middle;
+                    }
+                    else
+                    {
+                        larger = middle;
+                    }
+                }
+            },
+            maxTest: 500
+        );
+
+    [Fact]
     public void A_larger_target_never_expects_a_smaller_loss() =>
         ForAllPairsOfTargets(
             AnyOptions,
@@ -299,6 +327,9 @@ public class PrefillPlannerProperties
                 }
             }
         );
+
+    private static IEnumerable<int> Layers(PrefillPlanner planner, PlanRequest request) =>
+        planner.Plan(request).Plan.Boundaries.Select(boundary => boundary.Layer);
 
     private static double Loss(PlannedPrefill planned) => planned.ExpectedLoss ?? double.PositiveInfinity;
 
