@@ -5,6 +5,7 @@
 #include "llama-kv-cache-staged.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cstring>
 #include <unordered_set>
 
@@ -195,6 +196,23 @@ std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer) {
     return {};
 }
 
+// the rows of a probe are taken in blocks: one softmax(QK) of all of them could exceed what the layers themselves need
+static const int64_t N_ROWS_BLOCK = 64;
+
+// tensors that build_probe() makes at most
+static int64_t count_probe_nodes(const llama_stage::probe_rows & rows) {
+    const int64_t n_blocks = (rows.n_rows + N_ROWS_BLOCK - 1) / N_ROWS_BLOCK;
+
+    return n_blocks * (rows.reduction == LLAMA_PROBE_MEAN ? 12 : 20);
+}
+
+uint32_t llm_graph_probe_nodes_staged(const llama_memory_i * memory) {
+    const auto * kv = dynamic_cast<const llama_kv_cache_staged *>(memory);
+
+    // in every layer one probe of 512 queries and two of up to 64, or eight of up to 64; more where fewer layers are probed
+    return kv ? 160 * kv->get_n_layer() : 0;
+}
+
 // as ggml_sum_rows(), for the maximum: [n, ...] -> [1, ...]
 static ggml_tensor * build_max_rows(ggml_context * ctx, ggml_tensor * t) {
     const int64_t n = t->ne[0];
@@ -207,13 +225,10 @@ static ggml_tensor * build_max_rows(ggml_context * ctx, ggml_tensor * t) {
 // attention that the keys of one layer receive from the given rows of the ubatch, reduced over the rows.
 // returns [1, n_kv, n_head], with one row for all heads where they are reduced, too; appended to the graph
 static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * attn, const llama_stage::probe_rows & rows) {
-    // the rows are taken in blocks: one softmax(QK) of all of them could exceed what the layers themselves need
-    const int64_t n_block = 64;
-
     ggml_tensor * res = nullptr;
 
-    for (int64_t r0 = 0; r0 < rows.n_rows; r0 += n_block) {
-        const int64_t n_rows = std::min(n_block, rows.n_rows - r0);
+    for (int64_t r0 = 0; r0 < rows.n_rows; r0 += N_ROWS_BLOCK) {
+        const int64_t n_rows = std::min(N_ROWS_BLOCK, rows.n_rows - r0);
         const int64_t first  = rows.row_first + r0 * rows.row_stride;
 
         ggml_tensor * p;
@@ -370,6 +385,22 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
     for (auto * node : nodes) {
         if (node->op == GGML_OP_SET_ROWS) {
             targets.push_back(node);
+        }
+    }
+
+    // ggml does not return when its memory for tensors is used up
+    {
+        int64_t n_needed = 0;
+        for (const auto & rows : stage.probes) {
+            n_needed += count_probe_nodes(rows);
+        }
+
+        const int64_t n_free = (ggml_get_mem_size(ctx) - ggml_used_mem(ctx)) / ggml_tensor_overhead();
+
+        if (n_needed > n_free) {
+            LLAMA_LOG_ERROR("%s: the %zu probes of layers [%d, %d) need up to %" PRId64 " graph nodes for the queries of one ubatch, there is room for %" PRId64 ": take fewer probes or queries, a larger stride, or a smaller n_ubatch\n",
+                    __func__, stage.probes.size(), stage.il_begin, stage.il_end, n_needed, n_free);
+            return nullptr;
         }
     }
 

@@ -27,6 +27,9 @@ ggml_tensor * llm_build_attn_placeholder(const llm_graph_context & lctx, const g
 // Graphs of other memories are returned unchanged. nullptr: the graph cannot be sliced (the reason is logged)
 ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgraph * gf);
 
+// hook of graph_max_nodes(): nodes that the probes of a stage may add to its graph; 0 for any other memory
+uint32_t llm_graph_probe_nodes_staged(const llama_memory_i * memory);
+
 //
 // llm_graph_input_attn_kv_staged
 //

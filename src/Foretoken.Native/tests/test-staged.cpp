@@ -803,6 +803,39 @@ static void probes_reach_the_past(llama_model * model, const config & cfg, doubl
     }
 }
 
+// ggml ends the process when a graph outgrows its memory
+static void probes_that_a_graph_has_no_room_for_are_refused(llama_model * model) {
+    config cfg;
+    cfg.n_ubatch = 512;
+
+    auto ctx = make_context(model, cfg, true);
+
+    const int  n_layer = llama_model_n_layer(model);
+    const auto tokens  = make_tokens(500, 91, n_vocab(ctx.get()));
+
+    // what an importance may well ask for: every layer, every query
+    llama_staged_plan plan = stages({n_layer - 1});
+    for (int32_t il = 0; il < n_layer - 1; ++il) {
+        plan.probes.push_back({il, LLAMA_PROBE_MEAN, 0, 1});
+        plan.probes.push_back({il, LLAMA_PROBE_MEAN, -8, 1});
+        plan.probes.push_back({il, LLAMA_PROBE_MAX, -32, 1});
+    }
+    CHECK(prefill(ctx.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+
+    const auto expected = get_logits(ctx.get());
+    llama_memory_clear(llama_get_memory(ctx.get()), false);
+
+    llama_staged_plan too_many = plan;
+    for (int i = 0; i < 500; ++i) {
+        too_many.probes.push_back({i % (n_layer - 1), LLAMA_PROBE_MAX_OF_MEAN, 0, 1});
+    }
+    CHECK(prefill(ctx.get(), 0, tokens, too_many, keep_all()) == LLAMA_STAGED_FAILED);
+    CHECK(llama_memory_seq_pos_max(llama_get_memory(ctx.get()), 0) == -1);
+
+    CHECK(prefill(ctx.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+    CHECK(same(get_logits(ctx.get()), expected));
+}
+
 static void the_residual_is_what_the_layers_above_start_from(llama_model * model, const config & cfg) {
     auto ctx = make_context(model, cfg, true);
 
@@ -989,6 +1022,9 @@ int main(int argc, char ** argv) {
         if (!model) {
             continue;
         }
+
+        context_of_check = arch;
+        probes_that_a_graph_has_no_room_for_are_refused(model.get());
 
         for (const bool flash_attn : {true, false}) {
             for (const bool unified : {false, true}) {
