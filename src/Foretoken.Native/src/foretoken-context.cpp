@@ -50,6 +50,10 @@ static int32_t default_n_threads() {
     return std::max(1, n_logical / 2);
 }
 
+int32_t ftk_n_threads(int32_t n_threads) {
+    return n_threads == 0 ? default_n_threads() : n_threads;
+}
+
 static ggml_type get_kv_type(const ftk_config & config, const char * key) {
     static const ggml_type types[] = {
             GGML_TYPE_F32,
@@ -163,8 +167,8 @@ ftk_status ftk_context_create(ftk_model * model, const char * config_json, ftk_c
         params.n_batch         = (uint32_t) config.get_int("n_batch", 2048, 1, n_ctx_max);
         params.n_ubatch        = (uint32_t) config.get_int("n_ubatch", std::min<int64_t>(512, params.n_batch), 1, n_ctx_max);
         params.n_seq_max       = (uint32_t) config.get_int("n_seq_max", 1, 1, (int64_t) llama_max_parallel_sequences());
-        params.n_threads       = (int32_t) config.get_int("n_threads", 0, 0, GGML_MAX_N_THREADS);
-        params.n_threads_batch = (int32_t) config.get_int("n_threads_batch", 0, 0, GGML_MAX_N_THREADS);
+        params.n_threads       = ftk_n_threads((int32_t) config.get_int("n_threads", 0, 0, GGML_MAX_N_THREADS));
+        params.n_threads_batch = ftk_n_threads((int32_t) config.get_int("n_threads_batch", 0, 0, GGML_MAX_N_THREADS));
         params.type_k          = get_kv_type(config, "type_k");
         params.type_v          = get_kv_type(config, "type_v");
         params.flash_attn_type = get_flash_attn(config);
@@ -175,12 +179,6 @@ ftk_status ftk_context_create(ftk_model * model, const char * config_json, ftk_c
 
         const bool staged = config.get_bool("staged", true);
 
-        if (params.n_threads == 0) {
-            params.n_threads = default_n_threads();
-        }
-        if (params.n_threads_batch == 0) {
-            params.n_threads_batch = default_n_threads();
-        }
         if (params.n_ubatch > params.n_batch) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'n_ubatch' (%u) must not be above 'n_batch' (%u)", params.n_ubatch, params.n_batch);
         }
@@ -294,8 +292,8 @@ ftk_status ftk_context_set_threads(ftk_context * ctx, int32_t n_threads, int32_t
         }
 
         llama_set_n_threads(ctx->ctx,
-                n_threads == 0 ? default_n_threads() : n_threads,
-                n_threads_batch == 0 ? default_n_threads() : n_threads_batch);
+                ftk_n_threads(n_threads),
+                ftk_n_threads(n_threads_batch));
     });
 }
 
@@ -330,29 +328,6 @@ void ftk_require_room(const ftk_context & ctx, int32_t seq_id, const int32_t * t
     }
 }
 
-// for the time of a decode, a graph stops when the flag is set
-class abort_scope {
-public:
-    abort_scope(llama_context * ctx, const ftk_cancel * cancel) :
-        ctx(ctx),
-        active(cancel != nullptr) {
-        if (active) {
-            llama_set_abort_callback(
-                    ctx, [](void * data) { return ((const ftk_cancel *) data)->flag.load(std::memory_order_relaxed); }, const_cast<ftk_cancel *>(cancel));
-        }
-    }
-
-    ~abort_scope() {
-        if (active) {
-            llama_set_abort_callback(ctx, nullptr, nullptr);
-        }
-    }
-
-private:
-    llama_context * ctx;
-    const bool      active;
-};
-
 ftk_status ftk_decode(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens, ftk_cancel * cancel) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(ctx);
@@ -369,7 +344,7 @@ ftk_status ftk_decode(ftk_context * ctx, int32_t seq_id, const int32_t * tokens,
 
         ctx->has_logits = false;
 
-        const abort_scope scope(ctx->ctx, cancel);
+        const llama_abort_scope abort_scope(ctx->ctx, cancel != nullptr ? &cancel->flag : nullptr);
 
         std::vector<llama_token>    token;
         std::vector<llama_pos>      pos;

@@ -88,6 +88,9 @@ void ftk_log(int32_t level, const std::string & text);
         }                                                                  \
     } while (0)
 
+// 0: the machine's cores
+int32_t ftk_n_threads(int32_t n_threads);
+
 // offset of the first byte that is not valid UTF-8, npos when there is none
 size_t ftk_utf8_find_invalid(std::string_view text);
 

@@ -73,32 +73,32 @@ struct llama_staged_access {
         ctx->n_queued_tokens += n_tokens;
     }
 
-    // for the time of a prefill, a graph stops when the flag is set
-    struct abort_scope {
-        abort_scope(llama_context * ctx, const std::atomic<bool> * cancel) :
-            ctx(ctx),
-            callback(ctx->abort_callback),
-            data(ctx->abort_callback_data),
-            active(cancel != nullptr) {
-            if (active) {
-                ctx->set_abort_callback(
-                        [](void * data) { return ((const std::atomic<bool> *) data)->load(std::memory_order_relaxed); },
-                        const_cast<std::atomic<bool> *>(cancel));
-            }
-        }
+    static ggml_abort_callback abort_callback(const llama_context * ctx) {
+        return ctx->abort_callback;
+    }
 
-        ~abort_scope() {
-            if (active) {
-                ctx->set_abort_callback(callback, data);
-            }
-        }
-
-        llama_context *     ctx;
-        ggml_abort_callback callback;
-        void *              data;
-        const bool          active;
-    };
+    static void * abort_callback_data(const llama_context * ctx) {
+        return ctx->abort_callback_data;
+    }
 };
+
+llama_abort_scope::llama_abort_scope(llama_context * ctx, const std::atomic<bool> * cancel) :
+    ctx(ctx),
+    callback(llama_staged_access::abort_callback(ctx)),
+    data(llama_staged_access::abort_callback_data(ctx)),
+    active(cancel != nullptr) {
+    if (active) {
+        ctx->set_abort_callback(
+                [](void * data) { return ((const std::atomic<bool> *) data)->load(std::memory_order_relaxed); },
+                const_cast<std::atomic<bool> *>(cancel));
+    }
+}
+
+llama_abort_scope::~llama_abort_scope() {
+    if (active) {
+        ctx->set_abort_callback(callback, data);
+    }
+}
 
 //
 // enabling
@@ -838,7 +838,7 @@ llama_staged_status llama_staged_prefill(
             return LLAMA_STAGED_FAILED;
         }
 
-        llama_staged_access::abort_scope abort_scope(ctx, callbacks.cancel);
+        const llama_abort_scope abort_scope(ctx, callbacks.cancel);
 
         kv->set_skip(seq_id, plan.skip);
 

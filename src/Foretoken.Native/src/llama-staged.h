@@ -110,6 +110,23 @@ llama_staged_status llama_staged_prefill(
         llama_staged_report &            report,
         std::string &                    why);
 
+// while it lives, a graph of the context stops when the flag is set; then the host's own abort callback is back
+class llama_abort_scope {
+public:
+    // cancel: nullptr leaves the host's callback in place
+    llama_abort_scope(llama_context * ctx, const std::atomic<bool> * cancel);
+    ~llama_abort_scope();
+
+    llama_abort_scope(const llama_abort_scope &)             = delete;
+    llama_abort_scope & operator=(const llama_abort_scope &) = delete;
+
+private:
+    llama_context *     ctx;
+    ggml_abort_callback callback;
+    void *              data;
+    const bool          active;
+};
+
 // positions that the layer's cache holds for the sequence, ascending. Works on stock llama_kv_cache memories too.
 std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_seq_id seq_id, int32_t il);
 

@@ -1026,6 +1026,23 @@ static void test_attach(const char * path) {
     CHECK(llama_decode(ctx.get(), llama_batch_get_one(tokens.data(), tokens.size())) == 0);
     CHECK(get_logits(attached.get(), n_vocab) == logits);
 
+    // a call that can be cancelled leaves the host's own way to abort in place
+    int n_asked = 0;
+    llama_set_abort_callback(
+            ctx.get(), [](void * data) { ++*(int *) data; return false; }, &n_asked);
+
+    ftk_cancel * raw_cancel = nullptr;
+    OK(ftk_cancel_create(&raw_cancel));
+    const ptr<ftk_cancel> cancel(raw_cancel);
+    OK(ftk_decode(attached.get(), 0, prompt.data(), prompt.size(), cancel.get()));
+    const ptr<ftk_plan> plan = create_plan({});
+    OK(ftk_prefill(attached.get(), 0, prompt.data(), prompt.size(), plan.get(), nullptr, nullptr, nullptr, cancel.get()));
+    CHECK(n_asked == 0);
+
+    OK(ftk_decode(attached.get(), 0, prompt.data(), prompt.size(), nullptr));
+    CHECK(n_asked > 0);
+    llama_set_abort_callback(ctx.get(), nullptr, nullptr);
+
     const ptr<llama_context> used(llama_init_from_model(model.get(), cparams));
     CHECK(llama_decode(used.get(), llama_batch_get_one(tokens.data(), tokens.size())) == 0);
     ftk_context * refused = nullptr;
