@@ -9,7 +9,8 @@ set(FORETOKEN_SOURCES
     foretoken-context.cpp
     foretoken-model.cpp
     foretoken-prefill.cpp
-    foretoken-sampler.cpp)
+    foretoken-sampler.cpp
+    foretoken-skim.cpp)
 
 list(TRANSFORM FORETOKEN_SOURCES PREPEND ${FORETOKEN_DIR}/src/)
 

@@ -292,6 +292,27 @@ FTK_API ftk_status ftk_sampler_accept(ftk_sampler * sampler, int32_t token, int3
 // GBNF text of a JSON schema
 FTK_API ftk_status ftk_json_schema_to_grammar(const char * schema_json, char * buf, int64_t capacity, int64_t * n_needed);
 
+//
+// skim predictors (Transkimmer): how important a token is, from its residual stream in front of a boundary
+//
+
+// after every epoch: mean squared errors; loss_validation is NaN when no samples are held out. Return 0 to go on, anything
+// else to cancel (FTK_CANCELLED)
+typedef int32_t (*ftk_skim_progress)(void * user, int32_t epoch, int32_t n_epochs, double loss_train, double loss_validation);
+
+// learns y from x by least squares: w2 . gelu(W1 (gain * norm(x) + bias) + b1) + b2, with norm(x) of mean 0 and variance 1
+// (epsilon 1e-5) and gelu(z) = z * sigmoid(1.702 z).
+//   x [n_samples, n_embd], y [n_samples], row-major; the last n_validation samples are held out
+//   config keys (all optional): epochs (int, 8), batch_size (int, 256), learning_rate (1e-3, AdamW, falls along a cosine),
+//     weight_decay (0.01), seed (int, 0), n_threads (0 = cores)
+//   weights: gain, bias [n_embd], W1 [n_hidden, n_embd], b1, w2 [n_hidden], b2 [1], one behind the other; FTK_BUFFER_TOO_SMALL
+//     and their number in *n_needed when `capacity` is smaller
+//   loss_train: mean over the last epoch; loss_validation: at the end
+// The same samples, config and machine give the same weights. Anything but FTK_OK leaves `weights` as it was.
+FTK_API ftk_status ftk_skim_fit(const float * x, const float * y, int64_t n_samples, int64_t n_validation, int32_t n_embd, int32_t n_hidden,
+        const char * config_json, ftk_skim_progress progress, void * user, ftk_cancel * cancel,
+        float * weights, int64_t capacity, int64_t * n_needed, double * loss_train, double * loss_validation);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,62 @@
+using Foretoken.Profiles;
+
+namespace Foretoken.Tests.Profiles;
+
+public sealed class SkimPredictorTests
+{
+    private const int Width = 5;
+    private const int Hidden = 3;
+
+    [Fact]
+    public void Importance_is_the_formula_of_its_documentation()
+    {
+        Random random = new(1);
+        float[] weights = [.. Enumerable.Range(0, Count).Select(_ => (float)(random.NextDouble() - 0.5))];
+        float[] residual = [.. Enumerable.Range(0, 4 * Width).Select(_ => (float)(10 * random.NextDouble()))];
+        float[] importance = new float[4];
+        SkimPredictor predictor = new(Width, Hidden, weights);
+        predictor.Evaluate(residual, importance);
+        for (int token = 0; token < 4; token++)
+        {
+            Assert.Equal(Expected(weights, residual[(token * Width)..((token + 1) * Width)]), importance[token], 1e-5);
+        }
+
+        Assert.True(predictor.Weights.SequenceEqual(weights));
+        weights[0] = 100;
+        Assert.NotEqual(100, predictor.Weights[0]);
+    }
+
+    [Fact]
+    public void Wrong_sizes_and_numbers_are_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => SkimPredictor.WeightCount(0, 1));
+        Assert.Throws<ArgumentException>(() => new SkimPredictor(Width, Hidden, new float[Count - 1]));
+        Assert.Throws<ArgumentException>(() => new SkimPredictor(Width, Hidden, [float.NaN, .. new float[Count - 1]]));
+        SkimPredictor predictor = new(Width, Hidden, new float[Count]);
+        Assert.Throws<ArgumentException>(() => predictor.Evaluate(new float[Width], new float[2]));
+    }
+
+    private static int Count => SkimPredictor.WeightCount(Width, Hidden);
+
+    private static double Expected(float[] weights, float[] residual)
+    {
+        double mean = residual.Average();
+        double deviation = Math.Sqrt(residual.Average(x => (x - mean) * (x - mean)) + 1e-5);
+        double[] input =
+        [
+            .. Enumerable
+                .Range(0, Width)
+                .Select(i => (weights[i] * (residual[i] - mean) / deviation) + weights[Width + i]),
+        ];
+        int first = 2 * Width;
+        int bias = first + (Hidden * Width);
+        double sum = weights[^1];
+        for (int i = 0; i < Hidden; i++)
+        {
+            double z = weights[bias + i] + input.Select((x, j) => x * weights[first + (i * Width) + j]).Sum();
+            sum += weights[bias + Hidden + i] * z / (1 + Math.Exp(-1.702 * z));
+        }
+
+        return sum;
+    }
+}
