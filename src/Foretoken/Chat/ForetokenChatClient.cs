@@ -217,14 +217,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private static ForetokenChatClientOptions CheckModelPath(ForetokenChatClientOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options.ModelPath.Length == 0)
-        {
-            throw new ArgumentException(
-                "ForetokenChatClientOptions.ModelPath is not set; it is the path of a GGUF file.",
-                nameof(options)
-            );
-        }
-        ForetokenModel.CheckFile(options.ModelPath, options.ToModelOptions());
+        options.EnsureUsable();
         return options;
     }
 

@@ -184,6 +184,20 @@ public sealed class ForetokenChatClientOptions
 
     internal ForetokenChatClientOptions Clone() => (ForetokenChatClientOptions)MemberwiseClone();
 
+    /// <exception cref="ArgumentException">No model path.</exception>
+    /// <exception cref="ModelLoadException">The model file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
+    internal void EnsureUsable()
+    {
+        if (ModelPath.Length == 0)
+        {
+            throw new ArgumentException(
+                "ForetokenChatClientOptions.ModelPath is not set; it is the path of a GGUF file."
+            );
+        }
+        ForetokenModel.CheckFile(ModelPath, ToModelOptions());
+    }
+
     internal ModelOptions ToModelOptions() => new() { GpuLayers = GpuLayers };
 
     internal SessionOptions ToSessionOptions() =>

@@ -1,11 +1,20 @@
 using Foretoken;
+using Foretoken.Chat;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
 /// <summary>Registers Foretoken.</summary>
+/// <remarks>
+/// Options are <see cref="IOptionsMonitor{TOptions}"/> options: under the default name, or of a keyed client under the text of
+/// its key. A host validates them when it starts, the model file's header included, and then fails with an
+/// <see cref="OptionsValidationException"/>; without a host the first use of the client does.
+/// </remarks>
 public static class ForetokenServiceCollectionExtensions
 {
     /// <summary>
@@ -21,10 +30,22 @@ public static class ForetokenServiceCollectionExtensions
         Action<ForetokenChatClientOptions> configure
     )
     {
-        ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(configure);
-        services.TryAddSingleton(provider => Create(provider, configure));
-        services.TryAddSingleton<IChatClient>(provider => provider.GetRequiredService<ForetokenChatClient>());
+        AddClient(services, null).Configure(configure);
+        return services;
+    }
+
+    /// <summary>As <see cref="AddForetokenChatClient(IServiceCollection, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
+    /// <param name="services">The services.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    public static IServiceCollection AddForetokenChatClient(
+        this IServiceCollection services,
+        IConfiguration configuration
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        AddClient(services, null).Bind(configuration);
         return services;
     }
 
@@ -39,21 +60,71 @@ public static class ForetokenServiceCollectionExtensions
         Action<ForetokenChatClientOptions> configure
     )
     {
-        ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configure);
-        services.TryAddKeyedSingleton(serviceKey, (provider, _) => Create(provider, configure));
-        services.TryAddKeyedSingleton<IChatClient>(
-            serviceKey,
-            (provider, key) => provider.GetRequiredKeyedService<ForetokenChatClient>(key)
-        );
+        AddClient(services, serviceKey).Configure(configure);
         return services;
     }
 
-    private static ForetokenChatClient Create(IServiceProvider provider, Action<ForetokenChatClientOptions> configure)
+    /// <summary>As <see cref="AddKeyedForetokenChatClient(IServiceCollection, object, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
+    /// <param name="services">The services.</param>
+    /// <param name="serviceKey">The key.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    public static IServiceCollection AddKeyedForetokenChatClient(
+        this IServiceCollection services,
+        object serviceKey,
+        IConfiguration configuration
+    )
     {
-        ForetokenChatClientOptions options = new() { LoggerFactory = provider.GetService<ILoggerFactory>() };
-        configure(options);
-        return new ForetokenChatClient(options);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        ArgumentNullException.ThrowIfNull(configuration);
+        AddClient(services, serviceKey).Bind(configuration);
+        return services;
     }
+
+    /// <summary>
+    /// Loads the model of a registered client in the background when the host starts, and answers one short request, so that
+    /// the first real one finds the weights in memory. A failure is logged and does not stop the host: requests then get the
+    /// same exception.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="serviceKey">The key of the client; null for the one that was registered without a key.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    public static IServiceCollection AddForetokenWarmUp(this IServiceCollection services, object? serviceKey = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        return services.AddSingleton<IHostedService>(provider => new WarmUpService(provider, serviceKey));
+    }
+
+    private static OptionsBuilder<ForetokenChatClientOptions> AddClient(IServiceCollection services, object? serviceKey)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        string name = serviceKey?.ToString() ?? Options.Options.DefaultName;
+        if (serviceKey is null)
+        {
+            services.TryAddSingleton(provider => Create(provider, name));
+            services.TryAddSingleton<IChatClient>(provider => provider.GetRequiredService<ForetokenChatClient>());
+        }
+        else
+        {
+            services.TryAddKeyedSingleton(serviceKey, (provider, _) => Create(provider, name));
+            services.TryAddKeyedSingleton<IChatClient>(
+                serviceKey,
+                (provider, key) => provider.GetRequiredKeyedService<ForetokenChatClient>(key)
+            );
+        }
+        services.TryAddEnumerable(
+            ServiceDescriptor.Singleton<IValidateOptions<ForetokenChatClientOptions>, ChatClientOptionsValidator>()
+        );
+        return services
+            .AddOptions<ForetokenChatClientOptions>(name)
+            .PostConfigure<IServiceProvider>(
+                (options, provider) => options.LoggerFactory ??= provider.GetService<ILoggerFactory>()
+            )
+            .ValidateOnStart();
+    }
+
+    private static ForetokenChatClient Create(IServiceProvider provider, string name) =>
+        new(provider.GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>().Get(name));
 }

@@ -68,6 +68,12 @@ internal static partial class LogMessages
     )]
     internal static partial void UnparsedAnswer(this ILogger logger, string explanation);
 
+    [LoggerMessage(9, LogLevel.Information, "Warm: the first short answer began after {Milliseconds:F1} ms")]
+    internal static partial void WarmedUp(this ILogger logger, double milliseconds);
+
+    [LoggerMessage(10, LogLevel.Error, "The model could not be made ready in the background; requests will try again")]
+    internal static partial void WarmUpFailed(this ILogger logger, Exception exception);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

@@ -1,8 +1,6 @@
 using System.ComponentModel;
-using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Foretoken.Chat;
-using Foretoken.Diagnostics;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Tests.Inference;
@@ -680,55 +678,6 @@ public sealed class ForetokenChatClientTests(TestModel test)
             Assert.Contains(log, line => line.StartsWith("Loaded ", StringComparison.Ordinal));
             Assert.Contains(log, line => line.StartsWith("Prefill of ", StringComparison.Ordinal));
             Assert.DoesNotContain(log, line => line.Contains("Hello there", StringComparison.Ordinal));
-        }
-    }
-
-    [Fact]
-    public async Task Metrics_tell_time_to_first_token_and_tokens()
-    {
-        Dictionary<string, double> seen = [];
-        using MeterListener listener = new()
-        {
-            InstrumentPublished = (instrument, listener) =>
-            {
-                if (instrument.Meter.Name == ForetokenDiagnostics.MeterName)
-                {
-                    listener.EnableMeasurementEvents(instrument);
-                }
-            },
-        };
-        listener.SetMeasurementEventCallback<double>((instrument, value, _, _) => Add(instrument.Name, value));
-        listener.SetMeasurementEventCallback<long>(
-            (instrument, value, tags, _) =>
-            {
-                foreach (KeyValuePair<string, object?> tag in tags)
-                {
-                    Add(tag.Key == "foretoken.prefill.outcome" ? $"{instrument.Name}.{tag.Value}" : "", value);
-                }
-            }
-        );
-        listener.Start();
-        using ForetokenChatClient client = test.CreateClient();
-        PrefillReport report = (
-            await client.GetResponseAsync(
-                Documents.Filler(8, 300),
-                new ChatOptions { MaxOutputTokens = 1 }.WithTargetTtftSpeedup(2)
-            )
-        ).GetPrefillReport()!;
-        lock (seen)
-        {
-            Assert.Equal(report.TimeToFirstToken.TotalSeconds, seen["gen_ai.server.time_to_first_token"], 1e-9);
-            Assert.Equal(report.PromisedSpeedup, seen["foretoken.prefill.speedup.promised"]);
-            Assert.Equal(report.Stages[^1].Tokens, seen["foretoken.prefill.tokens.kept"]);
-            Assert.Equal(report.NewTokens - report.Stages[^1].Tokens, seen["foretoken.prefill.tokens.dropped"]);
-        }
-
-        void Add(string name, double value)
-        {
-            lock (seen)
-            {
-                seen[name] = seen.GetValueOrDefault(name) + value;
-            }
         }
     }
 
