@@ -98,3 +98,10 @@ if compgen -G "$feed/Foretoken.SemanticKernel.*.nupkg" > /dev/null; then
     [[ -f $feed/Foretoken.SemanticKernel.$(version Foretoken.SemanticKernel).snupkg ]] || die "Foretoken.SemanticKernel has no symbols"
     chats Kernel "$model"
 fi
+
+if compgen -G "$feed/Foretoken.LLamaSharp.*.nupkg" > /dev/null; then
+    application LLamaSharp Foretoken.LLamaSharp Foretoken.Native.Cpu
+    installed Foretoken.LLamaSharp lib/net10.0/Foretoken.LLamaSharp.dll lib/net10.0/Foretoken.LLamaSharp.xml
+    [[ -f $feed/Foretoken.LLamaSharp.$(version Foretoken.LLamaSharp).snupkg ]] || die "Foretoken.LLamaSharp has no symbols"
+    chats LLamaSharp "$model"
+fi

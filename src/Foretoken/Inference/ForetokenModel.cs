@@ -123,6 +123,43 @@ public sealed class ForetokenModel : IDisposable
             TaskScheduler.Default
         );
 
+    /// <summary>
+    /// A model that another library has loaded through the very native library that Foretoken uses
+    /// (<see cref="GetNativeLibrary"/>). It stays that library's to free, after the result is disposed.
+    /// </summary>
+    /// <param name="llamaModel">The <c>llama_model *</c>. A pointer of another build of llama.cpp ends the process.</param>
+    /// <param name="path">The file that it was loaded from; empty when unknown.</param>
+    /// <returns>The model; the caller disposes it.</returns>
+    /// <exception cref="ArgumentException">The pointer is null.</exception>
+    /// <exception cref="NativeLibraryException">The native library could not be loaded.</exception>
+    public static ForetokenModel Attach(nint llamaModel, string path = "")
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        NativeLoader.EnsureLoaded();
+        int status = NativeMethods.ftk_model_attach(llamaModel, out SafeModelHandle handle);
+        if (status != 0)
+        {
+            string message = NativeCall.LastError();
+            handle.Dispose();
+            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+        }
+        return new ForetokenModel(handle, path, shape: null);
+    }
+
+    /// <summary>
+    /// A session on a context that another library has created of this model. Its prefill can be staged from then on; decoding
+    /// and everything else stays with that library, which also frees the context, after the session is disposed.
+    /// </summary>
+    /// <param name="llamaContext">The <c>llama_context *</c>, with an empty KV cache. A pointer of another build of llama.cpp ends the process.</param>
+    /// <remarks>
+    /// The session works on sequence 0 and knows only of what went through itself: call <see cref="ForetokenSession.Clear"/>
+    /// before a prefill when the other library has decoded since, which empties the whole context.
+    /// </remarks>
+    /// <exception cref="ArgumentException">The pointer is null.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    /// <exception cref="UnsupportedModelException">The KV cache is not empty, or the model cannot be staged.</exception>
+    public ForetokenSession AttachSession(nint llamaContext) => new(this, llamaContext);
+
     /// <summary>Creates a session: a context with one empty sequence. The caller disposes it.</summary>
     /// <param name="options">How to create it; null for the defaults.</param>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>

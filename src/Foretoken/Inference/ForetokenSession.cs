@@ -55,29 +55,22 @@ public sealed class ForetokenSession : IDisposable
                 out _context
             );
         }
-        if (status != 0)
-        {
-            string message = NativeCall.LastError();
-            _context.Dispose();
-            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
-        }
-        _context.KeepAlive(modelHandle);
-        try
-        {
-            Info = ReadInfo(_context);
-            NativeCall.Check(NativeMethods.ftk_cancel_create(out _cancel));
-        }
-        catch
-        {
-            _context.Dispose();
-            throw;
-        }
+        (Info, _cancel) = Open(_context, status, modelHandle);
         if (options.Staged == false)
         {
             NotStagedReason = "the session was created without staging";
         }
         // n_ctx is padded by llama.cpp; what was asked for is the limit that callers know
         ContextSize = Math.Min(contextSize, Info.ContextSize);
+    }
+
+    internal ForetokenSession(ForetokenModel model, nint llamaContext)
+    {
+        Model = model;
+        _planner = new PrefillPlanner(model.Shape);
+        int status = NativeMethods.ftk_context_attach(llamaContext, out _context);
+        (Info, _cancel) = Open(_context, status, model.Handle);
+        ContextSize = Info.ContextSize;
     }
 
     /// <summary>The model that the session computes with.</summary>
@@ -505,6 +498,33 @@ public sealed class ForetokenSession : IDisposable
             throw new InvalidOperationException(
                 "There are no logits to read: prefill or decode first. Rewinding, clearing and loading a state drop them."
             );
+        }
+    }
+
+    /// <summary>What every new context needs; disposes it on failure.</summary>
+    private static (ContextInfo Info, SafeCancelHandle Cancel) Open(
+        SafeContextHandle context,
+        int status,
+        SafeModelHandle model
+    )
+    {
+        if (status != 0)
+        {
+            string message = NativeCall.LastError();
+            context.Dispose();
+            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+        }
+        try
+        {
+            context.KeepAlive(model);
+            ContextInfo info = ReadInfo(context);
+            NativeCall.Check(NativeMethods.ftk_cancel_create(out SafeCancelHandle cancel));
+            return (info, cancel);
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
         }
     }
 
