@@ -45,7 +45,7 @@ application() {
     [[ $name != Kernel ]] || references+="    <PackageReference Include=\"Microsoft.SemanticKernel.Core\" Version=\"$kernel_version\" />"$'\n'
     mkdir -p "$folder/$name"
     cp "$repo/tests/packages/$name/Program.cs" "$folder/$name/"
-    cat > "$folder/$name/$name.csproj" << XML
+    cat > "$folder/$name/Application.csproj" << XML
 <Project Sdk="Microsoft.NET.Sdk">
   <PropertyGroup>
     <OutputType>Exe</OutputType>
