@@ -5,17 +5,26 @@ namespace Foretoken.Tuning;
 
 /// <summary>Fits importance predictors, one per boundary, to examples that come one by one.</summary>
 /// <remarks>
+/// <para>
+/// A token counts as much as the answer attends to it. Without that, the many tokens that hardly matter decide the fit, and
+/// the few that hold what is asked for are predicted badly: on prompts of kinds that were not learned from, and a quarter of
+/// the tokens kept in front of layer 5 of 30, all tokens of the fact that was asked for were among them in 31 of 32 prompts
+/// instead of 17.
+/// </para>
+/// <para>
 /// The features of a boundary are those of all layers below it, so all boundaries share one matrix of products. Not
 /// thread-safe.
+/// </para>
 /// </remarks>
 internal sealed class ImportanceFit
 {
-    /// <summary>Regularisation as a share of the rows: 300 at 79,000.</summary>
-    internal const double RidgePerRow = 300.0 / 79_000;
+    /// <summary>Regularisation as a share of the rows.</summary>
+    internal const double RidgePerRow = 0.02;
 
     private readonly int _heads;
     private readonly int _embedding;
     private readonly PredictorInputs _inputs;
+    private readonly bool _isWeighted;
 
     // boundaries that share the attention features of the layers below them, of which each reads the first
     private readonly int[] _shared;
@@ -29,17 +38,20 @@ internal sealed class ImportanceFit
     /// <param name="residualBoundaries">Those of them whose residual stream is read.</param>
     /// <param name="inputs">What the predictors of <paramref name="residualBoundaries"/> read; the others read the attention.</param>
     /// <param name="embedding">Width of the residual stream.</param>
+    /// <param name="isWeighted">Whether a token counts as much as the answer attends to it; otherwise all count the same.</param>
     internal ImportanceFit(
         int heads,
         IReadOnlyList<int> boundaries,
         IReadOnlyList<int>? residualBoundaries = null,
         PredictorInputs inputs = PredictorInputs.Attention,
-        int embedding = 0
+        int embedding = 0,
+        bool isWeighted = true
     )
     {
         _heads = heads;
         _embedding = embedding;
         _inputs = inputs;
+        _isWeighted = isWeighted;
         _shared = [.. boundaries.Except(residualBoundaries ?? [])];
         _sharedRegression =
             _shared.Length == 0 ? null : new RidgeRegression(AttentionCount(_shared[^1]), _shared.Length);
@@ -55,6 +67,7 @@ internal sealed class ImportanceFit
         Range body = AttentionScores.Body(example.TokenCount);
         int deepest = Math.Max(_shared.LastOrDefault(), _own.Keys.DefaultIfEmpty().Max());
         double[][] attention = AttentionColumns(example, deepest, body);
+        double[] weights = _isWeighted ? Weights(example, body) : [];
         foreach ((int layer, RidgeRegression regression) in _own)
         {
             regression.Add(
@@ -62,13 +75,15 @@ internal sealed class ImportanceFit
                     .. attention.Take(OwnAttention(layer)).Select(column => (double[])column.Clone()),
                     .. ResidualColumns(example.Residuals[layer], body),
                 ],
-                [Target(example, layer, body)]
+                [Target(example, layer, body)],
+                weights
             );
         }
 
         _sharedRegression?.Add(
             attention[..AttentionCount(_shared[^1])],
-            [.. _shared.Select(layer => Target(example, layer, body))]
+            [.. _shared.Select(layer => Target(example, layer, body))],
+            weights
         );
     }
 
@@ -98,6 +113,15 @@ internal sealed class ImportanceFit
     private int AttentionCount(int layer) => layer * AttentionFeatures.CountPerLayer(_heads);
 
     private int OwnAttention(int layer) => _inputs.HasFlag(PredictorInputs.Attention) ? AttentionCount(layer) : 0;
+
+    // the same for all boundaries, so that they can share their products: what the answer attends to in all layers
+    private static double[] Weights(TuningExample example, Range body)
+    {
+        double[] weights = Target(example, example.FirstAnswerLayer, body);
+        TensorPrimitives.Exp(weights, weights);
+        TensorPrimitives.Multiply(weights, weights.Length / TensorPrimitives.Sum<double>(weights), weights);
+        return weights;
+    }
 
     private static double[] Target(TuningExample example, int layer, Range body)
     {

@@ -29,13 +29,21 @@ internal sealed class RidgeRegression
     /// <summary>Adds an example.</summary>
     /// <param name="columns">The features, one column of rows each; centred in place.</param>
     /// <param name="targets">The targets, one column of rows each; centred in place.</param>
-    internal void Add(double[][] columns, double[][] targets)
+    /// <param name="weights">How much each row counts, 1 on average; empty when all count the same.</param>
+    internal void Add(double[][] columns, double[][] targets, ReadOnlySpan<double> weights = default)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(columns.Length, _features);
         ArgumentOutOfRangeException.ThrowIfNotEqual(targets.Length, _products.Length);
+        double[] roots = new double[weights.Length];
+        TensorPrimitives.Sqrt(weights, roots);
         foreach (double[] column in columns.Concat(targets))
         {
-            TensorPrimitives.Subtract(column, TensorPrimitives.Sum<double>(column) / column.Length, column);
+            double sum = weights.IsEmpty ? TensorPrimitives.Sum<double>(column) : TensorPrimitives.Dot(column, weights);
+            TensorPrimitives.Subtract(column, sum / column.Length, column);
+            if (!weights.IsEmpty)
+            {
+                TensorPrimitives.Multiply(column, roots, column);
+            }
         }
 
         Parallel.For(

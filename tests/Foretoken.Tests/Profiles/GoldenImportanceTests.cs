@@ -48,7 +48,7 @@ public class GoldenImportanceTests
     [Fact]
     public void The_fit_gives_the_weights_of_the_reference()
     {
-        ImportanceFit fit = new(Values.Heads, [1, Values.Layers]);
+        ImportanceFit fit = new(Values.Heads, [1, Values.Layers], isWeighted: false);
         for (int prompt = 0; prompt < Values.Attention.Length; prompt++)
         {
             fit.Add(Values.Example(prompt));
