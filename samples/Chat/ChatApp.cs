@@ -83,6 +83,8 @@ internal sealed class ChatApp
         ForetokenChatClientOptions options = new()
         {
             ModelPath = model,
+            ProfilePath = arguments.Profile,
+            UseProfile = arguments.UseProfile,
             MaxQualityLoss = arguments.MaxQualityLoss,
             UseThresholds = arguments.UseThresholds,
             Importance = arguments.Importance,

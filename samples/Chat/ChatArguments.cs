@@ -8,6 +8,12 @@ internal sealed record ChatArguments
     /// <summary>GGUF file; null for the model in <c>samples/models</c>.</summary>
     public string? Model { get; init; }
 
+    /// <summary>The model's profile; null for the one beside the model, where there is one.</summary>
+    public string? Profile { get; init; }
+
+    /// <summary>Whether a profile is used.</summary>
+    public bool UseProfile { get; init; } = true;
+
     /// <summary>By what factor the time to first token shall shrink; null for 1, or for what <see cref="MaxQualityLoss"/> allows.</summary>
     public double? Speed { get; init; }
 

@@ -6,6 +6,8 @@ namespace Foretoken.Samples.Chat;
 /// <summary>The command line of the sample.</summary>
 internal static class ChatCommand
 {
+    private const string NoProfile = "none";
+
     internal static RootCommand Create(Func<ChatArguments, Task<int>> run)
     {
         Option<string?> model = new("--model", "-m")
@@ -13,6 +15,12 @@ internal static class ChatCommand
             HelpName = "path",
             Description =
                 "GGUF file of a Llama-family model; of a split model the first shard. Default: the small model that comes with the samples.",
+        };
+        Option<string?> profile = new("--profile")
+        {
+            HelpName = "path|none",
+            Description =
+                "What 'foretoken tune' learned about the model; none for none. Default: the file beside the model, where there is one.",
         };
         Option<double?> speed = new("--speed", "-s")
         {
@@ -128,6 +136,7 @@ internal static class ChatCommand
         )
         {
             model,
+            profile,
             speed,
             maxQualityLoss,
             thresholds,
@@ -149,6 +158,8 @@ internal static class ChatCommand
                 new ChatArguments
                 {
                     Model = parsed.GetValue(model),
+                    Profile = parsed.GetValue(profile) is { } path && path != NoProfile ? path : null,
+                    UseProfile = parsed.GetValue(profile) != NoProfile,
                     Speed = parsed.GetValue(speed),
                     MaxQualityLoss = parsed.GetValue(maxQualityLoss),
                     UseThresholds = parsed.GetValue(thresholds),

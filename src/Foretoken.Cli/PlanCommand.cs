@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Gguf;
 using Foretoken.Planning;
+using Foretoken.Profiles;
 using Spectre.Console;
 
 namespace Foretoken.Cli;
@@ -44,6 +45,7 @@ internal static class PlanCommand
             HelpName = "path",
             Description = "GGUF file; only its header is read. Default: the model that comes with the samples.",
         };
+        Option<string?> profile = ProfileOption.Create();
         Option<string?> shape = new("--shape") { HelpName = "shape", Description = SyntheticCommand.ShapeHelp };
         Option<string?> plan = new("--plan")
         {
@@ -59,6 +61,7 @@ internal static class PlanCommand
             thresholds,
             past,
             model,
+            profile,
             shape,
             plan,
             json,
@@ -77,10 +80,15 @@ internal static class PlanCommand
         command.SetAction(parsed =>
             context.RunAsync(() =>
             {
-                (string name, ModelShape sizes) = Shape(parsed.GetValue(model), parsed.GetValue(shape));
+                (string name, ModelShape sizes, ModelProfile? learned) = Shape(
+                    parsed.GetValue(model),
+                    parsed.GetValue(profile),
+                    parsed.GetValue(shape)
+                );
                 PlanExplanation explanation = Explain(
                     name,
                     sizes,
+                    learned,
                     new PlanRequest
                     {
                         TargetSpeedup = parsed.GetValue(target),
@@ -105,9 +113,15 @@ internal static class PlanCommand
         return command;
     }
 
-    internal static PlanExplanation Explain(string model, ModelShape shape, PlanRequest request, PrefillPlan? given)
+    internal static PlanExplanation Explain(
+        string model,
+        ModelShape shape,
+        ModelProfile? profile,
+        PlanRequest request,
+        PrefillPlan? given
+    )
     {
-        PrefillPlanner planner = new(shape);
+        PrefillPlanner planner = new(shape, profile?.PlannerOptions);
         PlannedPrefill planned = given is null
             ? planner.Plan(request)
             : planner.Estimate(given, request.NewTokens, request.PastTokens);
@@ -139,6 +153,7 @@ internal static class PlanCommand
             PromisedSpeedup = planned.PromisedSpeedup,
             ReachableSpeedup = given is null ? planned.ReachableSpeedup : null,
             IsTargetReached = planned.PromisedSpeedup >= planned.TargetSpeedup,
+            Importance = ImportancePolicies.Get(null, profile).Name,
             Plan = planned.Plan.Boundaries.Count > 0 ? PlanText.Format(planned.Plan) : null,
             Stages = stages,
             PlainOperations = cost.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens),
@@ -147,13 +162,18 @@ internal static class PlanCommand
         };
     }
 
-    private static (string Name, ModelShape Shape) Shape(string? model, string? shape)
+    private static (string Name, ModelShape Shape, ModelProfile? Profile) Shape(
+        string? model,
+        string? profile,
+        string? shape
+    )
     {
         if (shape is not null)
         {
-            return model is null
-                ? (shape, SyntheticModelSpec.Parse(shape).Shape)
-                : throw new CliException("--model and --shape both name a model; give one.");
+            return model is not null ? throw new CliException("--model and --shape both name a model; give one.")
+                : profile is not null && !ProfileOption.IsNone(profile)
+                    ? throw new CliException("--profile belongs to a model, and --shape is none; give --model.")
+                : (shape, SyntheticModelSpec.Parse(shape).Shape, null);
         }
         ModelFileInfo file = ModelFileCheck.Check(model ?? RepositoryFolder.SampleModel());
         return (
@@ -161,7 +181,8 @@ internal static class PlanCommand
             file.Shape
                 ?? throw new CliException(
                     $"The prefill of '{file.Path}' cannot be staged: {file.StagingObstacle}. There is nothing to plan."
-                )
+                ),
+            ProfileOption.IsNone(profile) ? null : ProfileFile.Find(file, profile)
         );
     }
 
@@ -176,6 +197,7 @@ internal static class PlanCommand
         );
         context.WriteRaw(I($"{plan.PlannedOperations / 1e9:#,0.0} of {plan.PlainOperations / 1e9:#,0.0} GFLOP"));
         context.WriteRaw(plan.Reason);
+        context.WriteRaw($"Tokens are ranked by {plan.Importance}.");
         context.WriteRaw("");
         Grid grid = new Grid()
             .AddColumn(new GridColumn().NoWrap())
@@ -230,6 +252,9 @@ internal sealed record PlanExplanation
     /// <summary>The most that could have been asked for; null when a plan was given.</summary>
     public required double? ReachableSpeedup { get; init; }
     public required bool IsTargetReached { get; init; }
+
+    /// <summary>What ranks the tokens when nothing else is named.</summary>
+    public required string Importance { get; init; }
 
     /// <summary>Boundaries as <c>layer@retention</c>; null when everything is kept.</summary>
     public required string? Plan { get; init; }

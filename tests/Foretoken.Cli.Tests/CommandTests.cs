@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Foretoken.Gguf;
+using Foretoken.Profiles;
 
 namespace Foretoken.Cli.Tests;
 
@@ -46,6 +47,31 @@ public sealed class CommandTests : IDisposable
 
         Assert.Contains("4 layers, 1,000 tokens", _output.Text, StringComparison.Ordinal);
         Assert.Contains("layers 0 to", _output.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Plan_ranks_by_what_was_learned_where_there_is_a_profile()
+    {
+        string model = WriteTiny();
+        WriteProfile(model, ProfileFile.PathFor(model));
+
+        Assert.Equal(0, await Run("plan", "-n", "1000", "-s", "1.5", "-m", model));
+        Assert.Contains("ranked by learned.", _output.Text, StringComparison.Ordinal);
+        Assert.Equal(0, await Run("plan", "-n", "1000", "-s", "1.5", "-m", model, "--profile", "none"));
+        Assert.Contains("ranked by head-normalized-window.", _output.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Profile_of_another_model_is_refused_with_advice()
+    {
+        string model = WriteTiny();
+        string other = Path.Combine(_folder.Path, "other.gguf");
+        SyntheticModel.Write(other, SyntheticModelSpec.Parse(TinyShape + ",seed=2"));
+        WriteProfile(other, ProfileFile.PathFor(model));
+
+        Assert.Equal(ExitCode.Failed, await Run("plan", "-n", "1000", "-s", "1.5", "-m", model));
+        Assert.Contains("another model", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("--profile none", _errors.Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -100,6 +126,11 @@ public sealed class CommandTests : IDisposable
     [InlineData("plan", "-n", "100", "-s", "2", "--shape", "nothing")]
     [InlineData("plan", "-n", "100", "-s", "2", "-m", "missing.gguf")]
     [InlineData("plan", "-n", "100", "-s", "2", "--plan", "99@0.5")]
+    [InlineData("plan", "-n", "100", "-s", "2", "--profile", "missing.gguf")]
+    [InlineData("plan", "-n", "100", "-s", "2", "--profile", "p.gguf", "--shape", "llama-3.2-1b")]
+    [InlineData("bench", "--importance", "clairvoyance")]
+    [InlineData("bench", "--importance", "learned", "--profile", "none")]
+    [InlineData("quality", "--importance", "learned", "--profile", "none")]
     [InlineData("synthetic", "layers=0", "out.gguf")]
     [InlineData("split", "missing.gguf", "out", "--max-bytes", "1MB")]
     [InlineData("bench", "--lengths", "0")]
@@ -150,6 +181,30 @@ public sealed class CommandTests : IDisposable
         SyntheticModel.Write(model, SyntheticModelSpec.Parse(TinyShape));
         return model;
     }
+
+    private static void WriteProfile(string model, string path) =>
+        ProfileFile.Write(
+            path,
+            new ModelProfile
+            {
+                Fingerprint = ModelFingerprint.Compute(model),
+                ModelName = "tiny",
+                LayerCount = 4,
+                HeadCount = 4,
+                EmbeddingSize = 128,
+                Origin = new ProfileOrigin(DateTimeOffset.UnixEpoch, 1, 0, 100, 1, "made by hand"),
+                Predictors =
+                [
+                    new ImportancePredictor(
+                        1,
+                        new float[AttentionFeatures.CountPerLayer(4)],
+                        default,
+                        null,
+                        double.NaN
+                    ),
+                ],
+            }
+        );
 
     private Task<int> Run(params string[] line)
     {

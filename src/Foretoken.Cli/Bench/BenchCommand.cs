@@ -103,6 +103,7 @@ internal static class BenchCommand
             HelpName = "name",
             Description = $"How the tokens to keep are chosen: {string.Join(", ", ImportancePolicies.Names)}.",
         };
+        Option<string?> profile = ProfileOption.Create();
         Option<int> seed = new("--seed")
         {
             HelpName = "n",
@@ -138,6 +139,7 @@ internal static class BenchCommand
             synthetic,
             decode,
             importance,
+            profile,
             threads,
             batch,
             ubatch,
@@ -173,6 +175,7 @@ internal static class BenchCommand
                             ),
                             GpuLayers = parsed.GetValue(gpuLayers),
                             Importance = parsed.GetValue(importance),
+                            Profile = parsed.GetValue(profile),
                             Json = parsed.GetResult(json) is null ? null : parsed.GetValue(json) ?? "-",
                         },
                         cancellationToken
@@ -190,7 +193,6 @@ internal static class BenchCommand
     {
         Validate(options);
         NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(BenchCommand).Assembly);
-        IImportancePolicy importance = ImportancePolicies.Get(options.Importance);
         NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
         NativeBuild build = NativeBuild.Find(
             library,
@@ -205,10 +207,11 @@ internal static class BenchCommand
 
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            new ModelOptions { GpuLayers = options.GpuLayers },
+            ProfileOption.ToModelOptions(options.Profile, options.GpuLayers),
             progress: null,
             cancellationToken
         );
+        IImportancePolicy importance = ImportancePolicies.Get(options.Importance, model.Profile);
         IReadOnlyList<BenchCase> cases = options.Cases(model.Info.LayerCount);
         SessionOptions sessionOptions = new()
         {
@@ -402,6 +405,7 @@ internal static class BenchCommand
                 )
             );
         }
+        ImportancePolicies.EnsureKnown(options.Importance);
         foreach (double speed in options.Speeds ?? [])
         {
             _ = new PrefillRequest { TargetTtftSpeedup = speed };

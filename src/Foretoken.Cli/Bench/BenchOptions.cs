@@ -25,6 +25,9 @@ internal sealed record BenchOptions
     public int GpuLayers { get; init; }
     public string? Importance { get; init; }
 
+    /// <summary>As <see cref="ProfileOption"/> understands it; null for the profile beside the model.</summary>
+    public string? Profile { get; init; }
+
     /// <summary>File for the JSON, <c>-</c> for standard output; null for none.</summary>
     public string? Json { get; init; }
 

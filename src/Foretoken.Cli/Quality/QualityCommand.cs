@@ -34,8 +34,9 @@ internal static class QualityCommand
         Option<string[]> importance = Values(
             "--importance",
             "name,...",
-            $"How the tokens to keep are chosen. Default: all of {string.Join(", ", ImportancePolicies.Names)}."
+            $"How the tokens to keep are chosen. Default: all of {string.Join(", ", ImportancePolicies.Names)}; the first where there is a profile."
         );
+        Option<string?> profile = ProfileOption.Create();
         Option<double[]> targets = Values(
             "--targets",
             "1.5,2,2.9",
@@ -122,6 +123,7 @@ internal static class QualityCommand
             model,
             modelOption,
             importance,
+            profile,
             targets,
             plans,
             lengths,
@@ -145,6 +147,7 @@ internal static class QualityCommand
                         new QualityOptions
                         {
                             Model = OneOf(parsed.GetValue(model), parsed.GetValue(modelOption)),
+                            Profile = parsed.GetValue(profile),
                             Importances = parsed.GetValue(importance) ?? [],
                             Targets = parsed.GetValue(targets) is { Length: > 0 } given ? given : null,
                             Plans = [.. (parsed.GetValue(plans) ?? []).Select(PlanText.Parse)],
@@ -178,9 +181,16 @@ internal static class QualityCommand
     )
     {
         // everything that can be wrong is found before minutes are spent
-        IReadOnlyList<string> names = options.Importances.Count > 0 ? options.Importances : ImportancePolicies.Names;
-        IImportancePolicy[] importances = [.. names.Select(ImportancePolicies.Get)];
-        QualityCase[] cases = Cases(options, importances);
+        foreach (string name in options.Importances)
+        {
+            ImportancePolicies.EnsureKnown(name);
+        }
+
+        foreach (double target in options.Targets ?? [])
+        {
+            PrefillPlanner.EnsureValidTarget(target);
+        }
+
         PromptSpec[][] specs = Specs(options);
         CheckOutput("--json", options.Json == "-" ? null : options.Json);
         CheckOutput("--html", options.Html);
@@ -197,10 +207,13 @@ internal static class QualityCommand
 
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            new ModelOptions { GpuLayers = options.GpuLayers },
+            ProfileOption.ToModelOptions(options.Profile, options.GpuLayers),
             progress: null,
             cancellationToken
         );
+        IReadOnlyList<string> names =
+            options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile);
+        QualityCase[] cases = Cases(options, [.. names.Select(name => ImportancePolicies.Get(name, model.Profile))]);
         foreach (QualityCase one in cases)
         {
             one.Plan?.EnsureFits(model.Info.LayerCount);

@@ -9,7 +9,10 @@ internal sealed record QualityOptions
     /// <summary>GGUF file; null for the model of the samples.</summary>
     internal string? Model { get; init; }
 
-    /// <summary>Names of importances; empty for all that need no profile.</summary>
+    /// <summary>As <see cref="ProfileOption"/> understands it; null for the profile beside the model.</summary>
+    internal string? Profile { get; init; }
+
+    /// <summary>Names of importances; empty for all that the model can be used with.</summary>
     internal IReadOnlyList<string> Importances { get; init; } = [];
 
     /// <summary>Speedups to ask for; null for the default ones, or for none beside given plans.</summary>

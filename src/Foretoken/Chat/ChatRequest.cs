@@ -38,7 +38,8 @@ internal sealed class ChatRequest
 
     internal required bool UseThresholds { get; init; }
 
-    internal required IImportancePolicy? Importance { get; init; }
+    /// <summary>A known name; null for the model's default.</summary>
+    internal required string? Importance { get; init; }
 
     internal required bool Strict { get; init; }
 
@@ -89,6 +90,7 @@ internal sealed class ChatRequest
         if (Find(properties, ForetokenChatOptionsExtensions.ImportanceKey) is { } askedImportance)
         {
             importance = OptionValue.ToText(ForetokenChatOptionsExtensions.ImportanceKey, askedImportance);
+            ImportancePolicies.EnsureKnown(importance);
         }
         float? minP = null;
         if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
@@ -117,7 +119,7 @@ internal sealed class ChatRequest
             TargetTtftSpeedup = speedup,
             MaxQualityLoss = maxQualityLoss,
             UseThresholds = useThresholds,
-            Importance = importance is null ? null : ImportancePolicies.Get(importance),
+            Importance = importance,
             Strict = defaults.StrictSpeedup,
             Progress = progress,
             ToolNames = [.. tools.Select(tool => tool.Name)],

@@ -4,6 +4,7 @@ using Foretoken.Chat;
 using Foretoken.Diagnostics;
 using Foretoken.Inference;
 using Foretoken.Interop;
+using Foretoken.Profiles;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -58,15 +59,20 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     /// <param name="options">The options; copied.</param>
     /// <exception cref="ArgumentException">No model path.</exception>
     /// <exception cref="ModelLoadException">The model file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="ModelProfileException">The profile is missing, damaged or of another model, or the importance needs one and there is none.</exception>
     /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
     public ForetokenChatClient(ForetokenChatClientOptions options)
         : this(CheckModelPath(options), model: null) { }
 
     /// <summary>Creates a client on a loaded model, which may be shared and stays the caller's to dispose.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="options">The options; copied. The model path and GPU layers are ignored: the model is loaded already.</param>
+    /// <param name="options">The options; copied. The model path, the profile and GPU layers are ignored: the model is loaded already.</param>
+    /// <exception cref="ModelProfileException">The importance needs a profile, and the model has none.</exception>
     public ForetokenChatClient(ForetokenModel model, ForetokenChatClientOptions? options = null)
-        : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model))) { }
+        : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model)))
+    {
+        ImportancePolicies.Get(_options.Importance, model.Profile);
+    }
 
     private ForetokenChatClient(ForetokenChatClientOptions options, ForetokenModel? model)
     {
@@ -342,7 +348,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     {
                         long start = _time.GetTimestamp();
                         EnsureLoaded(progress: null, cancellationToken);
-                        PreparedRequest now = prepared = new PreparedRequest(request, Render(request));
+                        IImportancePolicy? importance = request.Importance is null
+                            ? null
+                            : ImportancePolicies.Get(request.Importance, _model!.Profile);
+                        PreparedRequest now = prepared = new PreparedRequest(request, Render(request), importance);
                         now.PreparationTime = _time.GetElapsedTime(start);
                         return _pool!.AcquireAsync(
                             slot => slot.Match(now.Prompt.Tokens, now.Prefill),
@@ -421,6 +430,14 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         if (first.NotStagedReason is { } reason)
         {
             _logger.NotStaged(reason);
+        }
+        else if (_model.Profile is { } profile)
+        {
+            _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);
+        }
+        else if (_options.Importance is null)
+        {
+            _logger.NoProfile(ImportancePolicies.Default.Name);
         }
     }
 

@@ -11,6 +11,7 @@ public sealed class ForetokenChatClientOptions
     private string _modelPath = "";
     private double? _maxQualityLoss;
     private string? _importance;
+    private string? _profilePath;
     private int _contextSize;
     private int _threads;
     private int _slots = 1;
@@ -68,7 +69,31 @@ public sealed class ForetokenChatClientOptions
     public bool UseThresholds { get; set; }
 
     /// <summary>
-    /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default null: the default one.
+    /// The model's profile, which <c>foretoken tune</c> makes. Default null: <c>model.foretoken.gguf</c> beside
+    /// <c>model.gguf</c>, where there is one.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? ProfilePath
+    {
+        get => _profilePath;
+        set
+        {
+            if (value is not null)
+            {
+                ArgumentException.ThrowIfNullOrEmpty(value);
+            }
+            _profilePath = value;
+        }
+    }
+
+    /// <summary>
+    /// Whether a profile is used. Default true. False: none is looked for, and <see cref="ProfilePath"/> does not matter.
+    /// </summary>
+    public bool UseProfile { get; set; } = true;
+
+    /// <summary>
+    /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default null: <c>learned</c> where the
+    /// model has a profile, otherwise <see cref="ImportancePolicies.Default"/>.
     /// A request overrides it with the additional property <c>importance</c>.
     /// </summary>
     /// <exception cref="ArgumentException">There is no such importance.</exception>
@@ -77,10 +102,7 @@ public sealed class ForetokenChatClientOptions
         get => _importance;
         set
         {
-            if (value is not null)
-            {
-                ImportancePolicies.Get(value);
-            }
+            ImportancePolicies.EnsureKnown(value);
             _importance = value;
         }
     }
@@ -186,6 +208,7 @@ public sealed class ForetokenChatClientOptions
 
     /// <exception cref="ArgumentException">No model path.</exception>
     /// <exception cref="ModelLoadException">The model file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="ModelProfileException">The profile cannot be used, or the importance needs one and there is none.</exception>
     /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
     internal void EnsureUsable()
     {
@@ -195,10 +218,17 @@ public sealed class ForetokenChatClientOptions
                 "ForetokenChatClientOptions.ModelPath is not set; it is the path of a GGUF file."
             );
         }
-        ForetokenModel.CheckFile(ModelPath, ToModelOptions());
+        ForetokenModel.CheckFile(ModelPath, ToModelOptions(), out ModelProfile? profile);
+        ImportancePolicies.Get(Importance, profile);
     }
 
-    internal ModelOptions ToModelOptions() => new() { GpuLayers = GpuLayers };
+    internal ModelOptions ToModelOptions() =>
+        new()
+        {
+            GpuLayers = GpuLayers,
+            ProfilePath = ProfilePath,
+            UseProfile = UseProfile,
+        };
 
     internal SessionOptions ToSessionOptions() =>
         new()

@@ -50,7 +50,7 @@ public static class ForetokenChatOptionsExtensions
     public static ChatOptions WithImportance(this ChatOptions options, string importance)
     {
         ArgumentException.ThrowIfNullOrEmpty(importance);
-        ImportancePolicies.Get(importance);
+        ImportancePolicies.EnsureKnown(importance);
         return With(options, ImportanceKey, importance);
     }
 

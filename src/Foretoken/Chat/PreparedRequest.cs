@@ -1,9 +1,10 @@
 using Foretoken.Inference;
+using Foretoken.Profiles;
 
 namespace Foretoken.Chat;
 
 /// <summary>A request whose prompt is rendered, so that it can be compared with what the slots hold.</summary>
-internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt)
+internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt, IImportancePolicy? importance)
 {
     internal ChatRequest Request { get; } = request;
 
@@ -15,7 +16,7 @@ internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt)
             AskedSpeedup = request.TargetTtftSpeedup,
             MaxQualityLoss = request.MaxQualityLoss,
             UseThresholds = request.UseThresholds,
-            Importance = request.Importance,
+            Importance = importance,
             Strict = request.Strict,
             Origins = prompt.Origins,
         };

@@ -74,6 +74,20 @@ internal static partial class LogMessages
     [LoggerMessage(10, LogLevel.Error, "The model could not be made ready in the background; requests will try again")]
     internal static partial void WarmUpFailed(this ILogger logger, Exception exception);
 
+    [LoggerMessage(
+        11,
+        LogLevel.Information,
+        "Tokens are ranked by what was learned about {ModelName}: {Boundaries} boundaries, from {Prompts} prompts"
+    )]
+    internal static partial void ProfileInUse(this ILogger logger, string modelName, int boundaries, int prompts);
+
+    [LoggerMessage(
+        12,
+        LogLevel.Information,
+        "The model has no profile: tokens are ranked by {Importance} and plans come from the default schedule. 'foretoken tune' learns both from the model"
+    )]
+    internal static partial void NoProfile(this ILogger logger, string importance);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

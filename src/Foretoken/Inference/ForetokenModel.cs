@@ -5,6 +5,7 @@ using System.Text.Json;
 using Foretoken.Gguf;
 using Foretoken.Interop;
 using Foretoken.Planning;
+using Foretoken.Profiles;
 
 namespace Foretoken.Inference;
 
@@ -18,10 +19,11 @@ public sealed class ForetokenModel : IDisposable
     private readonly SafeModelHandle _handle;
     private int _disposed;
 
-    private ForetokenModel(SafeModelHandle handle, string path, ModelShape? shape)
+    private ForetokenModel(SafeModelHandle handle, string path, ModelShape? shape, ModelProfile? profile)
     {
         _handle = handle;
         Path = path;
+        Profile = profile;
         Info = ReadInfo(handle);
         // of an architecture that cannot be staged the file check reads no sizes, and no plan will be made for them
         Shape =
@@ -46,6 +48,9 @@ public sealed class ForetokenModel : IDisposable
     /// <summary>The model as the planner sees it: layers, widths, heads.</summary>
     public ModelShape Shape { get; }
 
+    /// <summary>What was learned about the model; null when it has no profile, or when it was loaded without.</summary>
+    public ModelProfile? Profile { get; }
+
     /// <summary>The native library in use. Loads it when no model was loaded yet.</summary>
     /// <exception cref="NativeLibraryException">It was not found, could not be loaded, or does not belong to this assembly.</exception>
     public static NativeLibraryInfo GetNativeLibrary() => NativeLoader.EnsureLoaded();
@@ -66,6 +71,7 @@ public sealed class ForetokenModel : IDisposable
     /// <param name="cancellationToken">Stops the loading.</param>
     /// <returns>The model; the caller disposes it.</returns>
     /// <exception cref="ModelLoadException">The file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="ModelProfileException">The profile is missing, damaged or of another model.</exception>
     /// <exception cref="UnsupportedModelException">The architecture or a device is not supported.</exception>
     /// <exception cref="NativeLibraryException">The native library could not be loaded.</exception>
     /// <exception cref="OperationCanceledException">The loading was cancelled.</exception>
@@ -79,7 +85,7 @@ public sealed class ForetokenModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ModelOptions();
         cancellationToken.ThrowIfCancellationRequested();
-        ModelFileInfo file = CheckFile(path, options);
+        ModelFileInfo file = CheckFile(path, options, out ModelProfile? profile);
         NativeLoader.EnsureLoaded();
 
         LoadCallback callback = new(progress, cancellationToken);
@@ -100,7 +106,7 @@ public sealed class ForetokenModel : IDisposable
                 callback.Error?.Throw();
                 throw NativeCall.ToException((NativeStatus)status, message, cancellationToken);
             }
-            return new ForetokenModel(handle, path, file.Shape);
+            return new ForetokenModel(handle, path, file.Shape, profile);
         }
         finally
         {
@@ -143,7 +149,7 @@ public sealed class ForetokenModel : IDisposable
             handle.Dispose();
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
-        return new ForetokenModel(handle, path, shape: null);
+        return new ForetokenModel(handle, path, shape: null, profile: null);
     }
 
     /// <summary>
@@ -291,9 +297,10 @@ public sealed class ForetokenModel : IDisposable
 
     /// <summary>The checks that need no native code, so that the common mistakes get a clear answer at once.</summary>
     /// <exception cref="ModelLoadException">The file is missing, not GGUF, truncated or inconsistent.</exception>
+    /// <exception cref="ModelProfileException">The profile is missing, damaged or of another model.</exception>
     /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
     /// <exception cref="InsufficientNativeMemoryException">The model does not fit into memory.</exception>
-    internal static ModelFileInfo CheckFile(string path, ModelOptions options)
+    internal static ModelFileInfo CheckFile(string path, ModelOptions options, out ModelProfile? profile)
     {
         bool elsewhere = options.VocabularyOnly || options.Devices is not null || options.RpcServers is not null;
         ModelFileCheckOptions checks = new()
@@ -307,7 +314,9 @@ public sealed class ForetokenModel : IDisposable
         };
         try
         {
-            return ModelFileCheck.Check(path, checks);
+            ModelFileInfo file = ModelFileCheck.Check(path, checks);
+            profile = options.UseProfile ? ProfileFile.Find(file, options.ProfilePath) : null;
+            return file;
         }
         catch (ModelFileUnsupportedException e)
         {

@@ -31,12 +31,13 @@ public sealed class ForetokenSession : IDisposable
     private readonly List<ThinnedSpan> _thinned = [];
     private int[] _skippedLayers = [];
     private readonly PrefillPlanner _planner;
+    private readonly PrefillPlanner _learnedPlanner;
     private bool _hasLogits;
 
     internal ForetokenSession(ForetokenModel model, SessionOptions options)
     {
         Model = model;
-        _planner = new PrefillPlanner(model.Shape);
+        (_planner, _learnedPlanner) = CreatePlanners(model);
         int contextSize =
             options.ContextSize > 0 ? options.ContextSize : Math.Min(model.Info.TrainingContextSize, 8192);
         SafeModelHandle modelHandle = model.Handle;
@@ -67,7 +68,7 @@ public sealed class ForetokenSession : IDisposable
     internal ForetokenSession(ForetokenModel model, nint llamaContext)
     {
         Model = model;
-        _planner = new PrefillPlanner(model.Shape);
+        (_planner, _learnedPlanner) = CreatePlanners(model);
         int status = NativeMethods.ftk_context_attach(llamaContext, out _context);
         (Info, _cancel) = Open(_context, status, model.Handle);
         ContextSize = Info.ContextSize;
@@ -117,6 +118,7 @@ public sealed class ForetokenSession : IDisposable
     /// <remarks>After a failure or cancellation the sequence holds the reused prefix; the next call can succeed.</remarks>
     /// <exception cref="ArgumentException">The prompt is empty, or the request does not fit to it.</exception>
     /// <exception cref="ContextFullException">The prompt is longer than the context. Nothing was changed.</exception>
+    /// <exception cref="ModelProfileException">The plan names an importance that needs a profile. Nothing was changed.</exception>
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="OperationCanceledException">The prefill was cancelled.</exception>
@@ -149,12 +151,12 @@ public sealed class ForetokenSession : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
 
         int reused = ReusablePrefix(prompt, request);
-        PrefillDecision decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
+        PrefillDecision decision = Decide(request, prompt.Length, reused);
         if (reused > 0 && !decision.Plan.SkippedLayers.SequenceEqual(_skippedLayers))
         {
             // a skipped layer has no keys and values of the prefix; one that is not skipped needs them
             reused = 0;
-            decision = PrefillDecision.Make(_planner, request, NotStagedReason, prompt.Length, reused);
+            decision = Decide(request, prompt.Length, reused);
         }
 
         TimeProvider time = TimeProvider.System;
@@ -489,6 +491,15 @@ public sealed class ForetokenSession : IDisposable
         cancellationToken.ThrowIfCancellationRequested();
         return NativeCancellation.Arm(_cancel, cancellationToken);
     }
+
+    private static (PrefillPlanner Planner, PrefillPlanner Learned) CreatePlanners(ForetokenModel model)
+    {
+        PrefillPlanner planner = new(model.Shape);
+        return (planner, model.Profile is { } profile ? new(model.Shape, profile.PlannerOptions) : planner);
+    }
+
+    private PrefillDecision Decide(PrefillRequest request, int promptLength, int reused) =>
+        PrefillDecision.Make(_planner, _learnedPlanner, Model.Profile, request, NotStagedReason, promptLength, reused);
 
     private void RequireLogits()
     {

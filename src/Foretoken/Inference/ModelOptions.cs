@@ -4,6 +4,7 @@ namespace Foretoken.Inference;
 public sealed class ModelOptions
 {
     private int _gpuLayers;
+    private string? _profilePath;
 
     /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
@@ -25,6 +26,29 @@ public sealed class ModelOptions
 
     /// <summary>Load the vocabulary only: enough to tokenise, not to compute. Default false.</summary>
     public bool VocabularyOnly { get; set; }
+
+    /// <summary>
+    /// The model's profile, which <c>foretoken tune</c> makes. Default null: <c>model.foretoken.gguf</c> beside
+    /// <c>model.gguf</c>, where there is one.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? ProfilePath
+    {
+        get => _profilePath;
+        set
+        {
+            if (value is not null)
+            {
+                ArgumentException.ThrowIfNullOrEmpty(value);
+            }
+            _profilePath = value;
+        }
+    }
+
+    /// <summary>
+    /// Whether a profile is used. Default true. False: none is looked for, and <see cref="ProfilePath"/> does not matter.
+    /// </summary>
+    public bool UseProfile { get; set; } = true;
 
     /// <summary>Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: llama.cpp's choice.</summary>
     public IReadOnlyList<string>? Devices { get; set; }

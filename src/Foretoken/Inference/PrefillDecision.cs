@@ -1,3 +1,4 @@
+using System.Globalization;
 using Foretoken.Planning;
 using Foretoken.Profiles;
 
@@ -24,9 +25,41 @@ internal sealed record PrefillDecision
 
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict.</exception>
-    /// <exception cref="ArgumentException">The plan of the request does not fit the model.</exception>
+    /// <exception cref="ArgumentException">The plan of the request does not fit the model or the importance.</exception>
+    /// <exception cref="ModelProfileException">The plan of the request names an importance that needs a profile.</exception>
+    /// <param name="planner">Plans for importances that need no profile.</param>
+    /// <param name="learnedPlanner">Plans for learned importance: it knows what they lose.</param>
+    /// <param name="profile">The model's profile; null when it has none.</param>
+    /// <param name="request">What is asked for.</param>
+    /// <param name="notStagedReason">Why prefill cannot be staged; null when it can.</param>
+    /// <param name="promptLength">Tokens of the prompt.</param>
+    /// <param name="reused">Leading tokens of it that the cache holds.</param>
     internal static PrefillDecision Make(
         PrefillPlanner planner,
+        PrefillPlanner learnedPlanner,
+        ModelProfile? profile,
+        PrefillRequest request,
+        string? notStagedReason,
+        int promptLength,
+        int reused
+    )
+    {
+        IImportancePolicy importance = request.Importance ?? ImportancePolicies.Get(request.Plan?.Importance, profile);
+        bool isNamed = request.Importance is not null || request.Plan?.Importance is not null;
+        return Choose(
+                importance is LearnedImportance ? learnedPlanner : planner,
+                importance,
+                request,
+                notStagedReason,
+                promptLength,
+                reused
+            )
+            .EnsureImportanceFits(isNamed);
+    }
+
+    private static PrefillDecision Choose(
+        PrefillPlanner planner,
+        IImportancePolicy importance,
         PrefillRequest request,
         string? notStagedReason,
         int promptLength,
@@ -36,7 +69,6 @@ internal sealed record PrefillDecision
         int newTokens = promptLength - reused;
         bool[] isProtected = ProtectedTokens.Of(request, promptLength, reused);
         int alwaysKept = AlwaysKept.Count(isProtected);
-        IImportancePolicy importance = request.Importance ?? ImportancePolicies.Default;
 
         if (request.Plan is { } plan)
         {
@@ -53,10 +85,7 @@ internal sealed record PrefillDecision
                 PromisedSpeedup = speedup,
                 ExpectedLoss = plan.IsKeepAll ? 0 : null,
                 Reason = $"The request brought its own plan: {plan}.",
-                Importance =
-                    request.Importance is null && plan.Importance is not null
-                        ? ImportancePolicies.Get(plan.Importance)
-                        : importance,
+                Importance = importance,
                 Protected = isProtected,
             };
         }
@@ -101,6 +130,40 @@ internal sealed record PrefillDecision
             Reason = planned.Reason,
             Importance = importance,
             Protected = isProtected,
+        };
+    }
+
+    /// <summary>Below its lowest boundary nothing was learned: an error where it was asked for, another importance where not.</summary>
+    private PrefillDecision EnsureImportanceFits(bool isNamed)
+    {
+        if (
+            Importance is not LearnedImportance { Predictors: [{ Layer: var lowest }, ..] }
+            || Plan.Boundaries is not [{ Layer: var first }, ..]
+            || first >= lowest
+        )
+        {
+            return this;
+        }
+
+        string problem = string.Create(
+            CultureInfo.InvariantCulture,
+            $"the profile knows boundaries from layer {lowest} on, the plan has one at layer {first}"
+        );
+        if (isNamed)
+        {
+            throw new ArgumentException(
+                $"The importance '{Importance.Name}' cannot rank the tokens of this plan: {problem}. Use a plan with later boundaries, another importance, or 'foretoken tune' for a new profile."
+            );
+        }
+
+        IImportancePolicy fallback = ImportancePolicies.Default;
+        return this with
+        {
+            Importance = fallback,
+            Plan = Plan.Importance is null
+                ? Plan
+                : PrefillPlan.FromBoundaries(Plan.Boundaries, fallback.Name, Plan.SkippedLayers),
+            Reason = $"{Reason} Tokens are ranked by {fallback.Name}: {problem}.",
         };
     }
 }

@@ -47,7 +47,7 @@ public sealed class PrefillRequest
     /// </summary>
     public bool UseThresholds { get; set; }
 
-    /// <summary>How tokens are ranked. Default null: the plan's, or <see cref="ImportancePolicies.Default"/>.</summary>
+    /// <summary>How tokens are ranked. Default null: the plan's, or that of <see cref="ImportancePolicies.Get"/> without a name.</summary>
     public IImportancePolicy? Importance { get; set; }
 
     /// <summary>A plan to run as it is, instead of one made for <see cref="TargetTtftSpeedup"/>.</summary>

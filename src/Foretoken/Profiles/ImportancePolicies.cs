@@ -1,4 +1,3 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 
 namespace Foretoken.Profiles;
@@ -17,55 +16,81 @@ public static class ImportancePolicies
         new MostRecent(),
     ];
 
-    /// <summary>The policy that is used when none is named: <see cref="HeadNormalizedWindow"/>.</summary>
+    /// <summary>The policy that is used when none is named and the model has no profile: <see cref="HeadNormalizedWindow"/>.</summary>
     public static IImportancePolicy Default => Fixed[0];
 
     /// <summary>
-    /// The names that <see cref="Get"/> knows, the default first. <c>random</c> may be followed by a seed: <c>random:7</c>.
+    /// All names. <c>learned</c> needs a model with a profile; <c>random</c> may be followed by a seed: <c>random:7</c>.
     /// </summary>
-    public static IReadOnlyList<string> Names { get; } = [.. Fixed.Select(p => p.Name), RandomName];
+    public static IReadOnlyList<string> Names { get; } =
+    [LearnedImportance.PolicyName, .. Fixed.Select(p => p.Name), RandomName];
 
-    /// <summary>Finds a policy by its name.</summary>
+    /// <summary>The names that a model can be used with, the default first.</summary>
+    /// <param name="profile">The model's profile; <see langword="null"/> when it has none.</param>
+    public static IReadOnlyList<string> NamesFor(ModelProfile? profile) => profile is null ? [.. Names.Skip(1)] : Names;
+
+    /// <summary>Checks a name before it is known which model it will be used with.</summary>
     /// <param name="name">One of <see cref="Names"/>, in any case; <see langword="null"/> or empty for the default.</param>
     /// <exception cref="ArgumentException">There is no policy of that name; the message lists those that exist.</exception>
-    public static IImportancePolicy Get(string? name) =>
-        TryGet(name, out IImportancePolicy? policy)
-            ? policy
-            : throw new ArgumentException(
-                $"There is no importance named '{name}'. Known are: {string.Join(", ", Names)}.",
-                nameof(name)
-            );
+    public static void EnsureKnown(string? name)
+    {
+        if (!IsLearned(name))
+        {
+            Get(name);
+        }
+    }
 
     /// <summary>Finds a policy by its name.</summary>
-    /// <param name="name">One of <see cref="Names"/>, in any case; <see langword="null"/> or empty for the default.</param>
-    /// <param name="policy">The policy when the result is <see langword="true"/>.</param>
-    /// <returns>Whether there is such a policy.</returns>
-    public static bool TryGet(string? name, [NotNullWhen(true)] out IImportancePolicy? policy)
+    /// <param name="name">
+    /// One of <see cref="Names"/>, in any case; <see langword="null"/> or empty for the default: <c>learned</c> where there is a
+    /// profile, otherwise <see cref="Default"/>.
+    /// </param>
+    /// <param name="profile">The model's profile; <see langword="null"/> when it has none.</param>
+    /// <exception cref="ArgumentException">There is no policy of that name; the message lists those that exist.</exception>
+    /// <exception cref="ModelProfileException"><c>learned</c> is asked for, and there is no profile.</exception>
+    public static IImportancePolicy Get(string? name, ModelProfile? profile = null)
     {
         if (string.IsNullOrWhiteSpace(name))
         {
-            policy = Default;
-            return true;
+            return profile is null ? Default : new LearnedImportance(profile.Predictors);
         }
 
-        name = name.Trim();
-        policy = Array.Find(Fixed, p => string.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase));
-        if (policy is null && name.StartsWith(RandomName, StringComparison.OrdinalIgnoreCase))
+        if (IsLearned(name))
         {
-            ReadOnlySpan<char> rest = name.AsSpan(RandomName.Length);
-            if (rest.IsEmpty)
-            {
-                policy = new RandomImportance();
-            }
-            else if (
-                rest[0] == ':'
-                && int.TryParse(rest[1..], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int seed)
-            )
-            {
-                policy = new RandomImportance(seed);
-            }
+            return profile is null
+                ? throw new ModelProfileException(
+                    $"The importance '{LearnedImportance.PolicyName}' needs a profile, and this model has none in use. Run 'foretoken tune' with the model to make one, name one (ProfilePath, on the command line '--profile'), or use another importance: {string.Join(", ", NamesFor(null))}."
+                )
+                : new LearnedImportance(profile.Predictors);
         }
 
-        return policy is not null;
+        return Find(name.Trim())
+            ?? throw new ArgumentException(
+                $"There is no importance named '{name}'. Known are: {string.Join(", ", Names)}.",
+                nameof(name)
+            );
+    }
+
+    private static bool IsLearned(string? name) =>
+        string.Equals(name?.Trim(), LearnedImportance.PolicyName, StringComparison.OrdinalIgnoreCase);
+
+    private static IImportancePolicy? Find(string name)
+    {
+        if (Array.Find(Fixed, p => string.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase)) is { } policy)
+        {
+            return policy;
+        }
+
+        if (!name.StartsWith(RandomName, StringComparison.OrdinalIgnoreCase))
+        {
+            return null;
+        }
+
+        ReadOnlySpan<char> rest = name.AsSpan(RandomName.Length);
+        return rest.IsEmpty ? new RandomImportance()
+            : rest[0] == ':'
+            && int.TryParse(rest[1..], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int seed)
+                ? new RandomImportance(seed)
+            : null;
     }
 }

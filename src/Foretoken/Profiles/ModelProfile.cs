@@ -32,6 +32,9 @@ public sealed record ModelProfile
     /// <summary>Families of plans with the loss that was measured along each; empty when none was measured.</summary>
     public IReadOnlyList<PrefillSchedule> Schedules { get; init; } = [];
 
+    /// <summary>Settings of a planner for prefills that rank tokens by <see cref="Predictors"/>: the losses were measured with them.</summary>
+    public PrefillPlannerOptions PlannerOptions => Schedules.Count == 0 ? new() : new() { Schedules = Schedules };
+
     /// <summary>What was measured, plan by plan.</summary>
     public IReadOnlyList<ProfileQuality> Quality { get; init; } = [];
 }

@@ -47,6 +47,7 @@ public static class ProfileFile
     private const string QualityBoundaryCountsKey = "foretoken.quality.boundary_counts";
     private const string QualityLayersKey = "foretoken.quality.layers";
     private const string QualityRetentionsKey = "foretoken.quality.retentions";
+    private const string QualityMinRetentionsKey = "foretoken.quality.min_retentions";
     private const string QualityKlKey = "foretoken.quality.kl_divergence";
     private const string QualityAgreementKey = "foretoken.quality.agreement";
     private const string QualityAnsweredKey = "foretoken.quality.answered";
@@ -318,6 +319,7 @@ public static class ProfileFile
         writer.Set(QualityBoundaryCountsKey, GgufValue.FromArray<int>([.. quality.Select(q => q.Boundaries.Count)]));
         writer.Set(QualityLayersKey, GgufValue.FromArray<int>([.. boundaries.Select(b => b.Layer)]));
         writer.Set(QualityRetentionsKey, GgufValue.FromArray<double>([.. boundaries.Select(b => b.Retention)]));
+        writer.Set(QualityMinRetentionsKey, GgufValue.FromArray<double>([.. boundaries.Select(b => b.MinRetention)]));
         writer.Set(QualityKlKey, GgufValue.FromArray<double>([.. quality.Select(q => q.KlDivergence)]));
         writer.Set(QualityAgreementKey, GgufValue.FromArray<double>([.. quality.Select(q => q.Agreement)]));
         writer.Set(QualityAnsweredKey, GgufValue.FromArray<int>([.. quality.Select(q => q.Answered)]));
@@ -422,6 +424,7 @@ public static class ProfileFile
         int[] counts = Array<int>(header, QualityBoundaryCountsKey);
         int[] layers = Array<int>(header, QualityLayersKey);
         double[] retentions = Array<double>(header, QualityRetentionsKey);
+        double[] minRetentions = Array<double>(header, QualityMinRetentionsKey);
         double[] kl = Array<double>(header, QualityKlKey);
         double[] agreement = Array<double>(header, QualityAgreementKey);
         int[] answered = Array<int>(header, QualityAnsweredKey);
@@ -440,7 +443,10 @@ public static class ProfileFile
                         .Select(at => new PlanBoundary(
                             At(layers, at, QualityLayersKey),
                             At(retentions, at, QualityRetentionsKey)
-                        )),
+                        )
+                        {
+                            MinRetention = At(minRetentions, at, QualityMinRetentionsKey),
+                        }),
                 ],
                 At(kl, i, QualityKlKey),
                 At(agreement, i, QualityAgreementKey),
@@ -514,6 +520,20 @@ public static class ProfileFile
             if (predictor.Threshold is { } threshold && !float.IsFinite(threshold))
             {
                 return I($"its predictor at layer {layer} has the threshold {threshold}.");
+            }
+        }
+
+        foreach (PrefillSchedule schedule in profile.Schedules)
+        {
+            Span<PlanBoundary> boundaries = new PlanBoundary[schedule.Depths.Count];
+            if (
+                schedule.BoundariesAt(schedule.Length, profile.LayerCount, boundaries) > 0
+                && boundaries[0].Layer < layers.Min()
+            )
+            {
+                return I(
+                    $"it has plans with a boundary at layer {boundaries[0].Layer}; its lowest predictor is for layer {layers.Min()}."
+                );
             }
         }
 

@@ -175,18 +175,22 @@ public sealed class ChatAppTests : IDisposable
                 Threads = 3,
                 GpuLayers = -1,
                 Importance = "recent-window",
+                Profile = "p.foretoken.gguf",
+                UseProfile = false,
             }
         );
 
         Assert.Equal(
-            ("/models/some.gguf", 2.5, 4096, 3, -1, "recent-window"),
+            ("/models/some.gguf", 2.5, 4096, 3, -1, "recent-window", "p.foretoken.gguf", false),
             (
                 _options!.ModelPath,
                 _options.TargetTtftSpeedup,
                 _options.ContextSize,
                 _options.Threads,
                 _options.GpuLayers,
-                _options.Importance
+                _options.Importance,
+                _options.ProfilePath,
+                _options.UseProfile
             )
         );
     }

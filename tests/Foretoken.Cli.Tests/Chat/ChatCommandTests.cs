@@ -8,7 +8,7 @@ public sealed class ChatCommandTests
     public async Task Options_become_arguments()
     {
         ChatArguments arguments = await Parse(
-            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window --max-quality-loss 0.1 --thresholds"
+            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window --max-quality-loss 0.1 --thresholds --profile p.foretoken.gguf"
         );
 
         Assert.Equal(
@@ -28,6 +28,7 @@ public sealed class ChatCommandTests
                 Temperature = 0.7f,
                 System = "Brief",
                 Importance = "recent-window",
+                Profile = "p.foretoken.gguf",
                 Files = arguments.Files,
             },
             arguments
@@ -44,6 +45,15 @@ public sealed class ChatCommandTests
         Assert.Null(arguments.Temperature);
         Assert.Null(arguments.Ask);
         Assert.Equal(new ChatArguments { Files = arguments.Files }, arguments);
+    }
+
+    [Fact]
+    public async Task No_profile_is_an_answer_to_which()
+    {
+        ChatArguments arguments = await Parse("--profile none");
+
+        Assert.False(arguments.UseProfile);
+        Assert.Null(arguments.Profile);
     }
 
     [Theory]

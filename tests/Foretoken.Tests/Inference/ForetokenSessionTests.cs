@@ -272,14 +272,24 @@ public sealed class ForetokenSessionTests(TestModel test)
             [0.4]
         );
         PrefillPlanner planner = new(test.Model.Shape, new() { Schedules = [measured] });
-        PrefillDecision decision = PrefillDecision.Make(planner, new() { MaxQualityLoss = 0.2 }, null, 1000, 0);
+        PrefillDecision decision = PrefillDecision.Make(
+            planner,
+            planner,
+            null,
+            new() { MaxQualityLoss = 0.2 },
+            null,
+            1000,
+            0
+        );
         Assert.InRange(decision.ExpectedLoss!.Value, 0.19, 0.2);
         Assert.True(decision.PromisedSpeedup > 1.3);
         Assert.Equal(decision.PromisedSpeedup, decision.Target);
 
         PrefillRequest careful = new() { MaxQualityLoss = 0.2, TargetTtftSpeedup = 1 };
-        Assert.True(PrefillDecision.Make(planner, careful, null, 1000, 0).Plan.IsKeepAll);
-        Assert.True(PrefillDecision.Make(planner, new() { MaxQualityLoss = 0.2 }, "no", 1000, 0).Plan.IsKeepAll);
+        Assert.True(PrefillDecision.Make(planner, planner, null, careful, null, 1000, 0).Plan.IsKeepAll);
+        Assert.True(
+            PrefillDecision.Make(planner, planner, null, new() { MaxQualityLoss = 0.2 }, "no", 1000, 0).Plan.IsKeepAll
+        );
     }
 
     [Fact]

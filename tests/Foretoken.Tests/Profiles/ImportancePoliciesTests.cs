@@ -9,17 +9,35 @@ public class ImportancePoliciesTests
     {
         foreach (string name in ImportancePolicies.Names)
         {
-            Assert.StartsWith(name, ImportancePolicies.Get(name).Name, StringComparison.Ordinal);
-            Assert.StartsWith(name, ImportancePolicies.Get(name.ToUpperInvariant()).Name, StringComparison.Ordinal);
+            Assert.StartsWith(name, ImportancePolicies.Get(name, TestProfiles.Small).Name, StringComparison.Ordinal);
+            Assert.StartsWith(
+                name,
+                ImportancePolicies.Get(name.ToUpperInvariant(), TestProfiles.Small).Name,
+                StringComparison.Ordinal
+            );
         }
     }
 
     [Fact]
-    public void No_name_is_the_default()
+    public void No_name_is_the_default_which_a_profile_makes_the_learned_one()
     {
         Assert.Same(ImportancePolicies.Default, ImportancePolicies.Get(null));
         Assert.IsType<HeadNormalizedWindow>(ImportancePolicies.Default);
-        Assert.Equal(ImportancePolicies.Default.Name, ImportancePolicies.Names[0]);
+        Assert.Equal(ImportancePolicies.Default.Name, ImportancePolicies.NamesFor(null)[0]);
+
+        LearnedImportance learned = Assert.IsType<LearnedImportance>(ImportancePolicies.Get(" ", TestProfiles.Small));
+        Assert.Equal([1, 2, 3], learned.Predictors.Select(predictor => predictor.Layer));
+        Assert.Equal(learned.Name, ImportancePolicies.NamesFor(TestProfiles.Small)[0]);
+    }
+
+    [Fact]
+    public void Learned_is_a_known_name_that_needs_a_profile()
+    {
+        ImportancePolicies.EnsureKnown("Learned");
+        Assert.DoesNotContain("learned", ImportancePolicies.NamesFor(null));
+        ModelProfileException e = Assert.Throws<ModelProfileException>(() => ImportancePolicies.Get("learned"));
+        Assert.Contains("foretoken tune", e.Message, StringComparison.Ordinal);
+        Assert.Contains("head-normalized-window", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -34,6 +52,8 @@ public class ImportancePoliciesTests
     {
         ArgumentException e = Assert.Throws<ArgumentException>(() => ImportancePolicies.Get(name));
         Assert.Contains("head-normalized-window", e.Message, StringComparison.Ordinal);
-        Assert.False(ImportancePolicies.TryGet(name, out _));
+        Assert.Contains("learned", e.Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => ImportancePolicies.EnsureKnown(name));
+        Assert.Throws<ArgumentException>(() => ImportancePolicies.Get(name, TestProfiles.Small));
     }
 }

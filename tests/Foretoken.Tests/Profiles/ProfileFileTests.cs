@@ -47,7 +47,14 @@ public class ProfileFileTests
                 text
             ),
             Predictors = predictors,
-            Schedules = schedules,
+            // of plans below the lowest predictor nothing can be known
+            Schedules =
+            [
+                .. schedules.Where(schedule =>
+                    Math.Clamp((int)Math.Round(schedule.Depths[0] * layers), 1, layers - 1)
+                    >= predictors.Min(predictor => predictor.Layer)
+                ),
+            ],
             Quality = quality,
         };
 
@@ -210,6 +217,22 @@ public class ProfileFileTests
             },
             "in front of layer 4"
         );
+        AssertRefused(
+            TestProfiles.Small with
+            {
+                Predictors = [TestProfiles.Small.Predictors[1]],
+                Schedules =
+                [
+                    new PrefillSchedule(
+                        [0.25],
+                        [
+                            [0.5],
+                        ]
+                    ),
+                ],
+            },
+            "a boundary at layer 1; its lowest predictor is for layer 2"
+        );
     }
 
     [Fact]
@@ -288,10 +311,15 @@ public class ProfileFileTests
         from layer in Gen.Choose(1, layers - 1)
         from count in Gen.Choose(0, layers - 1)
         from retentions in AnyShare.ArrayOf(count)
+        from least in Gen.Elements(0.25, 1)
         from shares in AnyShare.ArrayOf(3)
         from answers in Gen.Choose(0, 100).ArrayOf(2)
         select new ProfileQuality(
-            [.. retentions.OrderDescending().Select((retention, i) => new PlanBoundary(i + 1, retention))],
+            [
+                .. retentions
+                    .OrderDescending()
+                    .Select((retention, i) => new PlanBoundary(i + 1, retention) { MinRetention = least * retention }),
+            ],
             shares[0],
             shares[1],
             answers[0],

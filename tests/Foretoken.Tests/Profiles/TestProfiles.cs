@@ -146,6 +146,7 @@ internal static class TestProfiles
             [
                 string.Join(',', quality.Boundaries.Select(boundary => boundary.Layer)),
                 Hex<double>([.. quality.Boundaries.Select(boundary => boundary.Retention)]),
+                Hex<double>([.. quality.Boundaries.Select(boundary => boundary.MinRetention)]),
                 Hex<double>([quality.KlDivergence, quality.Agreement, quality.KeptShare]),
                 quality.Answered,
                 quality.AnsweredByFullPrefill,

@@ -1,0 +1,28 @@
+using System.CommandLine;
+using Foretoken.Inference;
+
+namespace Foretoken.Cli;
+
+/// <summary><c>--profile</c>, of every command that uses a model.</summary>
+internal static class ProfileOption
+{
+    private const string None = "none";
+
+    internal static Option<string?> Create() =>
+        new("--profile")
+        {
+            HelpName = "path|none",
+            Description =
+                "The model's profile, from 'foretoken tune'; none for none. Default: the one beside the model, where there is one.",
+        };
+
+    internal static bool IsNone(string? value) => string.Equals(value, None, StringComparison.OrdinalIgnoreCase);
+
+    internal static ModelOptions ToModelOptions(string? value, int gpuLayers) =>
+        new()
+        {
+            GpuLayers = gpuLayers,
+            ProfilePath = IsNone(value) ? null : value,
+            UseProfile = !IsNone(value),
+        };
+}

@@ -1,0 +1,285 @@
+using Foretoken.Gguf;
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Foretoken.Tests.Chat;
+using Foretoken.Tests.Gguf;
+using Foretoken.Tests.Profiles;
+using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
+
+namespace Foretoken.Tests.Inference;
+
+/// <summary>Models with a profile, on a tiny model with random weights.</summary>
+public sealed class ModelProfileTests : IDisposable
+{
+    private const int PromptTokens = 400;
+
+    // large enough that leaving tokens out pays for the boundary
+    private static readonly SyntheticModelSpec Spec = SyntheticModelSpec.Parse(
+        "layers=8,embd=256,heads=4,kv-heads=2,ffn=768,vocab=320"
+    );
+
+    private static readonly PrefillRequest Faster = new() { TargetTtftSpeedup = 1.3 };
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _model;
+    private readonly string _profile;
+
+    public ModelProfileTests()
+    {
+        _model = _folder["model.gguf"];
+        _profile = _folder["model.foretoken.gguf"];
+        SyntheticModel.Write(_model, Spec);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Model_with_a_profile_ranks_tokens_by_it_and_says_so()
+    {
+        ModelProfile profile = TestProfiles.For(_model, 1, 2);
+        ProfileFile.Write(_profile, profile);
+
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        TestProfiles.AssertEqual(profile, model.Profile!);
+        using ForetokenSession session = CreateSession(model);
+        PrefillReport report = session.Prefill(Prompt(model), Faster);
+        Assert.Equal("learned", report.Importance);
+        Assert.Equal("learned", report.Plan!.Importance);
+        int[] kept = session.GetPositions(7);
+        Assert.True(kept.Length < PromptTokens);
+
+        // what the profile's weights choose, and not what anything else would
+        Assert.Equal(kept, Kept(model, report.Plan, new LearnedImportance(profile.Predictors)));
+        Assert.NotEqual(kept, Kept(model, report.Plan, ImportancePolicies.Default));
+        Assert.NotEqual(
+            kept,
+            Kept(
+                model,
+                report.Plan,
+                new LearnedImportance(
+                    profile.Predictors.Select(predictor =>
+                        predictor with
+                        {
+                            AttentionWeights = predictor.AttentionWeights.ToArray().Select(weight => -weight).ToArray(),
+                        }
+                    )
+                )
+            )
+        );
+    }
+
+    [Fact]
+    public void Model_without_a_profile_or_loaded_without_it_ranks_by_the_training_free_default()
+    {
+        using (ForetokenModel model = ForetokenModel.Load(_model))
+        {
+            AssertTrainingFree(model);
+        }
+
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 1));
+        using (ForetokenModel model = ForetokenModel.Load(_model, new ModelOptions { UseProfile = false }))
+        {
+            AssertTrainingFree(model);
+        }
+
+        static void AssertTrainingFree(ForetokenModel model)
+        {
+            Assert.Null(model.Profile);
+            using ForetokenSession session = CreateSession(model);
+            Assert.Equal(ImportancePolicies.Default.Name, session.Prefill(Prompt(model), Faster).Importance);
+        }
+    }
+
+    [Fact]
+    public void Plans_and_their_losses_come_from_the_profile_when_tokens_are_ranked_by_it()
+    {
+        ProfileFile.Write(
+            _profile,
+            TestProfiles.For(_model, 1, 3) with
+            {
+                Schedules =
+                [
+                    new PrefillSchedule(
+                        [3 / 8.0],
+                        [
+                            [0.4],
+                            [0.2],
+                        ],
+                        [0.1, 0.5]
+                    ),
+                ],
+            }
+        );
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        using ForetokenSession session = CreateSession(model);
+
+        PrefillReport fast = session.Prefill(Prompt(model), Faster);
+        Assert.Equal(3, Assert.Single(fast.Plan!.Boundaries).Layer);
+        Assert.True(fast.ExpectedQualityLoss > 0);
+
+        session.Clear();
+        PrefillReport careful = session.Prefill(Prompt(model), new PrefillRequest { MaxQualityLoss = 0.1 });
+        Assert.Equal("learned", careful.Importance);
+        Assert.InRange(careful.ExpectedQualityLoss!.Value, 0.05, 0.1);
+
+        // what was measured says nothing about another importance
+        session.Clear();
+        PrefillReport other = session.Prefill(
+            Prompt(model),
+            new PrefillRequest { TargetTtftSpeedup = 1.3, Importance = ImportancePolicies.Default }
+        );
+        Assert.Null(other.ExpectedQualityLoss);
+        Assert.NotEqual(3, other.Plan!.Boundaries[0].Layer);
+    }
+
+    [Fact]
+    public void Named_profile_goes_before_the_one_beside_the_model()
+    {
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 1));
+        ProfileFile.Write(_folder["named.gguf"], TestProfiles.For(_model, 1, 2));
+
+        using ForetokenModel model = ForetokenModel.Load(
+            _model,
+            new ModelOptions { ProfilePath = _folder["named.gguf"] }
+        );
+        Assert.Equal(2, model.Profile!.Predictors.Count);
+    }
+
+    [Fact]
+    public void Profile_that_is_damaged_missing_or_of_another_model_is_refused_at_load()
+    {
+        ModelOptions missing = new() { ProfilePath = _folder["missing.gguf"] };
+        Assert.Contains(
+            "there is no such file",
+            Assert.Throws<ModelProfileException>(() => ForetokenModel.Load(_model, missing)).Message,
+            StringComparison.Ordinal
+        );
+
+        SyntheticModel.Write(_folder["other.gguf"], Spec with { Seed = 2 });
+        ProfileFile.Write(_profile, TestProfiles.For(_folder["other.gguf"], 1));
+        AssertRefused("another model");
+
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 1));
+        byte[] bytes = File.ReadAllBytes(_profile);
+        bytes[^40] ^= 1;
+        File.WriteAllBytes(_profile, bytes);
+        AssertRefused("damaged");
+
+        void AssertRefused(string reason)
+        {
+            ModelProfileException e = Assert.Throws<ModelProfileException>(() => ForetokenModel.Load(_model));
+            Assert.Contains(reason, e.Message, StringComparison.Ordinal);
+            Assert.Contains("foretoken tune", e.Message, StringComparison.Ordinal);
+            Assert.Contains("--profile none", e.Message, StringComparison.Ordinal);
+            ForetokenChatClientOptions options = new() { ModelPath = _model };
+            Assert.Throws<ModelProfileException>(() => new ForetokenChatClient(options));
+        }
+    }
+
+    [Fact]
+    public void Plan_that_names_learned_importance_needs_a_profile()
+    {
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        using ForetokenSession session = CreateSession(model);
+        PrefillRequest request = new() { Plan = PrefillPlan.FromBoundaries([new(1, 0.5)], "learned") };
+
+        Assert.Throws<ModelProfileException>(() => session.Prefill(Prompt(model), request));
+        Assert.Equal(0, session.TokenCount);
+        session.Prefill(Prompt(model), Faster);
+    }
+
+    [Fact]
+    public void Boundary_below_what_was_learned_is_ranked_without_training_and_said_unless_learned_is_asked_for()
+    {
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 2));
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        using ForetokenSession session = CreateSession(model);
+        PlanBoundary[] low = [new(1, 0.5)];
+
+        ArgumentException e = Assert.Throws<ArgumentException>(() =>
+            session.Prefill(
+                Prompt(model),
+                new PrefillRequest { Plan = PrefillPlan.FromBoundaries(low, importance: "learned") }
+            )
+        );
+        Assert.Contains("boundaries from layer 2 on", e.Message, StringComparison.Ordinal);
+        Assert.Equal(0, session.TokenCount);
+
+        PrefillReport report = session.Prefill(
+            Prompt(model),
+            new PrefillRequest { Plan = PrefillPlan.FromBoundaries(low) }
+        );
+        Assert.Equal(ImportancePolicies.Default.Name, report.Importance);
+        Assert.Contains("boundaries from layer 2 on", report.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Chat_client_uses_the_profile_and_names_it_in_report_and_log()
+    {
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 1, 2));
+        (PrefillReport report, List<string> log) = await AskAsync(
+            new ForetokenChatClientOptions { ModelPath = _model }
+        );
+
+        Assert.Equal("learned", report.Importance);
+        Assert.Single(log, line => line.Contains("ranked by what was learned", StringComparison.Ordinal));
+        Assert.DoesNotContain(log, line => line.Contains("no profile", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Chat_client_without_a_profile_says_so_once()
+    {
+        (PrefillReport report, List<string> log) = await AskAsync(
+            new ForetokenChatClientOptions { ModelPath = _model }
+        );
+
+        Assert.Equal("head-normalized-window", report.Importance);
+        string said = Assert.Single(log, line => line.Contains("no profile", StringComparison.Ordinal));
+        Assert.Contains("head-normalized-window", said, StringComparison.Ordinal);
+        Assert.Contains("foretoken tune", said, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Learned_importance_without_a_profile_is_refused_before_or_by_the_request()
+    {
+        ForetokenChatClientOptions options = new() { ModelPath = _model, Importance = "learned" };
+        Assert.Throws<ModelProfileException>(() => new ForetokenChatClient(options));
+
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        Assert.Throws<ModelProfileException>(() => new ForetokenChatClient(model, options));
+        using ForetokenChatClient client = new(model, new ForetokenChatClientOptions { MaxOutputTokens = 1 });
+        await Assert.ThrowsAsync<ModelProfileException>(() =>
+            client.GetResponseAsync("Hello.", new ChatOptions().WithImportance("learned"))
+        );
+        await client.GetResponseAsync("Hello.");
+    }
+
+    private static async Task<(PrefillReport Report, List<string> Log)> AskAsync(ForetokenChatClientOptions options)
+    {
+        List<string> log = [];
+        using ILoggerFactory factory = LoggerFactory.Create(builder => builder.AddProvider(new ListLogger(log)));
+        options.LoggerFactory = factory;
+        options.TargetTtftSpeedup = 1.3;
+        options.MaxOutputTokens = 1;
+        options.ContextSize = 2048;
+        using ForetokenChatClient client = new(options);
+        await client.GetResponseAsync(Documents.Filler(2, 50));
+        ChatResponse response = await client.GetResponseAsync(Documents.Filler(1, 100));
+        return (response.GetPrefillReport()!, log);
+    }
+
+    private static ForetokenSession CreateSession(ForetokenModel model) =>
+        model.CreateSession(new SessionOptions { ContextSize = 1024, Threads = TestModel.Threads });
+
+    private static int[] Prompt(ForetokenModel model) =>
+        model.Tokenize(Documents.Filler(1, PromptTokens), addSpecial: true)[..PromptTokens];
+
+    private static int[] Kept(ForetokenModel model, PrefillPlan plan, IImportancePolicy importance)
+    {
+        using ForetokenSession session = CreateSession(model);
+        session.Prefill(Prompt(model), new PrefillRequest { Plan = plan, Importance = importance });
+        return session.GetPositions(7);
+    }
+}
