@@ -156,7 +156,6 @@ public sealed class CommandTests : IDisposable
     [InlineData("bench", "--pairs", "few")]
     [InlineData("bench", "--lengths", "a")]
     [InlineData("bench", "--kv-type", "q3")]
-    [InlineData("tune")]
     public void What_cannot_be_understood_is_refused(params string[] line) =>
         Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).Errors);
 
