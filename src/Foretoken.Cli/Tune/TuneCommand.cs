@@ -197,7 +197,8 @@ internal static class TuneCommand
         // what an earlier profile says must not steer the new one
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            new ModelOptions { GpuLayers = options.GpuLayers },
+            // an old profile, perhaps a damaged one, must not stand in the way of a new one
+            new ModelOptions { GpuLayers = options.GpuLayers, UseProfile = false },
             progress: null,
             cancellationToken
         );
