@@ -22,7 +22,7 @@ internal sealed record TuneOptions
     internal int Count { get; init; } = 64;
 
     /// <summary>Prompts to judge on.</summary>
-    internal int HeldOut { get; init; } = 12;
+    internal int HeldOut { get; init; } = 10;
 
     /// <summary>Tokens of a generated prompt.</summary>
     internal int Length { get; init; } = 640;
