@@ -46,15 +46,26 @@ internal sealed record PrefillDecision
     {
         IImportancePolicy importance = request.Importance ?? ImportancePolicies.Get(request.Plan?.Importance, profile);
         bool isNamed = request.Importance is not null || request.Plan?.Importance is not null;
-        return Choose(
-                importance is LearnedImportance ? learnedPlanner : planner,
-                importance,
-                request,
-                notStagedReason,
-                promptLength,
-                reused
-            )
-            .EnsureImportanceFits(isNamed);
+        PrefillPlanner ownPlanner = importance is LearnedImportance ? learnedPlanner : planner;
+        PrefillDecision decision = Choose(ownPlanner, importance, request, notStagedReason, promptLength, reused);
+        if (decision.FindUnlearnedBoundary() is not { } problem)
+        {
+            return decision;
+        }
+        if (isNamed)
+        {
+            throw new ArgumentException(
+                $"The importance '{importance.Name}' cannot rank the tokens of this plan: {problem}. Use a plan with later boundaries, another importance, or 'foretoken tune' for a new profile."
+            );
+        }
+
+        // what was learned about losses holds for learned importance only, so the other one has plans of its own
+        decision = Choose(planner, ImportancePolicies.Default, request, notStagedReason, promptLength, reused);
+        return decision with
+        {
+            Reason =
+                $"{decision.Reason} The importance '{importance.Name}' could not be used: {problem}; '{decision.Importance.Name}' is used instead.",
+        };
     }
 
     private static PrefillDecision Choose(
@@ -133,37 +144,14 @@ internal sealed record PrefillDecision
         };
     }
 
-    /// <summary>Below its lowest boundary nothing was learned: an error where it was asked for, another importance where not.</summary>
-    private PrefillDecision EnsureImportanceFits(bool isNamed)
-    {
-        if (
-            Importance is not LearnedImportance { Predictors: [{ Layer: var lowest }, ..] }
-            || Plan.Boundaries is not [{ Layer: var first }, ..]
-            || first >= lowest
-        )
-        {
-            return this;
-        }
-
-        string problem = string.Create(
-            CultureInfo.InvariantCulture,
-            $"the profile knows boundaries from layer {lowest} on, the plan has one at layer {first}"
-        );
-        if (isNamed)
-        {
-            throw new ArgumentException(
-                $"The importance '{Importance.Name}' cannot rank the tokens of this plan: {problem}. Use a plan with later boundaries, another importance, or 'foretoken tune' for a new profile."
-            );
-        }
-
-        IImportancePolicy fallback = ImportancePolicies.Default;
-        return this with
-        {
-            Importance = fallback,
-            Plan = Plan.Importance is null
-                ? Plan
-                : PrefillPlan.FromBoundaries(Plan.Boundaries, fallback.Name, Plan.SkippedLayers),
-            Reason = $"{Reason} Tokens are ranked by {fallback.Name}: {problem}.",
-        };
-    }
+    /// <summary>What learned importance lacks for this plan, for people: below its lowest boundary nothing was learned. Null when nothing.</summary>
+    private string? FindUnlearnedBoundary() =>
+        Importance is LearnedImportance { Predictors: [{ Layer: var lowest }, ..] }
+        && Plan.Boundaries is [{ Layer: var first }, ..]
+        && first < lowest
+            ? string.Create(
+                CultureInfo.InvariantCulture,
+                $"the profile knows boundaries from layer {lowest} on, the plan has one at layer {first}"
+            )
+            : null;
 }

@@ -216,6 +216,51 @@ public sealed class ModelProfileTests : IDisposable
     }
 
     [Fact]
+    public void Losses_that_were_measured_with_learned_importance_are_not_promised_of_another_one()
+    {
+        PrefillPlanner planner = new(Spec.Shape);
+        PrefillPlanner learnedPlanner = new(
+            Spec.Shape,
+            new PrefillPlannerOptions
+            {
+                Schedules =
+                [
+                    new PrefillSchedule(
+                        [1 / 8.0],
+                        [
+                            [0.1],
+                        ],
+                        [0.2]
+                    ),
+                ],
+            }
+        );
+        // the plans have a boundary at layer 1, and nothing was learned below layer 2
+        ModelProfile profile = TestProfiles.For(_model, 2);
+
+        PrefillDecision fast = Decide(new PrefillRequest { TargetTtftSpeedup = 1.5 });
+        Assert.Equal(ImportancePolicies.Default, fast.Importance);
+        Assert.Equal(ImportancePolicies.Default.Name, fast.Plan.Importance);
+        Assert.True(fast.PromisedSpeedup >= 1.5);
+        Assert.Null(fast.ExpectedLoss);
+        Assert.DoesNotContain("expected loss", fast.Reason, StringComparison.Ordinal);
+        Assert.Contains("boundaries from layer 2 on", fast.Reason, StringComparison.Ordinal);
+
+        PrefillRequest careful = new() { MaxQualityLoss = 0.1 };
+        PrefillDecision plain = Decide(careful);
+        Assert.True(plain.Plan.IsKeepAll);
+        Assert.Equal(0, plain.ExpectedLoss);
+        Assert.Contains("was not measured", plain.Reason, StringComparison.Ordinal);
+        Assert.Contains("boundaries from layer 2 on", plain.Reason, StringComparison.Ordinal);
+
+        careful.Strict = true;
+        Assert.Throws<QualityLossUnknownException>(() => Decide(careful));
+
+        PrefillDecision Decide(PrefillRequest request) =>
+            PrefillDecision.Make(planner, learnedPlanner, profile, request, null, 4 * PromptTokens, reused: 0);
+    }
+
+    [Fact]
     public async Task Chat_client_uses_the_profile_and_names_it_in_report_and_log()
     {
         ProfileFile.Write(_profile, TestProfiles.For(_model, 1, 2));
