@@ -76,14 +76,7 @@ public sealed class ForetokenChatClientOptions
     public string? ProfilePath
     {
         get => _profilePath;
-        set
-        {
-            if (value is not null)
-            {
-                ArgumentException.ThrowIfNullOrEmpty(value);
-            }
-            _profilePath = value;
-        }
+        set => _profilePath = OptionCheck.NotEmpty(value);
     }
 
     /// <summary>
@@ -122,7 +115,7 @@ public sealed class ForetokenChatClientOptions
     public int Slots
     {
         get => _slots;
-        set => _slots = Positive(value);
+        set => _slots = OptionCheck.Positive(value);
     }
 
     /// <summary>
@@ -133,7 +126,7 @@ public sealed class ForetokenChatClientOptions
     public int ContextSize
     {
         get => _contextSize;
-        set => _contextSize = NotNegative(value);
+        set => _contextSize = OptionCheck.NotNegative(value);
     }
 
     /// <summary>Threads that compute in each slot. Default 0: the cores, shared out among the slots.</summary>
@@ -141,7 +134,7 @@ public sealed class ForetokenChatClientOptions
     public int Threads
     {
         get => _threads;
-        set => _threads = NotNegative(value);
+        set => _threads = OptionCheck.NotNegative(value);
     }
 
     /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
@@ -149,11 +142,7 @@ public sealed class ForetokenChatClientOptions
     public int GpuLayers
     {
         get => _gpuLayers;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, -1);
-            _gpuLayers = value;
-        }
+        set => _gpuLayers = OptionCheck.AtLeast(value, -1);
     }
 
     /// <summary>Tokens per chunk of a prefill; progress and cancellation come between chunks. Default 2,048.</summary>
@@ -161,7 +150,7 @@ public sealed class ForetokenChatClientOptions
     public int BatchSize
     {
         get => _batchSize;
-        set => _batchSize = Positive(value);
+        set => _batchSize = OptionCheck.Positive(value);
     }
 
     /// <summary>Tokens per computed graph (ubatch). Default 512.</summary>
@@ -169,7 +158,7 @@ public sealed class ForetokenChatClientOptions
     public int UBatchSize
     {
         get => _ubatchSize;
-        set => _ubatchSize = Positive(value);
+        set => _ubatchSize = OptionCheck.Positive(value);
     }
 
     /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
@@ -183,7 +172,7 @@ public sealed class ForetokenChatClientOptions
     public int MaxOutputTokens
     {
         get => _maxOutputTokens;
-        set => _maxOutputTokens = Positive(value);
+        set => _maxOutputTokens = OptionCheck.Positive(value);
     }
 
     /// <summary>A Jinja chat template to use instead of the model's own. Default null: the model's own.</summary>
@@ -241,16 +230,4 @@ public sealed class ForetokenChatClientOptions
             KvCacheType = KvCacheType,
             FlashAttention = FlashAttention,
         };
-
-    private static int NotNegative(int value)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(value);
-        return value;
-    }
-
-    private static int Positive(int value)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-        return value;
-    }
 }

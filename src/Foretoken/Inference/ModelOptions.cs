@@ -11,11 +11,7 @@ public sealed class ModelOptions
     public int GpuLayers
     {
         get => _gpuLayers;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, -1);
-            _gpuLayers = value;
-        }
+        set => _gpuLayers = OptionCheck.AtLeast(value, -1);
     }
 
     /// <summary>Map the file into memory instead of reading it. Default true.</summary>
@@ -35,14 +31,7 @@ public sealed class ModelOptions
     public string? ProfilePath
     {
         get => _profilePath;
-        set
-        {
-            if (value is not null)
-            {
-                ArgumentException.ThrowIfNullOrEmpty(value);
-            }
-            _profilePath = value;
-        }
+        set => _profilePath = OptionCheck.NotEmpty(value);
     }
 
     /// <summary>

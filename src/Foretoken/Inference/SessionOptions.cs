@@ -17,7 +17,7 @@ public sealed class SessionOptions
     public int ContextSize
     {
         get => _contextSize;
-        set => _contextSize = NotNegative(value);
+        set => _contextSize = OptionCheck.NotNegative(value);
     }
 
     /// <summary>Tokens per chunk of a prefill; cancellation and progress come between chunks. Default 2,048.</summary>
@@ -25,7 +25,7 @@ public sealed class SessionOptions
     public int BatchSize
     {
         get => _batchSize;
-        set => _batchSize = Positive(value);
+        set => _batchSize = OptionCheck.Positive(value);
     }
 
     /// <summary>Tokens per computed graph (ubatch); at most <see cref="BatchSize"/>. Default 512.</summary>
@@ -33,7 +33,7 @@ public sealed class SessionOptions
     public int UBatchSize
     {
         get => _ubatchSize;
-        set => _ubatchSize = Positive(value);
+        set => _ubatchSize = OptionCheck.Positive(value);
     }
 
     /// <summary>Threads that decode. Default 0: one per core.</summary>
@@ -41,7 +41,7 @@ public sealed class SessionOptions
     public int Threads
     {
         get => _threads;
-        set => _threads = NotNegative(value);
+        set => _threads = OptionCheck.NotNegative(value);
     }
 
     /// <summary>Threads that prefill. Default 0: as many as <see cref="Threads"/>.</summary>
@@ -49,7 +49,7 @@ public sealed class SessionOptions
     public int BatchThreads
     {
         get => _batchThreads;
-        set => _batchThreads = NotNegative(value);
+        set => _batchThreads = OptionCheck.NotNegative(value);
     }
 
     /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
@@ -67,16 +67,4 @@ public sealed class SessionOptions
     /// llama.cpp context, without staging.
     /// </summary>
     public bool? Staged { get; set; }
-
-    private static int NotNegative(int value)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(value);
-        return value;
-    }
-
-    private static int Positive(int value)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-        return value;
-    }
 }

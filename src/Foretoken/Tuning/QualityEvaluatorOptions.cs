@@ -13,11 +13,7 @@ public sealed record QualityEvaluatorOptions
     public int AnswerTokens
     {
         get => _answerTokens;
-        init
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _answerTokens = value;
-        }
+        init => _answerTokens = OptionCheck.Positive(value);
     }
 
     /// <summary>The same for summaries and continuations. Default 24.</summary>
@@ -25,11 +21,7 @@ public sealed record QualityEvaluatorOptions
     public int SummaryTokens
     {
         get => _summaryTokens;
-        init
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _summaryTokens = value;
-        }
+        init => _summaryTokens = OptionCheck.Positive(value);
     }
 
     /// <summary>Threads that compute. Default 0: one per core.</summary>

@@ -14,11 +14,7 @@ public sealed record TuningOptions
     public int AnswerTokens
     {
         get => _answerTokens;
-        init
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            _answerTokens = value;
-        }
+        init => _answerTokens = OptionCheck.Positive(value);
     }
 
     /// <summary>
