@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json;
 using Foretoken.Gguf;
@@ -24,17 +23,15 @@ internal static class BenchCommand
     internal static Command Create(CliContext context)
     {
         BenchOptions defaults = new();
-        Option<int[]> lengths = List(
+        Option<int[]> lengths = CommandOptions.WholeNumbers(
             "--lengths",
             "512,1024,2048",
-            "Prompt lengths in tokens. Default: 512,1024,2048.",
-            Whole
+            "Prompt lengths in tokens. Default: 512,1024,2048."
         );
-        Option<double[]> speeds = List(
+        Option<double[]> speeds = CommandOptions.Numbers(
             "--speeds",
             "1,1.5,2,2.9",
-            "Speedups to ask for. Default: 1,1.5,2,2.9; beside --plan only 1.",
-            Number
+            "Speedups to ask for. Default: 1,1.5,2,2.9; beside --plan only 1."
         );
         Option<int> pairs = new("--pairs")
         {
@@ -87,12 +84,7 @@ internal static class BenchCommand
             Description = "Number format of the KV cache, both sides.",
             DefaultValueFactory = _ => "f16",
         };
-        Option<string> flashAttention = new("--flash-attn")
-        {
-            HelpName = "auto|on|off",
-            Description = "Fused attention, both sides.",
-            DefaultValueFactory = _ => "auto",
-        };
+        Option<string> flashAttention = CommandOptions.FlashAttention("Fused attention, both sides.");
         Option<int> gpuLayers = new("--gpu-layers")
         {
             HelpName = "n",
@@ -118,13 +110,12 @@ internal static class BenchCommand
             Arity = ArgumentArity.ZeroOrOne,
         };
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
-        flashAttention.AcceptOnlyFromAmong("auto", "on", "off");
-        AtLeast(pairs, 1);
-        AtLeast(decode, 0);
-        AtLeast(threads, 0);
-        AtLeast(ubatch, 1);
-        AtLeast(batch, 1);
-        AtLeast(gpuLayers, -1);
+        CommandOptions.AtLeast(pairs, 1);
+        CommandOptions.AtLeast(decode, 0);
+        CommandOptions.AtLeast(threads, 0);
+        CommandOptions.AtLeast(ubatch, 1);
+        CommandOptions.AtLeast(batch, 1);
+        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "bench",
@@ -169,10 +160,7 @@ internal static class BenchCommand
                             BatchSize = parsed.GetValue(batch),
                             UBatchSize = parsed.GetValue(ubatch),
                             KvCacheType = KvTypes[parsed.GetValue(kvType)!],
-                            FlashAttention = Enum.Parse<FlashAttentionMode>(
-                                parsed.GetValue(flashAttention)!,
-                                ignoreCase: true
-                            ),
+                            FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                             GpuLayers = parsed.GetValue(gpuLayers),
                             Importance = parsed.GetValue(importance),
                             Profile = parsed.GetValue(profile),
@@ -411,53 +399,4 @@ internal static class BenchCommand
             _ = new PrefillRequest { TargetTtftSpeedup = speed };
         }
     }
-
-    private static Option<T[]> List<T>(string name, string example, string description, Func<string, T?> parse)
-        where T : struct =>
-        new(name)
-        {
-            HelpName = example,
-            Description = description,
-            CustomParser = result => ParseList(result, name, example, parse),
-        };
-
-    private static T[]? ParseList<T>(ArgumentResult result, string name, string example, Func<string, T?> parse)
-        where T : struct
-    {
-        List<T> values = [];
-        foreach (
-            string part in result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries))
-        )
-        {
-            if (parse(part) is not { } value)
-            {
-                result.AddError(
-                    $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
-                );
-                return null;
-            }
-            values.Add(value);
-        }
-        return [.. values];
-    }
-
-    private static int? Whole(string text) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
-
-    private static double? Number(string text) =>
-        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : null;
-
-    private static void AtLeast(Option<int> option, int least) =>
-        option.Validators.Add(result =>
-        {
-            // what is no number at all is refused anyway
-            if (
-                result.Tokens is [{ Value: { } text }]
-                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-                && value < least
-            )
-            {
-                result.AddError($"{option.Name} is at least {least}.");
-            }
-        });
 }

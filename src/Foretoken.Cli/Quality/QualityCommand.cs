@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
@@ -31,17 +30,16 @@ internal static class QualityCommand
             Arity = ArgumentArity.ZeroOrOne,
         };
         Option<string?> modelOption = new("--model", "-m") { HelpName = "path", Description = "The same as MODEL." };
-        Option<string[]> importance = Values(
+        Option<string[]> importance = CommandOptions.Names(
             "--importance",
             "name,...",
             $"How the tokens to keep are chosen. Default: all of {string.Join(", ", ImportancePolicies.Names)}; the first where there is a profile."
         );
         Option<string?> profile = ProfileOption.Create();
-        Option<double[]> targets = Values(
+        Option<double[]> targets = CommandOptions.Numbers(
             "--targets",
             "1.5,2,2.9",
-            "Speedups to ask for. Default: 1.5,2,2.9; beside --plan none.",
-            Number
+            "Speedups to ask for. Default: 1.5,2,2.9; beside --plan none."
         );
         Option<string[]> plans = new("--plan")
         {
@@ -49,7 +47,11 @@ internal static class QualityCommand
             Description = "A plan to judge, such as 6@0.25; may be given several times.",
             DefaultValueFactory = _ => [],
         };
-        Option<int[]> lengths = Values("--lengths", "1024,2048", "Prompt lengths in tokens. Default: 1024.", Whole);
+        Option<int[]> lengths = CommandOptions.WholeNumbers(
+            "--lengths",
+            "1024,2048",
+            "Prompt lengths in tokens. Default: 1024."
+        );
         Option<int> perKind = new("--prompts-per-kind", "-n")
         {
             HelpName = "n",
@@ -57,7 +59,7 @@ internal static class QualityCommand
                 "Generated prompts of each kind and length. The default gives a first look; use 40 for figures.",
             DefaultValueFactory = _ => defaults.PromptsPerKind,
         };
-        Option<string[]> kinds = Values(
+        Option<string[]> kinds = CommandOptions.Names(
             "--kinds",
             "name,...",
             $"Kinds of prompts to generate. Default: {string.Join(", ", GeneratedKinds.Select(kind => kind.Name))}."
@@ -92,12 +94,7 @@ internal static class QualityCommand
             Description = "Threads. Default: one per core.",
         };
         Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
-        Option<string> flashAttention = new("--flash-attn")
-        {
-            HelpName = "auto|on|off",
-            Description = "Fused attention.",
-            DefaultValueFactory = _ => "auto",
-        };
+        Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = new("--json")
         {
             HelpName = "file|-",
@@ -110,10 +107,9 @@ internal static class QualityCommand
             HelpName = "file",
             Description = "Write a page with a plot of quality against measured speedup.",
         };
-        flashAttention.AcceptOnlyFromAmong("auto", "on", "off");
-        AtLeast(perKind, 1);
-        AtLeast(threads, 0);
-        AtLeast(gpuLayers, -1);
+        CommandOptions.AtLeast(perKind, 1);
+        CommandOptions.AtLeast(threads, 0);
+        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "quality",
@@ -160,10 +156,7 @@ internal static class QualityCommand
                             Prompts = parsed.GetValue(prompts),
                             Threads = parsed.GetValue(threads),
                             GpuLayers = parsed.GetValue(gpuLayers),
-                            FlashAttention = Enum.Parse<FlashAttentionMode>(
-                                parsed.GetValue(flashAttention)!,
-                                ignoreCase: true
-                            ),
+                            FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                             Json = parsed.GetResult(json) is null ? null : parsed.GetValue(json) ?? "-",
                             Html = parsed.GetValue(html),
                         },
@@ -543,68 +536,11 @@ internal static class QualityCommand
             );
         }
 
-        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
-        {
-            throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
-        }
+        CommandOptions.EnsureFolderExists(path);
     }
 
     private static string? OneOf(string? argument, string? option) =>
         argument is not null && option is not null
             ? throw new CliException("MODEL and --model both name a model; give one.")
             : argument ?? option;
-
-    private static Option<T[]> Values<T>(string name, string example, string description, Func<string, T?> parse)
-        where T : struct =>
-        new(name)
-        {
-            HelpName = example,
-            Description = description,
-            CustomParser = result =>
-            {
-                List<T> values = [];
-                foreach (string part in Parts(result))
-                {
-                    if (parse(part) is not { } value)
-                    {
-                        result.AddError(
-                            $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
-                        );
-                        return null;
-                    }
-
-                    values.Add(value);
-                }
-
-                return [.. values];
-            },
-        };
-
-    private static Option<string[]> Values(string name, string example, string description) =>
-        new(name)
-        {
-            HelpName = example,
-            Description = description,
-            CustomParser = result => [.. Parts(result)],
-        };
-
-    private static IEnumerable<string> Parts(ArgumentResult result) =>
-        result.Tokens.SelectMany(token =>
-            token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-        );
-
-    private static int? Whole(string text) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null;
-
-    private static double? Number(string text) =>
-        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : null;
-
-    private static void AtLeast(Option<int> option, int least) =>
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() < least)
-            {
-                result.AddError($"{option.Name} is at least {least}.");
-            }
-        });
 }

@@ -88,20 +88,14 @@ internal static class TuneCommand
             Description = "Threads. Default: one per core.",
         };
         Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
-        Option<string> flashAttention = new("--flash-attn")
-        {
-            HelpName = "auto|on|off",
-            Description = "Fused attention.",
-            DefaultValueFactory = _ => "auto",
-        };
+        Option<string> flashAttention = CommandOptions.FlashAttention();
         facts.AcceptOnlyFromAmong("all", "digits", "words");
         inputs.AcceptOnlyFromAmong("attention", "residual", "both");
-        flashAttention.AcceptOnlyFromAmong("auto", "on", "off");
-        AtLeast(count, 1);
-        AtLeast(heldOut, 0);
-        AtLeast(length, PromptSpec.MinLength);
-        AtLeast(threads, 0);
-        AtLeast(gpuLayers, -1);
+        CommandOptions.AtLeast(count, 1);
+        CommandOptions.AtLeast(heldOut, 0);
+        CommandOptions.AtLeast(length, PromptSpec.MinLength);
+        CommandOptions.AtLeast(threads, 0);
+        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "tune",
@@ -155,10 +149,7 @@ internal static class TuneCommand
                             Seed = parsed.GetValue(seed),
                             Threads = parsed.GetValue(threads),
                             GpuLayers = parsed.GetValue(gpuLayers),
-                            FlashAttention = Enum.Parse<FlashAttentionMode>(
-                                parsed.GetValue(flashAttention)!,
-                                ignoreCase: true
-                            ),
+                            FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                         },
                         cancellationToken
                     )
@@ -194,10 +185,9 @@ internal static class TuneCommand
         TextCorpus? corpus = own is null ? TextCorpus.FromFiles(documents) : null;
         NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(TuneCommand).Assembly);
 
-        // what an earlier profile says must not steer the new one
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            // an old profile, perhaps a damaged one, must not stand in the way of a new one
+            // an old profile must not steer the new one, nor, when it is damaged, stand in its way
             new ModelOptions { GpuLayers = options.GpuLayers, UseProfile = false },
             progress: null,
             cancellationToken
@@ -251,7 +241,9 @@ internal static class TuneCommand
         context.Output.Write(TuneTableView.Render(profile));
         context.WriteRaw("");
         context.Note(
-            $"The profile is {output}; it is used whenever {Path.GetFileName(modelPath)} is loaded from beside it."
+            Path.GetFullPath(output) == Path.GetFullPath(ProfileFile.PathFor(modelPath))
+                ? $"The profile is {output}; it is used whenever {Path.GetFileName(modelPath)} is loaded."
+                : $"The profile is {output}; name it with --profile (ProfilePath), or put it beside the model as {Path.GetFileName(ProfileFile.PathFor(modelPath))}."
         );
         return ExitCode.Ok;
     }
@@ -311,10 +303,7 @@ internal static class TuneCommand
 
     private static void CheckOutput(string path)
     {
-        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
-        {
-            throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
-        }
+        CommandOptions.EnsureFolderExists(path);
 
         if (!path.EndsWith(ProfileFile.Extension, StringComparison.OrdinalIgnoreCase))
         {
@@ -323,13 +312,4 @@ internal static class TuneCommand
             );
         }
     }
-
-    private static void AtLeast(Option<int> option, int least) =>
-        option.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() < least)
-            {
-                result.AddError($"{option.Name} is at least {least}.");
-            }
-        });
 }

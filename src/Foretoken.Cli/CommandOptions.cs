@@ -1,0 +1,106 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using Foretoken.Inference;
+
+namespace Foretoken.Cli;
+
+/// <summary>What the options of several commands have in common.</summary>
+internal static class CommandOptions
+{
+    /// <summary>An option whose value is a list of whole numbers, separated by commas.</summary>
+    internal static Option<int[]> WholeNumbers(string name, string example, string description) =>
+        List<int>(
+            name,
+            example,
+            description,
+            text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null
+        );
+
+    /// <summary>An option whose value is a list of numbers, separated by commas.</summary>
+    internal static Option<double[]> Numbers(string name, string example, string description) =>
+        List<double>(
+            name,
+            example,
+            description,
+            text =>
+                double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : null
+        );
+
+    /// <summary>An option whose value is a list of names, separated by commas.</summary>
+    internal static Option<string[]> Names(string name, string example, string description) =>
+        new(name)
+        {
+            HelpName = example,
+            Description = description,
+            CustomParser = result => [.. Parts(result, StringSplitOptions.RemoveEmptyEntries)],
+        };
+
+    /// <summary><c>--flash-attn</c>; <see cref="FlashAttentionOf"/> reads it.</summary>
+    internal static Option<string> FlashAttention(string description = "Fused attention.")
+    {
+        Option<string> option = new("--flash-attn")
+        {
+            HelpName = "auto|on|off",
+            Description = description,
+            DefaultValueFactory = _ => "auto",
+        };
+        option.AcceptOnlyFromAmong("auto", "on", "off");
+        return option;
+    }
+
+    internal static FlashAttentionMode FlashAttentionOf(ParseResult parsed, Option<string> option) =>
+        Enum.Parse<FlashAttentionMode>(parsed.GetValue(option)!, ignoreCase: true);
+
+    /// <summary>Refuses smaller numbers.</summary>
+    internal static void AtLeast(Option<int> option, int least) =>
+        option.Validators.Add(result =>
+        {
+            // what is no number at all is refused anyway
+            if (
+                result.Tokens is [{ Value: { } text }]
+                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+                && value < least
+            )
+            {
+                result.AddError($"{option.Name} is at least {least}.");
+            }
+        });
+
+    /// <summary>Refuses a file that could not be written, before minutes are spent on what it is for.</summary>
+    /// <exception cref="CliException">Its folder does not exist.</exception>
+    internal static void EnsureFolderExists(string path)
+    {
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder && !Directory.Exists(folder))
+        {
+            throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
+        }
+    }
+
+    private static Option<T[]> List<T>(string name, string example, string description, Func<string, T?> parse)
+        where T : struct =>
+        new(name)
+        {
+            HelpName = example,
+            Description = description,
+            CustomParser = result =>
+            {
+                List<T> values = [];
+                foreach (string part in Parts(result, StringSplitOptions.None))
+                {
+                    if (parse(part) is not { } value)
+                    {
+                        result.AddError(
+                            $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
+                        );
+                        return null;
+                    }
+                    values.Add(value);
+                }
+                return [.. values];
+            },
+        };
+
+    private static IEnumerable<string> Parts(ArgumentResult result, StringSplitOptions options) =>
+        result.Tokens.SelectMany(token => token.Value.Split(',', options | StringSplitOptions.TrimEntries));
+}
