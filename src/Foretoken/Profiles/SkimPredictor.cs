@@ -8,7 +8,7 @@ namespace Foretoken.Profiles;
 /// approximation <c>gelu(z) = z * sigmoid(1.702 z)</c> (arXiv 1606.08415).
 /// </summary>
 /// <remarks>Immutable and thread-safe.</remarks>
-public sealed class SkimPredictor
+internal sealed class SkimPredictor
 {
     private const float GeluScale = 1.702f;
 
