@@ -15,7 +15,7 @@ public interface IImportancePolicy
 
     /// <summary>Computes the importance of every token of the stage.</summary>
     /// <param name="probes">What was measured, in the order of <see cref="GetProbes"/>.</param>
-    /// <param name="importance">Receives one number per token, [tokens]; larger is kept first. Only the order matters.</param>
+    /// <param name="importance">Receives one number per token, [tokens]; larger is kept first. Only the order matters, unless there is a threshold.</param>
     /// <exception cref="ArgumentException"><paramref name="importance"/> has another length than there are tokens.</exception>
     void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
 
