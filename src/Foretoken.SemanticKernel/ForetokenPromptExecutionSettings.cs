@@ -13,7 +13,7 @@ namespace Foretoken.SemanticKernel;
 /// <remarks>
 /// <para>
 /// Every setting is unset by default, which leaves the choice to the client. The JSON names are those that prompt
-/// templates use. Numbers may be given as JSON numbers or as text, which is what prompt YAML makes of them. Base settings
+/// templates use. Numbers and booleans may be given as such or as text, which is what prompt YAML makes of them. Base settings
 /// with these names in <see cref="PromptExecutionSettings.ExtensionData"/> are understood as well: see
 /// <see cref="FromExecutionSettings"/>.
 /// </para>
@@ -24,6 +24,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
 {
     private const string TargetTtftSpeedupName = "target_ttft_speedup";
     private const string MaxQualityLossName = "max_quality_loss";
+    private const string UseThresholdsName = "use_thresholds";
     private const string ImportanceName = "importance";
     private const string TemperatureName = "temperature";
     private const string TopPName = "top_p";
@@ -40,6 +41,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     {
         TargetTtftSpeedupName,
         MaxQualityLossName,
+        UseThresholdsName,
         ImportanceName,
         TemperatureName,
         TopPName,
@@ -62,6 +64,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
 
     private double? _targetTtftSpeedup;
     private double? _maxQualityLoss;
+    private bool? _useThresholds;
     private string? _importance;
     private float? _temperature;
     private float? _topP;
@@ -103,6 +106,20 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
                 ref _maxQualityLoss,
                 value is { } loss ? PrefillPlanner.EnsureValidQualityLoss(loss, nameof(MaxQualityLoss)) : null
             );
+    }
+
+    /// <summary>
+    /// Whether fewer tokens than planned go on where their importance does not pass its threshold, so that a prompt with little
+    /// in it is faster than promised. Changes nothing with an importance that has no threshold, or with
+    /// <see cref="MaxQualityLoss"/>.
+    /// </summary>
+    [JsonPropertyName(UseThresholdsName)]
+    [JsonConverter(typeof(BooleanConverter))]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public bool? UseThresholds
+    {
+        get => _useThresholds;
+        set => Set(ref _useThresholds, value);
     }
 
     /// <summary>Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>.</summary>
@@ -289,6 +306,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             ExtensionData = ExtensionData is null ? null : new Dictionary<string, object>(ExtensionData),
             TargetTtftSpeedup = TargetTtftSpeedup,
             MaxQualityLoss = MaxQualityLoss,
+            UseThresholds = UseThresholds,
             Importance = Importance,
             Temperature = Temperature,
             TopP = TopP,
@@ -324,6 +342,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         options.ResponseFormat = ResponseFormat ?? options.ResponseFormat;
         SetAdditional(options, TargetTtftSpeedupName, TargetTtftSpeedup);
         SetAdditional(options, MaxQualityLossName, MaxQualityLoss);
+        SetAdditional(options, UseThresholdsName, UseThresholds);
         SetAdditional(options, ImportanceName, Importance);
         SetAdditional(options, MinPName, MinP);
         foreach ((string name, object value) in ExtensionData ?? new Dictionary<string, object>())

@@ -29,6 +29,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             ExtensionData = new Dictionary<string, object> { ["foretoken.other"] = 3 },
             TargetTtftSpeedup = 2.3,
             MaxQualityLoss = 0.1,
+            UseThresholds = true,
             Importance = "recent-window",
             Temperature = 0.7f,
             TopP = 0.9f,
@@ -46,7 +47,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     public void Every_setting_has_a_test_value()
     {
         ForetokenPromptExecutionSettings full = Full();
-        Assert.Equal(13, OwnProperties.Length);
+        Assert.Equal(14, OwnProperties.Length);
         Assert.All(OwnProperties, property => Assert.NotNull(property.GetValue(full)));
     }
 
@@ -68,6 +69,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 "temperature",
                 "top_k",
                 "top_p",
+                "use_thresholds",
             ],
             OwnProperties.Select(p => p.GetCustomAttribute<JsonPropertyNameAttribute>()!.Name).Order()
         );
@@ -110,6 +112,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             {
                 ["target_ttft_speedup"] = 2.3m,
                 ["MAX_QUALITY_LOSS"] = "0.1",
+                ["use_thresholds"] = true,
                 ["importance"] = Element("\"recent-window\""),
                 ["temperature"] = 0.7,
                 ["top_p"] = 0.9f,
@@ -192,6 +195,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
               default:
                 target_ttft_speedup: 2.5
                 max_quality_loss: 0.1
+                use_thresholds: true
                 importance: most-recent
                 temperature: 0.7
                 top_k: 40
@@ -211,6 +215,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         );
         Assert.Equal(2.5, read.TargetTtftSpeedup);
         Assert.Equal(0.1, read.MaxQualityLoss);
+        Assert.True(read.UseThresholds);
         Assert.Equal("most-recent", read.Importance);
         Assert.Equal(0.7f, read.Temperature);
         Assert.Equal(40, read.TopK);
@@ -229,6 +234,8 @@ public sealed class ForetokenPromptExecutionSettingsTests
     [InlineData("response_format", "xml")]
     [InlineData("response_format", 3)]
     [InlineData("stop_sequences", 3)]
+    [InlineData("use_thresholds", "maybe")]
+    [InlineData("use_thresholds", 1)]
     public void A_value_that_a_setting_cannot_have_is_refused_by_name(string name, object value)
     {
         PromptExecutionSettings settings = new() { ExtensionData = new Dictionary<string, object> { [name] = value } };
@@ -355,11 +362,12 @@ public sealed class ForetokenPromptExecutionSettingsTests
         AdditionalPropertiesDictionary properties = options.AdditionalProperties!;
         Assert.Equal(2.3, properties["target_ttft_speedup"]);
         Assert.Equal(0.1, properties["max_quality_loss"]);
+        Assert.Equal(true, properties["use_thresholds"]);
         Assert.Equal("recent-window", properties["importance"]);
         Assert.Equal(0.05f, properties["min_p"]);
         Assert.Equal(3, properties["foretoken.other"]);
         Assert.Same(progress, properties["foretoken.prefill_progress"]);
-        Assert.Equal(6, properties.Count);
+        Assert.Equal(7, properties.Count);
     }
 
     private static JsonElement Element(string json) => JsonElement.Parse(json);

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using Foretoken.Inference;
+using Foretoken.Tests.Chat;
 using Foretoken.Tests.Inference;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
@@ -11,36 +12,6 @@ namespace Foretoken.SemanticKernel.Tests;
 [Collection(nameof(TestModel))]
 public sealed class RealModelTests(TestModel test)
 {
-    /// <summary>Tells of functions and reads calls; the small model's own template knows of none.</summary>
-    private const string ToolTemplate = """
-        {%- if tools %}
-            {{- '<|im_start|>system\nFunctions:\n<tools>' }}
-            {%- for tool in tools %}
-                {{- '\n' + (tool | tojson) }}
-            {%- endfor %}
-            {{- '\n</tools>\nCall one with <tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call><|im_end|>\n' }}
-        {%- endif %}
-        {%- for message in messages %}
-            {%- if message.role == 'tool' %}
-                {{- '<|im_start|>user\n<tool_response>\n' + message.content + '\n</tool_response><|im_end|>\n' }}
-            {%- elif message.role == 'assistant' %}
-                {{- '<|im_start|>assistant' }}
-                {%- if message.content %}
-                    {{- '\n' + message.content }}
-                {%- endif %}
-                {%- for call in message.tool_calls %}
-                    {{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' + (call.function.arguments | tojson) + '}\n</tool_call>' }}
-                {%- endfor %}
-                {{- '<|im_end|>\n' }}
-            {%- else %}
-                {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
-            {%- endif %}
-        {%- endfor %}
-        {%- if add_generation_prompt %}
-            {{- '<|im_start|>assistant\n' }}
-        {%- endif %}
-        """;
-
     [Fact]
     public async Task A_prompt_with_a_speedup_is_thinned_and_reports_it()
     {
@@ -106,7 +77,7 @@ public sealed class RealModelTests(TestModel test)
     {
         using ForetokenChatClient client = test.CreateClient(options =>
         {
-            options.ChatTemplate = ToolTemplate;
+            options.ChatTemplate = ToolTemplate.Text;
             options.MaxOutputTokens = 64;
         });
         Kernel kernel = Kernel.CreateBuilder().AddForetokenChatCompletion(client).Build();
