@@ -216,14 +216,7 @@ internal static class QualityCommand
             own ?? Generate(new PromptGenerator(corpus!, model), specs, options.PromptsPerKind);
         if (options.Blind)
         {
-            prompts =
-            [
-                .. prompts.SelectMany(prompt =>
-                    prompt is { QuestionAt: QuestionPlace.Last, Kind: not PromptKind.Continuation }
-                        ? (DocumentPrompt[])[prompt, prompt.AskedInNextTurn()]
-                        : [prompt]
-                ),
-            ];
+            prompts = [.. prompts.SelectMany(AlsoInNextTurn)];
         }
 
         QualityEvaluatorOptions evaluatorOptions = new()
@@ -284,6 +277,12 @@ internal static class QualityCommand
     internal static string Describe(QualityProgress progress) =>
         string.Create(CultureInfo.InvariantCulture, $"{progress.PromptsDone} of {progress.Prompts} prompts")
         + ProgressView.Left(progress.Remaining);
+
+    /// <summary>The prompt, and where it asks a question behind its document, the same with the question in the next turn.</summary>
+    internal static IEnumerable<DocumentPrompt> AlsoInNextTurn(DocumentPrompt prompt) =>
+        prompt is { QuestionAt: QuestionPlace.Last, Kind: PromptKind.Retrieval or PromptKind.Summary }
+            ? [prompt, prompt.AskedInNextTurn()]
+            : [prompt];
 
     private static QualityReport Report(
         QualityOptions options,

@@ -60,6 +60,23 @@ public sealed class QualityCommandTests : IDisposable
         );
     }
 
+    [Fact]
+    public void Only_questions_about_a_document_are_asked_in_the_next_turn_too()
+    {
+        IReadOnlyList<DocumentPrompt> prompts = PromptFile.Parse(
+            """
+            {"document": "d", "question": "?", "kind": "summary"}
+            {"document": "d", "question": "?", "kind": "summary", "question_at": "first"}
+            {"messages": [{"role": "user", "content": "Hello."}]}
+            """,
+            "own.jsonl"
+        );
+        Assert.Equal(
+            ["summary", "summary-blind", "summary", "conversation"],
+            prompts.SelectMany(QualityCommand.AlsoInNextTurn).Select(prompt => prompt.KindName)
+        );
+    }
+
     private Task<int> Run(params string[] line)
     {
         var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);
