@@ -188,11 +188,20 @@ public sealed class ForetokenSessionTests(TestModel test)
     public void Thresholds_of_a_request_change_nothing_for_an_importance_that_has_none()
     {
         using ForetokenSession session = test.CreateSession();
-        PrefillReport share = session.Prefill(test.Prompt(500), new PrefillRequest { TargetTtftSpeedup = 2 });
+        IImportancePolicy importance = ImportancePolicies.Get("head-normalized-window");
+        PrefillReport share = session.Prefill(
+            test.Prompt(500),
+            new PrefillRequest { TargetTtftSpeedup = 2, Importance = importance }
+        );
         session.Clear();
         PrefillReport asked = session.Prefill(
             test.Prompt(500),
-            new PrefillRequest { TargetTtftSpeedup = 2, UseThresholds = true }
+            new PrefillRequest
+            {
+                TargetTtftSpeedup = 2,
+                UseThresholds = true,
+                Importance = importance,
+            }
         );
         Assert.Equal(share.Stages.Select(stage => stage.Tokens), asked.Stages.Select(stage => stage.Tokens));
         Assert.Equal([SelectionBound.AllTokens, SelectionBound.Share], asked.Stages.Select(stage => stage.Bound));
@@ -202,7 +211,11 @@ public sealed class ForetokenSessionTests(TestModel test)
     public void Thresholds_of_a_request_never_run_more_than_was_promised()
     {
         using ForetokenSession session = test.CreateSession();
-        PrefillReport share = session.Prefill(test.Prompt(500), new PrefillRequest { TargetTtftSpeedup = 2 });
+        // learned importance has plans of its own
+        PrefillReport share = session.Prefill(
+            test.Prompt(500),
+            new PrefillRequest { TargetTtftSpeedup = 2, Importance = ImportancePolicies.Get("head-normalized-window") }
+        );
         foreach (
             (float threshold, SelectionBound bound) in new[]
             {
