@@ -28,7 +28,8 @@ namespace Foretoken;
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
 /// and tool mode, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
-/// <c>use_thresholds</c>, <c>importance</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>.
+/// <c>use_thresholds</c>, <c>importance</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and
+/// functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>.
 /// </para>
 /// <para>
 /// <see cref="Dispose"/> is safe at any moment: running and waiting requests end with <see cref="ObjectDisposedException"/>,
@@ -431,11 +432,14 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             _logger.NotStaged(reason);
         }
-        else if (_model.Profile is { } profile)
+        else if (
+            _model.Profile is { } profile
+            && ImportancePolicies.Get(_options.Importance, profile) is LearnedImportance
+        )
         {
             _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);
         }
-        else if (_options.Importance is null)
+        else if (_model.Profile is null && _options.Importance is null)
         {
             _logger.NoProfile(ImportancePolicies.Default.Name);
         }

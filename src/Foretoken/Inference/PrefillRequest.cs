@@ -48,6 +48,11 @@ public sealed class PrefillRequest
     public bool UseThresholds { get; set; }
 
     /// <summary>How tokens are ranked. Default null: the plan's, or that of <see cref="ImportancePolicies.Get"/> without a name.</summary>
+    /// <remarks>
+    /// Learned importance knows the boundaries of the model's profile. Where it is only the default and cannot rank the tokens
+    /// of a plan, <see cref="ImportancePolicies.Default"/> does, and the report says so; where it is asked for, that is an
+    /// <see cref="ArgumentException"/>.
+    /// </remarks>
     public IImportancePolicy? Importance { get; set; }
 
     /// <summary>A plan to run as it is, instead of one made for <see cref="TargetTtftSpeedup"/>.</summary>

@@ -274,6 +274,19 @@ public sealed class ModelProfileTests : IDisposable
     }
 
     [Fact]
+    public async Task Chat_client_that_names_another_importance_does_not_claim_to_use_the_profile()
+    {
+        ProfileFile.Write(_profile, TestProfiles.For(_model, 1, 2));
+        (PrefillReport report, List<string> log) = await AskAsync(
+            new ForetokenChatClientOptions { ModelPath = _model, Importance = "recent-window" }
+        );
+
+        Assert.Equal("recent-window", report.Importance);
+        Assert.DoesNotContain(log, line => line.Contains("what was learned", StringComparison.Ordinal));
+        Assert.DoesNotContain(log, line => line.Contains("no profile", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Chat_client_without_a_profile_says_so_once()
     {
         (PrefillReport report, List<string> log) = await AskAsync(
