@@ -32,9 +32,17 @@ public sealed class ModelTuner : IDisposable
     /// <param name="model">The model.</param>
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
     /// <exception cref="ChatTemplateException">The model has no usable chat template.</exception>
+    /// <exception cref="UnsupportedModelException">The model has fewer than 3 layers.</exception>
     public ModelTuner(ForetokenModel model, TuningOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
+        if (model.Shape.LayerCount < 3)
+        {
+            throw new UnsupportedModelException(
+                $"The model has {model.Shape.LayerCount} layers; to learn which tokens matter above a boundary takes 3: one below it, one above, and the last one, which no probe can see."
+            );
+        }
+
         _model = model;
         _options = options ?? new TuningOptions();
         _renderer = new PromptRenderer(model);

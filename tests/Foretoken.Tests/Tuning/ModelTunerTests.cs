@@ -1,3 +1,4 @@
+using Foretoken.Gguf;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
@@ -105,6 +106,18 @@ public sealed class ModelTunerTests(TestModel test)
         Assert.Equal(inputs.HasFlag(PredictorInputs.Attention), !predictor.AttentionWeights.IsEmpty);
         Assert.True(predictor.Correlation > 0.2, $"{predictor.Correlation}");
         Assert.All(profile.Predictors.Where(one => one.Layer != 6), one => Assert.True(one.ResidualWeights.IsEmpty));
+    }
+
+    [Fact]
+    public void A_model_without_room_between_a_boundary_and_its_last_layer_is_refused()
+    {
+        using TemporaryFolder folder = new();
+        SyntheticModel.Write(
+            folder["two.gguf"],
+            SyntheticModelSpec.Parse("layers=2,embd=64,heads=2,kv-heads=1,ffn=128,vocab=320")
+        );
+        using ForetokenModel model = ForetokenModel.Load(folder["two.gguf"]);
+        Assert.Throws<UnsupportedModelException>(() => new ModelTuner(model));
     }
 
     [Fact]
