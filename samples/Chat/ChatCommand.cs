@@ -158,8 +158,8 @@ internal static class ChatCommand
                 new ChatArguments
                 {
                     Model = parsed.GetValue(model),
-                    Profile = parsed.GetValue(profile) is { } path && path != NoProfile ? path : null,
-                    UseProfile = parsed.GetValue(profile) != NoProfile,
+                    Profile = IsNoProfile(parsed.GetValue(profile)) ? null : parsed.GetValue(profile),
+                    UseProfile = !IsNoProfile(parsed.GetValue(profile)),
                     Speed = parsed.GetValue(speed),
                     MaxQualityLoss = parsed.GetValue(maxQualityLoss),
                     UseThresholds = parsed.GetValue(thresholds),
@@ -193,4 +193,7 @@ internal static class ChatCommand
                 result.AddError($"{option.Name} is at least {least}.");
             }
         });
+
+    private static bool IsNoProfile(string? value) =>
+        string.Equals(value, NoProfile, StringComparison.OrdinalIgnoreCase);
 }

@@ -64,9 +64,21 @@ internal static class ExampleFile
             {
                 answer = data;
             }
+            else if (
+                tensor.Name.StartsWith(ResidualPrefix, StringComparison.Ordinal)
+                && int.TryParse(
+                    tensor.Name.AsSpan(ResidualPrefix.Length),
+                    NumberStyles.None,
+                    CultureInfo.InvariantCulture,
+                    out int layer
+                )
+            )
+            {
+                residuals.Add(layer, data);
+            }
             else
             {
-                residuals.Add(int.Parse(tensor.Name.AsSpan(ResidualPrefix.Length), CultureInfo.InvariantCulture), data);
+                throw Incomplete(path);
             }
         }
 
