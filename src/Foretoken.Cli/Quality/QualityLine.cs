@@ -69,6 +69,7 @@ internal sealed record QualityLine
         "summary",
         "summary-blind",
         "continuation",
+        "conversation",
     ];
 
     /// <summary>The number that a kind is judged by: answered of those that full prefill answers, or the divergence.</summary>
