@@ -13,7 +13,9 @@ internal static class ActivityText
         )
         + string.Concat(
             activity.TagObjects.Select(tag =>
-                string.Create(CultureInfo.InvariantCulture, $"\n  {tag.Key} = {tag.Value}")
+                string.Create(CultureInfo.InvariantCulture, $"\n  {tag.Key} = {Text(tag.Value)}")
             )
         );
+
+    private static object? Text(object? value) => value is string[] texts ? string.Join(", ", texts) : value;
 }
