@@ -54,7 +54,8 @@ internal sealed class ChatRequest
         IEnumerable<ChatMessage> messages,
         ChatOptions? options,
         ForetokenChatClientOptions defaults,
-        ILogger logger
+        ILogger logger,
+        IChatClient? client = null
     )
     {
         ArgumentNullException.ThrowIfNull(messages);
@@ -110,7 +111,7 @@ internal sealed class ChatRequest
         return new ChatRequest
         {
             RenderJson = Render(conversation, options, tools, toolChoice),
-            Sampling = ToSampling(options, minP),
+            Sampling = ToSampling(options, minP, RawSampling(options, client, logger)),
             MaxOutputTokens = options.MaxOutputTokens is { } max
                 ? (int)InRange(nameof(options.MaxOutputTokens), max, 1, int.MaxValue)
                 : defaults.MaxOutputTokens,
@@ -163,35 +164,54 @@ internal sealed class ChatRequest
         {
             logger.OptionIgnored(nameof(options.ModelId), "a client has the one model it was created with");
         }
-        if (options.RawRepresentationFactory is not null)
-        {
-            logger.OptionIgnored(
-                nameof(options.RawRepresentationFactory),
-                "there is no other representation of a request"
-            );
-        }
     }
 
-    private static SamplerOptions ToSampling(ChatOptions options, float? minP)
+    /// <summary>What the caller gives for the sampler as it is; null when nothing.</summary>
+    private static SamplerOptions? RawSampling(ChatOptions options, IChatClient? client, ILogger logger)
     {
+        object? raw = client is null ? null : options.RawRepresentationFactory?.Invoke(client);
+        if (raw is SamplerOptions sampling)
+        {
+            return sampling is { Grammar: null, JsonSchema: null }
+                ? sampling
+                : throw new ArgumentException(
+                    "A grammar or schema comes from ChatOptions.ResponseFormat, so that the model is told of it, too; the raw representation has none.",
+                    nameof(options)
+                );
+        }
+        if (raw is not null)
+        {
+            // meant for another client
+            logger.OptionIgnored(
+                nameof(options.RawRepresentationFactory),
+                $"it gave a {raw.GetType().Name}; here it is a {nameof(SamplerOptions)}"
+            );
+        }
+        return null;
+    }
+
+    private static SamplerOptions ToSampling(ChatOptions options, float? minP, SamplerOptions? raw)
+    {
+        // what ChatOptions says goes before the raw representation
+        SamplerOptions basis = raw ?? new SamplerOptions();
         // asking for a truncated distribution without a temperature means sampling from it
         bool samples = options.TopP is not null || options.TopK is not null || minP is not null;
-        return new SamplerOptions
+        return basis with
         {
             Temperature = options.Temperature is { } temperature
                 ? (float)InRange(nameof(options.Temperature), temperature, 0, 100)
-                : (samples ? 1 : 0),
-            TopP = options.TopP is { } topP ? (float)InRange(nameof(options.TopP), topP, 0, 1) : null,
-            TopK = options.TopK is { } topK ? (int)InRange(nameof(options.TopK), topK, 0, int.MaxValue) : null,
-            MinP = minP,
+                : (samples && raw is null ? 1 : basis.Temperature),
+            TopP = options.TopP is { } topP ? (float)InRange(nameof(options.TopP), topP, 0, 1) : basis.TopP,
+            TopK = options.TopK is { } topK ? (int)InRange(nameof(options.TopK), topK, 0, int.MaxValue) : basis.TopK,
+            MinP = minP ?? basis.MinP,
             FrequencyPenalty = options.FrequencyPenalty is { } frequency
                 ? (float)InRange(nameof(options.FrequencyPenalty), frequency, -100, 100)
-                : null,
+                : basis.FrequencyPenalty,
             PresencePenalty = options.PresencePenalty is { } presence
                 ? (float)InRange(nameof(options.PresencePenalty), presence, -100, 100)
-                : null,
+                : basis.PresencePenalty,
             // llama.cpp takes 32 bits; 0xFFFFFFFF would ask it for a random seed
-            Seed = options.Seed is { } seed ? (uint)((ulong)seed % uint.MaxValue) : null,
+            Seed = options.Seed is { } seed ? (uint)((ulong)seed % uint.MaxValue) : basis.Seed,
         };
     }
 

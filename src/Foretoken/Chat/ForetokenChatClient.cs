@@ -27,7 +27,7 @@ namespace Foretoken;
 /// <para>
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
-/// and tool mode, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
+/// and tool mode, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
 /// <c>use_thresholds</c>, <c>importance</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and
 /// functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>.
 /// </para>
@@ -168,7 +168,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(messages);
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
-        return StreamAsync(ChatRequest.Create(messages, options, _options, _logger), cancellationToken);
+        return StreamAsync(ChatRequest.Create(messages, options, _options, _logger, this), cancellationToken);
     }
 
     /// <inheritdoc/>

@@ -1,7 +1,10 @@
 using System.Text.Json;
 using Foretoken.Chat;
+using Foretoken.Inference;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using NSubstitute;
 
 namespace Foretoken.Tests.Chat;
 
@@ -72,6 +75,47 @@ public sealed class ChatRequestTests
         );
     }
 
-    private static ChatRequest Create(ForetokenChatClientOptions defaults, ChatOptions options) =>
-        ChatRequest.Create([new ChatMessage(ChatRole.User, "x")], options, defaults, NullLogger.Instance);
+    [Fact]
+    public void The_raw_representation_of_a_request_is_what_the_sampler_is_told()
+    {
+        ChatOptions options = new()
+        {
+            TopK = 5,
+            RawRepresentationFactory = _ => new SamplerOptions
+            {
+                Temperature = 0.5f,
+                TopK = 40,
+                RepeatPenalty = 1.1f,
+            },
+        };
+        SamplerOptions sampling = Create(new(), options).Sampling;
+        Assert.Equal((0.5f, 5, 1.1f), (sampling.Temperature, sampling.TopK, sampling.RepeatPenalty));
+    }
+
+    [Fact]
+    public void A_raw_representation_for_another_client_is_logged_and_one_with_a_grammar_refused()
+    {
+        List<string> log = [];
+        ChatOptions foreign = new() { RawRepresentationFactory = _ => "for another client" };
+        Assert.Equal(new SamplerOptions(), Create(new(), foreign, new ListLogger(log)).Sampling);
+        Assert.Contains(log, message => message.Contains("SamplerOptions", StringComparison.Ordinal));
+        ChatOptions grammar = new()
+        {
+            RawRepresentationFactory = _ => new SamplerOptions { Grammar = "root ::= [0-9]" },
+        };
+        Assert.Throws<ArgumentException>(() => Create(new(), grammar));
+    }
+
+    private static ChatRequest Create(
+        ForetokenChatClientOptions defaults,
+        ChatOptions options,
+        ILogger? logger = null
+    ) =>
+        ChatRequest.Create(
+            [new ChatMessage(ChatRole.User, "x")],
+            options,
+            defaults,
+            logger ?? NullLogger.Instance,
+            Substitute.For<IChatClient>()
+        );
 }
