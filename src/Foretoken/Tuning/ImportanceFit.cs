@@ -8,7 +8,7 @@ namespace Foretoken.Tuning;
 /// <para>
 /// A token counts as much as the answer attends to it. Without that, the many tokens that hardly matter decide the fit, and
 /// the few that hold what is asked for are predicted badly: on prompts of kinds that were not learned from, and a quarter of
-/// the tokens kept in front of layer 5 of 30, all tokens of the fact that was asked for were among them in 31 of 32 prompts
+/// the tokens kept in front of layer 5 of 30, all tokens of the value that was asked for were among them in 31 of 32 prompts
 /// instead of 17.
 /// </para>
 /// <para>
