@@ -67,6 +67,42 @@ internal static class CommandOptions
             }
         });
 
+    /// <summary><c>--json</c>, of every command that measures; <see cref="JsonOf"/> reads it.</summary>
+    internal static Option<string?> Json() =>
+        new("--json")
+        {
+            HelpName = "file|-",
+            Description =
+                "Write everything that was recorded, raw samples included, as one JSON object; without a file, or with -, to standard output in place of the table.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+
+    /// <returns>The file, <c>-</c> for standard output, null when the option is not given.</returns>
+    internal static string? JsonOf(ParseResult parsed, Option<string?> option) =>
+        parsed.GetResult(option) is null ? null : parsed.GetValue(option) ?? "-";
+
+    /// <summary>Refuses a file that must not or could not be written, before minutes are spent on what it is for.</summary>
+    /// <param name="option">The option that names it.</param>
+    /// <param name="path">The file; null and <c>-</c> are none.</param>
+    /// <exception cref="CliException">Its folder does not exist, or it is a model.</exception>
+    internal static void EnsureWritable(string option, string? path)
+    {
+        if (path is null or "-")
+        {
+            return;
+        }
+
+        // the value of --json may be left out, and then a model behind it would be taken for it
+        if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new CliException(
+                $"'{option} {path}' would write over a model. Name the model before the options, or with --model."
+            );
+        }
+
+        EnsureFolderExists(path);
+    }
+
     /// <summary>Refuses a file that could not be written, before minutes are spent on what it is for.</summary>
     /// <exception cref="CliException">Its folder does not exist.</exception>
     internal static void EnsureFolderExists(string path)

@@ -102,13 +102,7 @@ internal static class BenchCommand
             Description = "Seed of the prompts, the order and the bootstrap.",
             DefaultValueFactory = _ => defaults.Seed,
         };
-        Option<string?> json = new("--json")
-        {
-            HelpName = "file|-",
-            Description =
-                "Write everything that was recorded, raw samples included, as one JSON object; - is standard output, in place of the table.",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
+        Option<string?> json = CommandOptions.Json();
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
         CommandOptions.AtLeast(pairs, 1);
         CommandOptions.AtLeast(decode, 0);
@@ -164,7 +158,7 @@ internal static class BenchCommand
                             GpuLayers = parsed.GetValue(gpuLayers),
                             Importance = parsed.GetValue(importance),
                             Profile = parsed.GetValue(profile),
-                            Json = parsed.GetResult(json) is null ? null : parsed.GetValue(json) ?? "-",
+                            Json = CommandOptions.JsonOf(parsed, json),
                         },
                         cancellationToken
                     )

@@ -95,13 +95,7 @@ internal static class QualityCommand
         };
         Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
         Option<string> flashAttention = CommandOptions.FlashAttention();
-        Option<string?> json = new("--json")
-        {
-            HelpName = "file|-",
-            Description =
-                "Write everything that was recorded, raw samples included, as one JSON object; - is standard output, in place of the table.",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
+        Option<string?> json = CommandOptions.Json();
         Option<string?> html = new("--html")
         {
             HelpName = "file",
@@ -157,7 +151,7 @@ internal static class QualityCommand
                             Threads = parsed.GetValue(threads),
                             GpuLayers = parsed.GetValue(gpuLayers),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
-                            Json = parsed.GetResult(json) is null ? null : parsed.GetValue(json) ?? "-",
+                            Json = CommandOptions.JsonOf(parsed, json),
                             Html = parsed.GetValue(html),
                         },
                         cancellationToken
@@ -185,8 +179,8 @@ internal static class QualityCommand
         }
 
         PromptSpec[][] specs = Specs(options);
-        CheckOutput("--json", options.Json == "-" ? null : options.Json);
-        CheckOutput("--html", options.Html);
+        CommandOptions.EnsureWritable("--json", options.Json);
+        CommandOptions.EnsureWritable("--html", options.Html);
         IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } file
             ? PromptFile.Read(
                 file,
@@ -517,25 +511,6 @@ internal static class QualityCommand
         }
 
         return prompts;
-    }
-
-    // what would go wrong after the measurements is better noticed now
-    private static void CheckOutput(string option, string? path)
-    {
-        if (path is null)
-        {
-            return;
-        }
-
-        // the value of --json may be left out, and then a model behind it would be taken for it
-        if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
-        {
-            throw new CliException(
-                $"'{option} {path}' would write over a model. MODEL comes before the options: foretoken quality {path} {option}."
-            );
-        }
-
-        CommandOptions.EnsureFolderExists(path);
     }
 
     private static string? OneOf(string? argument, string? option) =>
