@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Quality;
+using Foretoken.Cli.Scale;
 using Foretoken.Cli.Tune;
 
 namespace Foretoken.Cli;
@@ -14,6 +15,7 @@ internal static class ForetokenCommand
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),
+            ScaleCommand.Create(context),
             QualityCommand.Create(context),
             TuneCommand.Create(context),
             SyntheticCommand.Create(context),

@@ -12,6 +12,8 @@ public sealed record SyntheticModelSpec
         Create("llama-3.2-1b", 16, 2048, 32, 8, 64, 8192, 128256, 131072, 500_000, true),
         Create("llama-3.2-3b", 28, 3072, 24, 8, 128, 8192, 128256, 131072, 500_000, true),
         Create("llama-3.1-8b", 32, 4096, 32, 8, 128, 14336, 128256, 131072, 500_000, false),
+        Create("llama-3.1-70b", 80, 8192, 64, 8, 128, 28672, 128256, 131072, 500_000, false),
+        Create("llama-3.1-405b", 126, 16384, 128, 8, 128, 53248, 128256, 131072, 500_000, false),
     ];
 
     /// <summary>The names that <see cref="Parse"/> knows.</summary>

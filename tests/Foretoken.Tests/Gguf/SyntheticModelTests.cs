@@ -15,6 +15,9 @@ public class SyntheticModelTests
             ["llama-3.2-1b"] = (0.68, 0.72),
             ["llama-3.2-3b"] = (1.7, 1.9),
             ["llama-3.1-8b"] = (4.4, 4.7),
+            // 70.6e9 and 405.9e9 weights of 4.5 bits
+            ["llama-3.1-70b"] = (39.5, 40),
+            ["llama-3.1-405b"] = (228, 229),
         };
         Assert.Equal(gigabytes.Keys.Order(), SyntheticModelSpec.Names.Order());
         foreach (string name in SyntheticModelSpec.Names)
