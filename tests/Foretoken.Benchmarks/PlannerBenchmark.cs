@@ -1,0 +1,65 @@
+using BenchmarkDotNet.Attributes;
+using Foretoken.Planning;
+
+namespace Foretoken.Benchmarks;
+
+/// <summary>What planning a prompt costs before its prefill begins: time and managed memory of one <c>Plan</c>.</summary>
+[MemoryDiagnoser]
+public class PlannerBenchmark
+{
+    private PrefillPlanner _default = null!;
+    private PrefillPlanner _profiled = null!;
+
+    /// <summary>Layers of Llama 3.2 1B, Llama 3.1 8B, 70B and 405B.</summary>
+    [Params(16, 32, 80, 126)]
+    public int Layers { get; set; }
+
+    [GlobalSetup]
+    public void Setup()
+    {
+        ModelShape shape = new()
+        {
+            LayerCount = Layers,
+            EmbeddingSize = 4096,
+            HeadCount = 32,
+            KvHeadCount = 8,
+            FeedForwardSize = 14336,
+            VocabularySize = 128256,
+        };
+        _default = new PrefillPlanner(shape);
+        // as a profile has it: several families of plans, each with the losses that were measured along it
+        _profiled = new PrefillPlanner(
+            shape,
+            new PrefillPlannerOptions { Schedules = [.. new[] { 4, 5, 6, 8, 10 }.Select(Schedule)] }
+        );
+    }
+
+    /// <summary>The default schedule, of which no losses are known.</summary>
+    [Benchmark(Baseline = true)]
+    public PlannedPrefill Plan() => _default.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+
+    /// <summary>Five schedules with losses, as a profile brings them.</summary>
+    [Benchmark]
+    public PlannedPrefill PlanOfFiveSchedules() =>
+        _profiled.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+
+    /// <summary>The same, with a quality budget instead of a target.</summary>
+    [Benchmark]
+    public PlannedPrefill PlanWithinQualityBudget() =>
+        _profiled.Plan(new PlanRequest { MaxQualityLoss = 0.3, NewTokens = 4096 });
+
+    /// <summary>A target that no plan reaches: the best that is possible, and why.</summary>
+    [Benchmark]
+    public PlannedPrefill PlanOutOfReach() => _profiled.Plan(new PlanRequest { TargetSpeedup = 50, NewTokens = 4096 });
+
+    private static PrefillSchedule Schedule(int layer) =>
+        new(
+            [layer / 30.0, (layer + 4) / 30.0, (layer + 9) / 30.0],
+            [
+                [1, 0.25, 0.25],
+                [0.5, 0.25, 0.12],
+                [0.2, 0.1, 0.05],
+            ],
+            [0.1 + (0.01 * layer), 0.3 + (0.01 * layer), 0.9 + (0.01 * layer)]
+        );
+}
