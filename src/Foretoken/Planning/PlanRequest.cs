@@ -43,6 +43,9 @@ public readonly record struct PlanRequest
     /// <remarks>A prompt that is too short to be thinned is prefilled plainly also when asked strictly.</remarks>
     public bool IsStrict { get; init; }
 
+    /// <summary>The probes of the importance that chooses tokens. Default: none. Matters to measured costs only.</summary>
+    public ProbeLoad Probes { get; init; }
+
     /// <summary>Name of the importance to put into the plan; <see langword="null"/> for the default one.</summary>
     public string? Importance { get; init; }
 }

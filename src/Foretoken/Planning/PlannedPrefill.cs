@@ -26,6 +26,18 @@ public sealed record PlannedPrefill
     /// </summary>
     public double? ExpectedLoss { get; init; }
 
+    /// <summary>How long <see cref="Plan"/> is expected to take; <see langword="null"/> when nothing was measured on this machine.</summary>
+    public PrefillTimeEstimate? ExpectedTime { get; init; }
+
+    /// <summary>How long plain prefill is expected to take; <see langword="null"/> when nothing was measured on this machine.</summary>
+    public PrefillTimeEstimate? ExpectedPlainTime { get; init; }
+
+    /// <summary>
+    /// Standard error of <see cref="PromisedSpeedup"/> as a share of it, 0 when everything is kept; <see langword="null"/> when
+    /// nothing was measured on this machine.
+    /// </summary>
+    public double? PromiseStandardError { get; init; }
+
     /// <summary>Why this plan, in a sentence or two, for people.</summary>
     public required string Reason { get; init; }
 }

@@ -1,6 +1,6 @@
 namespace Foretoken.Planning;
 
-/// <summary>Estimates what a prefill costs, in floating-point operations. Immutable and thread-safe.</summary>
+/// <summary>Counts what a prefill costs, in floating-point operations. Immutable and thread-safe.</summary>
 /// <remarks>
 /// <para>
 /// Token-layer model with the quadratic attention term, as LAT (arXiv 2201.03327) counts it for encoders, here for causal
@@ -19,10 +19,10 @@ namespace Foretoken.Planning;
 /// Above a boundary only the kept tokens are queries and keys. In the last layer only the token whose logits are asked for
 /// runs the feed-forward block, as in llama.cpp. Norms, RoPE and the embedding are left out: they are linear in the tokens and
 /// small. An operation is taken to cost the same everywhere unless <see cref="AttentionWeight"/> says otherwise, so this model
-/// is a first estimate and knows nothing of the machine.
+/// is a first estimate and knows nothing of the machine. <see cref="PrefillCostProfile"/> does.
 /// </para>
 /// </remarks>
-public sealed class PrefillCostModel
+public sealed class PrefillCostModel : PrefillCost
 {
     private readonly double _projections;
     private readonly double _feedForward;
@@ -32,9 +32,8 @@ public sealed class PrefillCostModel
     /// <summary>Creates the cost model of a model.</summary>
     /// <param name="shape">The model's sizes.</param>
     public PrefillCostModel(ModelShape shape)
+        : base(shape)
     {
-        ArgumentNullException.ThrowIfNull(shape);
-        Shape = shape;
         double d = shape.EmbeddingSize;
         double q = shape.QuerySize;
         double k = shape.KvSize;
@@ -44,8 +43,8 @@ public sealed class PrefillCostModel
         _logits = 2 * d * shape.VocabularySize;
     }
 
-    /// <summary>The model's sizes.</summary>
-    public ModelShape Shape { get; }
+    /// <inheritdoc/>
+    public override bool IsMeasured => false;
 
     /// <summary>
     /// How much an operation of the attention costs beside one of a matrix product. Default 1. Attention reaches less of a
@@ -81,31 +80,25 @@ public sealed class PrefillCostModel
                     );
     } = 2e8;
 
-    /// <summary>Cost of a prefill.</summary>
-    /// <param name="plan">The plan.</param>
-    /// <param name="newTokens">Tokens of the prefill.</param>
-    /// <param name="pastTokens">Tokens that the sequence holds already; all of them are seen in every layer.</param>
-    /// <param name="alwaysKept">Tokens that are always kept; those kept by their place are counted at least.</param>
-    /// <returns>Floating-point operations.</returns>
-    /// <exception cref="ArgumentException">The plan names layers that the model lacks.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A number of tokens is negative.</exception>
-    public double Cost(PrefillPlan plan, int newTokens, int pastTokens = 0, int alwaysKept = 0)
-    {
-        ArgumentNullException.ThrowIfNull(plan);
-        ArgumentOutOfRangeException.ThrowIfNegative(newTokens);
-        ArgumentOutOfRangeException.ThrowIfNegative(pastTokens);
-        ArgumentOutOfRangeException.ThrowIfNegative(alwaysKept);
-        plan.EnsureFits(Shape.LayerCount);
-        return CostOf(plan.BoundarySpan, plan.SkippedSpan, newTokens, pastTokens, alwaysKept);
-    }
+    /// <summary>Operations of one token in one layer, without attention.</summary>
+    internal double OperationsPerToken => _projections + _feedForward;
 
-    /// <summary>Cost of boundaries that fit the model, without a plan to hold them.</summary>
-    internal double CostOf(
+    /// <summary>Share of <see cref="OperationsPerToken"/> that the last layer spends on the token of the logits alone.</summary>
+    internal double FeedForwardShare => _feedForward / (_projections + _feedForward);
+
+    /// <summary>Operations of one query and one key in one layer.</summary>
+    internal double OperationsPerPair => _attention;
+
+    /// <summary>Operations of the logits of one token.</summary>
+    internal double OperationsOfLogits => _logits;
+
+    internal override double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<int> skippedLayers,
         int newTokens,
         int pastTokens,
-        int alwaysKept
+        int alwaysKept,
+        ProbeLoad probes
     )
     {
         int last = Shape.LayerCount - 1;
@@ -139,11 +132,9 @@ public sealed class PrefillCostModel
         return cost;
     }
 
-    /// <summary>By what factor a plan shortens a prefill: the cost of keeping all over the cost of the plan.</summary>
-    /// <inheritdoc cref="Cost" path="/param"/>
-    /// <inheritdoc cref="Cost" path="/exception"/>
-    public double Speedup(PrefillPlan plan, int newTokens, int pastTokens = 0, int alwaysKept = 0) =>
-        Cost(PrefillPlan.KeepAll, newTokens, pastTokens, alwaysKept) / Cost(plan, newTokens, pastTokens, alwaysKept);
+    /// <summary>Operations of layers that all run the same tokens, the last layer not among them.</summary>
+    internal double CostOfLayers(int layers, int newTokens, int pastTokens) =>
+        layers * LayerCost(newTokens, pastTokens);
 
     private double LayerCost(double tokens, double pastTokens)
     {

@@ -25,6 +25,9 @@ public sealed class PrefillPlanner
     // halving the way between two waypoints this often resolves single tokens of prompts of any length that fits a context
     private const int Bisections = 40;
 
+    // below this it is not worth it to leave tokens out
+    private const double LeastUsefulSpeedup = 1.1;
+
     private readonly int _mostBoundaries;
 
     /// <summary>Creates a planner for a model.</summary>
@@ -34,9 +37,9 @@ public sealed class PrefillPlanner
         : this(new PrefillCostModel(shape), options) { }
 
     /// <summary>Creates a planner that estimates with a given cost model.</summary>
-    /// <param name="costModel">The cost model.</param>
+    /// <param name="costModel">The cost model: counted, or measured on this machine.</param>
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
-    public PrefillPlanner(PrefillCostModel costModel, PrefillPlannerOptions? options = null)
+    public PrefillPlanner(PrefillCost costModel, PrefillPlannerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(costModel);
         CostModel = costModel;
@@ -45,7 +48,7 @@ public sealed class PrefillPlanner
     }
 
     /// <summary>The cost model that promises rest on.</summary>
-    public PrefillCostModel CostModel { get; }
+    public PrefillCost CostModel { get; }
 
     /// <summary>The settings.</summary>
     public PrefillPlannerOptions Options { get; }
@@ -111,19 +114,17 @@ public sealed class PrefillPlanner
 
         if (CostModel.Shape.LayerCount < 2)
         {
-            return Plain(target, 1, "The model has one layer, so there is no boundary at which tokens could leave.");
-        }
-
-        if (newTokens < Options.MinNewTokens)
-        {
             return Plain(
+                request,
                 target,
                 1,
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"{newTokens} new tokens are too few to leave any out (from {Options.MinNewTokens} on): plain prefill."
-                )
+                "The model has one layer, so there is no boundary at which tokens could leave."
             );
+        }
+
+        if (TooShort(request) is { } tooShort)
+        {
+            return Plain(request, target, 1, tooShort);
         }
 
         if (budget is not null && target != 1 && Options.Schedules.All(schedule => schedule.Losses is null))
@@ -134,6 +135,7 @@ public sealed class PrefillPlanner
             }
 
             return Plain(
+                request,
                 target,
                 1,
                 string.Create(
@@ -143,11 +145,11 @@ public sealed class PrefillPlanner
             );
         }
 
-        double plainCost = CostModel.Cost(PrefillPlan.KeepAll, newTokens, request.PastTokens, request.AlwaysKept);
+        double plainCost = PlainCost(request);
         double reachable = Math.Max(1, Fastest(request, plainCost, budget ?? double.PositiveInfinity));
         if (target == 1 || (target is null && budget is null))
         {
-            return Plain(1, reachable, "A speedup of 1 keeps every token.");
+            return Plain(request, 1, reachable, "A speedup of 1 keeps every token.");
         }
 
         string prefix = "";
@@ -167,7 +169,12 @@ public sealed class PrefillPlanner
 
         if (reachable == 1)
         {
-            return Plain(target, 1, prefix.Length > 0 ? prefix.TrimEnd() : Limit(request, plainCost, reachable));
+            return Plain(
+                request,
+                target,
+                1,
+                prefix.Length > 0 ? prefix.TrimEnd() : Limit(request, plainCost, reachable)
+            );
         }
 
         return LeastLoss(request, plainCost, Math.Min(target ?? reachable, reachable), reachable, prefix);
@@ -178,13 +185,20 @@ public sealed class PrefillPlanner
     /// <param name="newTokens">Tokens of the prompt that must be computed.</param>
     /// <param name="pastTokens">Tokens that the sequence holds already.</param>
     /// <param name="alwaysKept">New tokens that are always kept; those kept by their place are counted at least.</param>
+    /// <param name="probes">The probes of the importance that chooses tokens.</param>
     /// <returns>The plan with its estimate as target and promise.</returns>
     /// <exception cref="ArgumentException">The plan names layers that the model lacks.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A number of tokens is negative.</exception>
-    public PlannedPrefill Estimate(PrefillPlan plan, int newTokens, int pastTokens = 0, int alwaysKept = 0)
+    public PlannedPrefill Estimate(
+        PrefillPlan plan,
+        int newTokens,
+        int pastTokens = 0,
+        int alwaysKept = 0,
+        ProbeLoad probes = default
+    )
     {
         ArgumentNullException.ThrowIfNull(plan);
-        double speedup = CostModel.Speedup(plan, newTokens, pastTokens, alwaysKept);
+        double speedup = CostModel.Speedup(plan, newTokens, pastTokens, alwaysKept, probes);
         return new PlannedPrefill
         {
             Plan = plan,
@@ -193,9 +207,67 @@ public sealed class PrefillPlanner
             ReachableSpeedup = speedup,
             IsTargetReached = true,
             ExpectedLoss = plan.IsKeepAll ? 0 : null,
+            ExpectedTime = CostModel.EstimateTime(plan, newTokens, pastTokens, alwaysKept, probes),
+            ExpectedPlainTime = CostModel.EstimateTime(PrefillPlan.KeepAll, newTokens, pastTokens, alwaysKept),
+            PromiseStandardError = CostModel.SpeedupStandardError(plan, newTokens, pastTokens, alwaysKept, probes),
             Reason = $"The plan that was given: {plan}.",
         };
     }
+
+    /// <summary>
+    /// The fewest new tokens of which any are left out: with a measured cost, where the fastest plan begins to be at least a
+    /// tenth faster than plain prefill; otherwise <see cref="PrefillPlannerOptions.MinNewTokens"/>.
+    /// </summary>
+    /// <param name="request">The prompt; its number of new tokens and what is asked for do not matter.</param>
+    /// <param name="mostTokens">Where to stop looking.</param>
+    /// <returns>Tokens; <see langword="null"/> when there are none up to <paramref name="mostTokens"/>.</returns>
+    public int? FindShortestPrompt(in PlanRequest request, int mostTokens)
+    {
+        // lengths between chunks of the same size are alike: no need to look at each
+        for (int tokens = 1; tokens <= mostTokens; tokens += Math.Max(1, tokens / 64))
+        {
+            if (CostModel.Shape.LayerCount > 1 && TooShort(request with { NewTokens = tokens }) is null)
+            {
+                return tokens;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Why a prompt is too short to leave tokens out; <see langword="null"/> when it is not.</summary>
+    private string? TooShort(in PlanRequest request)
+    {
+        int floor = Options.MinNewTokens ?? (CostModel.IsMeasured ? 0 : PrefillPlannerOptions.CountedMinNewTokens);
+        if (request.NewTokens < floor)
+        {
+            return string.Create(
+                CultureInfo.InvariantCulture,
+                $"{request.NewTokens} new tokens are too few to leave any out (from {floor} on): plain prefill."
+            );
+        }
+
+        if (!CostModel.IsMeasured)
+        {
+            return null;
+        }
+
+        // tokens that somebody protects are another matter: they do not make a prompt short
+        PlanRequest unprotected = request with
+        {
+            AlwaysKept = 0,
+        };
+        double fastest = Fastest(unprotected, PlainCost(unprotected), double.PositiveInfinity);
+        return fastest >= LeastUsefulSpeedup
+            ? null
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{request.NewTokens} new tokens are too few to leave any out: by what was measured on this machine, the fastest plan has a speedup of {fastest:0.00}. Plain prefill."
+            );
+    }
+
+    private double PlainCost(in PlanRequest request) =>
+        CostModel.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens, request.AlwaysKept);
 
     /// <summary>
     /// The largest speedup of any plan whose expected loss is within a budget; 0 when there is none. Between two waypoints a
@@ -283,20 +355,25 @@ public sealed class PrefillPlanner
 
         // some plan has the largest speedup, and none is asked for beyond it
         PrefillPlan plan = PlanAt(best!, position, request);
-        double promised = CostModel.Speedup(plan, request.NewTokens, request.PastTokens, request.AlwaysKept);
+        PlannedPrefill estimate = Estimate(
+            plan,
+            request.NewTokens,
+            request.PastTokens,
+            request.AlwaysKept,
+            request.Probes
+        );
+        double promised = estimate.PromisedSpeedup;
         double? expected = double.IsFinite(loss) ? loss : null;
         string losing = expected is null
             ? ""
             : string.Create(CultureInfo.InvariantCulture, $" The expected loss is {expected:0.000} nats.");
-        return new PlannedPrefill
+        return estimate with
         {
-            Plan = plan,
             TargetSpeedup = request.TargetSpeedup ?? promised,
-            PromisedSpeedup = promised,
             ReachableSpeedup = reachable,
             IsTargetReached = promised >= (request.TargetSpeedup ?? promised),
             ExpectedLoss = expected,
-            Reason = $"{prefix}Of {request.NewTokens} new tokens go on: {plan}.{losing}",
+            Reason = $"{prefix}Of {request.NewTokens} new tokens go on: {plan}.{losing}{Times(estimate)}",
         };
     }
 
@@ -335,7 +412,14 @@ public sealed class PrefillPlanner
         Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_mostBoundaries];
         int count = schedule.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries);
         return plainCost
-            / CostModel.CostOf(boundaries[..count], [], request.NewTokens, request.PastTokens, request.AlwaysKept);
+            / CostModel.CostOf(
+                boundaries[..count],
+                [],
+                request.NewTokens,
+                request.PastTokens,
+                request.AlwaysKept,
+                request.Probes
+            );
     }
 
     private PrefillPlan PlanAt(PrefillSchedule schedule, double position, in PlanRequest request)
@@ -370,7 +454,15 @@ public sealed class PrefillPlanner
             : "The schedule of boundaries and retentions ends there.";
     }
 
-    private static PlannedPrefill Plain(double? target, double reachable, string reason) =>
+    private static string Times(PlannedPrefill planned) =>
+        planned is { ExpectedTime: { } time, ExpectedPlainTime: { } plain }
+            ? string.Create(
+                CultureInfo.InvariantCulture,
+                $" Expected on this machine: {time.Time.TotalMilliseconds:#,0} ms (± {100 * time.RelativeStandardError ?? 0:0} %) instead of {plain.Time.TotalMilliseconds:#,0} ms."
+            )
+            : "";
+
+    private PlannedPrefill Plain(in PlanRequest request, double? target, double reachable, string reason) =>
         new()
         {
             Plan = PrefillPlan.KeepAll,
@@ -379,6 +471,12 @@ public sealed class PrefillPlanner
             ReachableSpeedup = reachable,
             IsTargetReached = target is null or 1,
             ExpectedLoss = 0,
+            ExpectedTime = PlainTime(request),
+            ExpectedPlainTime = PlainTime(request),
+            PromiseStandardError = CostModel.IsMeasured ? 0 : null,
             Reason = reason,
         };
+
+    private PrefillTimeEstimate? PlainTime(in PlanRequest request) =>
+        CostModel.EstimateTime(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens, request.AlwaysKept);
 }

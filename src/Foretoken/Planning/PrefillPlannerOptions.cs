@@ -3,18 +3,29 @@ namespace Foretoken.Planning;
 /// <summary>Settings of a <see cref="PrefillPlanner"/>.</summary>
 public sealed record PrefillPlannerOptions
 {
-    private readonly int _minNewTokens = 256;
+    /// <summary>What <see cref="MinNewTokens"/> stands for with a counted cost.</summary>
+    internal const int CountedMinNewTokens = 256;
+
+    private readonly int? _minNewTokens;
     private readonly double _thresholdFloor = 0.5;
     private readonly PrefillSchedule[] _schedules = [PrefillSchedule.Default];
 
-    /// <summary>Prompts with fewer new tokens are prefilled plainly: there is little to gain and much to lose. Default 256.</summary>
+    /// <summary>
+    /// Prompts with fewer new tokens are prefilled plainly: there is little to gain and much to lose. Default
+    /// <see langword="null"/>: with a cost that was measured, where plain prefill is about as fast as the fastest plan; with a
+    /// counted one 256.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
-    public int MinNewTokens
+    public int? MinNewTokens
     {
         get => _minNewTokens;
         init
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            if (value is { } tokens)
+            {
+                ArgumentOutOfRangeException.ThrowIfNegative(tokens);
+            }
+
             _minNewTokens = value;
         }
     }
