@@ -37,7 +37,7 @@ internal static class StatsView
         Row(
             grid,
             "measured",
-            report.EstimatedSpeedup is { } estimate
+            report.AchievedSpeedup is { } estimate
                 ? Invariant(
                     $"{estimate:0.00}x, estimated from this prefill's own stages: the first one ran every token. ./run bench measures against unpatched llama.cpp."
                 )

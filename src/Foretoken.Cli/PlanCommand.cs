@@ -140,7 +140,7 @@ internal static class PlanCommand
             stages.Add(new PlanStage(begin, end, tokens[i], least[i], share));
             begin = end;
         }
-        PrefillCostModel cost = planner.CostModel;
+        PrefillCostModel cost = new(shape);
         return new PlanExplanation
         {
             Model = model,

@@ -18,9 +18,14 @@ internal static class ProfileOption
 
     internal static bool IsNone(string? value) => string.Equals(value, None, StringComparison.OrdinalIgnoreCase);
 
-    internal static ModelOptions ToModelOptions(string? value, int gpuLayers) =>
+    /// <summary>How to load a model with this profile.</summary>
+    /// <param name="value">Value of the option.</param>
+    /// <param name="gpuLayers">Layers that go to the GPU.</param>
+    /// <param name="useCostProfile">Whether plans rest on this machine's times; otherwise they are the same everywhere.</param>
+    internal static ModelOptions ToModelOptions(string? value, int gpuLayers, bool useCostProfile = true) =>
         new()
         {
+            UseCostProfile = useCostProfile,
             GpuLayers = gpuLayers,
             ProfilePath = IsNone(value) ? null : value,
             UseProfile = !IsNone(value),

@@ -22,6 +22,7 @@ internal static class Reports
             TimeToFirstToken = TimeSpan.FromMilliseconds(520),
             PrefillTime = TimeSpan.FromMilliseconds(500),
             SelectTime = TimeSpan.FromMilliseconds(3.5),
+            EstimatedPlainTime = new PrefillTimeEstimate(TimeSpan.FromMilliseconds(1000), 0.04),
             KvBytes = 12 * 1024 * 1024,
             Importance = "head-normalized-window",
             Plan = PrefillPlan.FromBoundaries([new PlanBoundary(6, 0.4)]),

@@ -194,7 +194,8 @@ internal static class QualityCommand
 
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            ProfileOption.ToModelOptions(options.Profile, options.GpuLayers),
+            // the same plan for every prompt of a row
+            ProfileOption.ToModelOptions(options.Profile, options.GpuLayers, useCostProfile: false),
             progress: null,
             cancellationToken
         );

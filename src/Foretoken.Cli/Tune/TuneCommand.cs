@@ -188,7 +188,12 @@ internal static class TuneCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // an old profile must not steer the new one, nor, when it is damaged, stand in its way
-            new ModelOptions { GpuLayers = options.GpuLayers, UseProfile = false },
+            new ModelOptions
+            {
+                GpuLayers = options.GpuLayers,
+                UseProfile = false,
+                UseCostProfile = false,
+            },
             progress: null,
             cancellationToken
         );

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -17,17 +18,29 @@ namespace Foretoken.Inference;
 public sealed class ForetokenModel : IDisposable
 {
     private readonly SafeModelHandle _handle;
+    private readonly ConcurrentDictionary<CostProfileKey, CostTracker> _costs = [];
+    private readonly Lazy<string?> _fingerprint;
+    private readonly ModelOptions? _options;
     private int _disposed;
 
-    private ForetokenModel(SafeModelHandle handle, string path, ModelShape? shape, ModelProfile? profile)
+    private ForetokenModel(
+        SafeModelHandle handle,
+        string path,
+        ModelFileInfo? file,
+        ModelOptions? options,
+        ModelProfile? profile
+    )
     {
+        // callers may change theirs later
+        _options = options?.Clone();
+        _fingerprint = new(() => FindFingerprint(file, profile));
         _handle = handle;
         Path = path;
         Profile = profile;
         Info = ReadInfo(handle);
         // of an architecture that cannot be staged the file check reads no sizes, and no plan will be made for them
         Shape =
-            shape
+            file?.Shape
             ?? new ModelShape
             {
                 LayerCount = Math.Max(1, Info.LayerCount),
@@ -106,7 +119,7 @@ public sealed class ForetokenModel : IDisposable
                 callback.Error?.Throw();
                 throw NativeCall.ToException((NativeStatus)status, message, cancellationToken);
             }
-            return new ForetokenModel(handle, path, file.Shape, profile);
+            return new ForetokenModel(handle, path, file, options, profile);
         }
         finally
         {
@@ -149,7 +162,7 @@ public sealed class ForetokenModel : IDisposable
             handle.Dispose();
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
-        return new ForetokenModel(handle, path, shape: null, profile: null);
+        return new ForetokenModel(handle, path, file: null, options: null, profile: null);
     }
 
     /// <summary>
@@ -292,6 +305,52 @@ public sealed class ForetokenModel : IDisposable
         {
             ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
             return _handle;
+        }
+    }
+
+    /// <summary>What learns the times of sessions of a kind; null when plans rest on counting alone.</summary>
+    /// <param name="session">How the sessions are created; null for one on a context of another library.</param>
+    /// <param name="uBatchSize">Tokens per graph of the session.</param>
+    internal CostTracker? GetCosts(SessionOptions? session, int uBatchSize)
+    {
+        if (_options is { UseCostProfile: false })
+        {
+            return null;
+        }
+        if (_options is null || session is null || _fingerprint.Value is not { } fingerprint)
+        {
+            // nothing is known that could tell one file of times from another
+            return new CostTracker(Shape, PrefillLayout.Of(Shape, Shape.LayerCount, uBatchSize));
+        }
+        CostProfileKey key = CostProfileKey.Create(fingerprint, Shape, _options, session, GetNativeLibrary());
+        return _costs.GetOrAdd(
+            key,
+            static (key, model) =>
+                new CostTracker(
+                    model.Shape,
+                    key.LayoutOf(model.Shape),
+                    key,
+                    CostProfileFile.FindFolder(model._options!.CacheFolder) is { } folder
+                        ? System.IO.Path.Combine(
+                            folder,
+                            key.FileName(System.IO.Path.GetFileNameWithoutExtension(model.Path))
+                        )
+                        : null
+                ),
+            this
+        );
+    }
+
+    private static string? FindFingerprint(ModelFileInfo? file, ModelProfile? profile)
+    {
+        try
+        {
+            // a profile was checked against the weights already
+            return profile?.Fingerprint ?? (file is null ? null : ModelFingerprint.Compute(file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or GgufFormatException)
+        {
+            return null;
         }
     }
 

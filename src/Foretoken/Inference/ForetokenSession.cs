@@ -30,14 +30,17 @@ public sealed class ForetokenSession : IDisposable
     // spans of _tokens that were thinned, ascending; Prompt is the length of the prompt they were thinned for
     private readonly List<ThinnedSpan> _thinned = [];
     private int[] _skippedLayers = [];
-    private readonly PrefillPlanner _planner;
-    private readonly PrefillPlanner _learnedPlanner;
+    private readonly PrefillPlannerOptions? _learnedOptions;
+    private readonly CostTracker? _costs;
+    private readonly PrefillCostModel _counted;
+    private List<PrefillRun>? _calibration;
     private bool _hasLogits;
 
     internal ForetokenSession(ForetokenModel model, SessionOptions options)
     {
         Model = model;
-        (_planner, _learnedPlanner) = CreatePlanners(model);
+        _counted = new PrefillCostModel(model.Shape);
+        _learnedOptions = model.Profile?.PlannerOptions;
         int contextSize =
             options.ContextSize > 0 ? options.ContextSize : Math.Min(model.Info.TrainingContextSize, 8192);
         SafeModelHandle modelHandle = model.Handle;
@@ -63,15 +66,20 @@ public sealed class ForetokenSession : IDisposable
         }
         // n_ctx is padded by llama.cpp; what was asked for is the limit that callers know
         ContextSize = Math.Min(contextSize, Info.ContextSize);
+        if (NotStagedReason is null)
+        {
+            _costs = model.GetCosts(options, Info.UBatchSize);
+        }
     }
 
     internal ForetokenSession(ForetokenModel model, nint llamaContext)
     {
         Model = model;
-        (_planner, _learnedPlanner) = CreatePlanners(model);
+        _counted = new PrefillCostModel(model.Shape);
         int status = NativeMethods.ftk_context_attach(llamaContext, out _context);
         (Info, _cancel) = Open(_context, status, model.Handle);
         ContextSize = Info.ContextSize;
+        _costs = model.GetCosts(session: null, Info.UBatchSize);
     }
 
     /// <summary>The model that the session computes with.</summary>
@@ -94,6 +102,12 @@ public sealed class ForetokenSession : IDisposable
 
     /// <summary>Whether some positions of the sequence are absent from upper layers.</summary>
     public bool IsThinned => _thinned.Count > 0;
+
+    /// <summary>
+    /// What plans rest on at the moment: what was measured on this machine, where enough of it is known, otherwise counted
+    /// operations. Prefills refine it, so it changes from call to call.
+    /// </summary>
+    public PrefillCost Cost => _costs?.Cost ?? _counted;
 
     /// <summary>Bytes of keys and values in use, all layers.</summary>
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
@@ -160,12 +174,14 @@ public sealed class ForetokenSession : IDisposable
         }
 
         TimeProvider time = TimeProvider.System;
+        TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
         long start = time.GetTimestamp();
         Truncate(reused);
         NativePrefillReport native = NotStagedReason is not null
             ? StockPrefill(prompt[reused..], progress, cancellationToken)
             : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
         TimeSpan elapsed = time.GetElapsedTime(start);
+        double cpuShare = (Environment.CpuUsage.TotalTime - cpuBefore) / elapsed / Info.BatchThreads;
 
         _tokens.AddRange(prompt[reused..]);
         _hasLogits = true;
@@ -176,10 +192,16 @@ public sealed class ForetokenSession : IDisposable
         }
         _skippedLayers = [.. decision.Plan.SkippedLayers];
 
+        PrefillCost cost = Cost;
+        PrefillTimeEstimate? plain = Learn(native, decision, reused, computed, elapsed, cpuShare);
         return new PrefillReport
         {
             TargetSpeedup = decision.Target,
             PromisedSpeedup = decision.PromisedSpeedup,
+            PromiseStandardError = decision.PromiseStandardError,
+            IsPromiseMeasured = cost.IsMeasured,
+            ExpectedPrefillTime = decision.ExpectedTime,
+            EstimatedPlainTime = plain,
             MaxQualityLoss = request.MaxQualityLoss,
             ExpectedQualityLoss = decision.ExpectedLoss,
             PromptTokens = prompt.Length,
@@ -194,7 +216,10 @@ public sealed class ForetokenSession : IDisposable
                     stage.NChunks,
                     TimeSpan.FromMicroseconds(stage.Us),
                     stage.Bound
-                )),
+                )
+                {
+                    ChunkTimes = [.. stage.ChunkUs.Select(us => TimeSpan.FromMicroseconds(us))],
+                }),
             ],
             TimeToFirstToken = elapsed,
             PrefillTime = elapsed,
@@ -202,9 +227,72 @@ public sealed class ForetokenSession : IDisposable
             KvBytes = KvBytes,
             Importance = decision.Plan.IsKeepAll ? null : decision.Importance.Name,
             Plan = decision.Plan.IsKeepAll ? null : decision.Plan,
+            SkippedLayers = decision.Plan.SkippedLayers,
             Reason = decision.Reason,
         };
     }
+
+    /// <summary>
+    /// Measures what prefills take on this machine with this session's settings: runs short prefills of several lengths and plans
+    /// until the budget is used, and fits a cost profile to their times, which replaces what was known before. All sessions of
+    /// the model with the same settings use it from then on, and it is cached for later processes.
+    /// </summary>
+    /// <param name="options">How long it may take; null for the defaults.</param>
+    /// <param name="progress">Receives the share of the budget that is used, 0 to 1, on the calling thread.</param>
+    /// <param name="cancellationToken">Ends it early; what was measured until then is learned.</param>
+    /// <returns>What was measured.</returns>
+    /// <remarks>The sequence is empty afterwards, however it ends. Other work on the machine disturbs it.</remarks>
+    /// <exception cref="InvalidOperationException">The model was loaded without cost profiles (<see cref="ModelOptions.UseCostProfile"/>).</exception>
+    /// <exception cref="UnsupportedModelException">The prefill of this session cannot be staged, so there is nothing to plan.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    /// <exception cref="ComputeException">A computation failed.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public CalibrationResult Calibrate(
+        CalibrationOptions? options = null,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ObjectDisposedException.ThrowIf(_context.IsClosed, this);
+        if (NotStagedReason is { } reason)
+        {
+            throw new UnsupportedModelException($"There is nothing to calibrate: {reason}.");
+        }
+        if (_costs is not { } costs)
+        {
+            throw new InvalidOperationException(
+                "The model was loaded with UseCostProfile = false, so nothing measured would be used. Load it with cost profiles to calibrate."
+            );
+        }
+        List<PrefillRun> runs = _calibration = [];
+        try
+        {
+            Clear();
+            Calibration calibration = new(this, _learnedOptions ?? new PrefillPlannerOptions(), runs);
+            TimeSpan elapsed = calibration.Run(options ?? new CalibrationOptions(), progress, cancellationToken);
+            costs.Replace(runs);
+            return new CalibrationResult(costs.Profile, elapsed, runs.Count, costs.Path);
+        }
+        catch (OperationCanceledException)
+        {
+            runs.ForEach(costs.Observe);
+            throw;
+        }
+        finally
+        {
+            _calibration = null;
+            Clear();
+        }
+    }
+
+    /// <summary>What went wrong with the cached cost profile since the last call, for people; null when nothing did.</summary>
+    internal string? TakeCostProblem() => _costs?.TakeProblem();
+
+    /// <summary>Whether times were measured with these settings, in this process or before.</summary>
+    internal bool IsCalibrated => _costs?.Profile is not null;
+
+    /// <summary>Whether times can be measured and used.</summary>
+    internal bool CanCalibrate => _costs is not null;
 
     /// <summary>Appends a token to the sequence and computes its logits.</summary>
     /// <param name="token">The token, as <see cref="Sample"/> returned it.</param>
@@ -409,6 +497,10 @@ public sealed class ForetokenSession : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (!_context.IsClosed)
+        {
+            _costs?.Flush();
+        }
         _context.Dispose();
         _cancel.Dispose();
     }
@@ -453,14 +545,15 @@ public sealed class ForetokenSession : IDisposable
     {
         int before = _tokens.Count;
         int chunk = Info.UBatchSize;
-        int chunks = 0;
-        long start = TimeProvider.System.GetTimestamp();
+        List<long> chunks = [];
+        TimeProvider time = TimeProvider.System;
         try
         {
             using (Cancelling(cancellationToken))
             {
-                for (int done = 0; done < tokens.Length; chunks++)
+                for (int done = 0; done < tokens.Length; )
                 {
+                    long start = time.GetTimestamp();
                     ReadOnlySpan<int> part = tokens.Slice(done, Math.Min(chunk, tokens.Length - done));
                     fixed (int* p = part)
                     {
@@ -469,6 +562,7 @@ public sealed class ForetokenSession : IDisposable
                             cancellationToken
                         );
                     }
+                    chunks.Add((long)time.GetElapsedTime(start).TotalMicroseconds);
                     done += part.Length;
                     progress?.Report(new PrefillProgress(0, done, tokens.Length, (double)done / tokens.Length));
                 }
@@ -482,8 +576,8 @@ public sealed class ForetokenSession : IDisposable
                     : NativeMethods.ftk_seq_rm(_context, Sequence, before, -1);
             throw;
         }
-        long us = (long)TimeProvider.System.GetElapsedTime(start).TotalMicroseconds;
-        return new NativePrefillReport(us, 0, [new(0, Model.Info.LayerCount, tokens.Length, chunks, us)]);
+        long us = chunks.Sum();
+        return new NativePrefillReport(us, 0, [new(0, Model.Info.LayerCount, tokens.Length, chunks.Count, us, chunks)]);
     }
 
     private CancellationTokenRegistration Cancelling(CancellationToken cancellationToken)
@@ -492,14 +586,72 @@ public sealed class ForetokenSession : IDisposable
         return NativeCancellation.Arm(_cancel, cancellationToken);
     }
 
-    private static (PrefillPlanner Planner, PrefillPlanner Learned) CreatePlanners(ForetokenModel model)
+    private PrefillDecision Decide(PrefillRequest request, int promptLength, int reused)
     {
-        PrefillPlanner planner = new(model.Shape);
-        return (planner, model.Profile is { } profile ? new(model.Shape, profile.PlannerOptions) : planner);
+        PrefillPlanner planner = new(Cost);
+        return PrefillDecision.Make(
+            planner,
+            _learnedOptions is null ? planner : new PrefillPlanner(planner.CostModel, _learnedOptions),
+            Model.Profile,
+            request,
+            NotStagedReason,
+            promptLength,
+            reused
+        );
     }
 
-    private PrefillDecision Decide(PrefillRequest request, int promptLength, int reused) =>
-        PrefillDecision.Make(_planner, _learnedPlanner, Model.Profile, request, NotStagedReason, promptLength, reused);
+    /// <summary>Hands the times of a prefill to the cost profile.</summary>
+    /// <returns>An estimate of what plain prefill would have taken; null where nothing was left out.</returns>
+    private PrefillTimeEstimate? Learn(
+        NativePrefillReport native,
+        PrefillDecision decision,
+        int reused,
+        int computed,
+        TimeSpan elapsed,
+        double cpuShare
+    )
+    {
+        bool isPlain = decision.Plan.IsKeepAll;
+        if (_costs is not { } costs)
+        {
+            return isPlain ? null : CountPlainTime(native, reused, computed);
+        }
+        PrefillRun run = PrefillTimes.Sample(
+            native,
+            costs.Layout,
+            decision.Plan.SkippedSpan,
+            reused,
+            decision.Probes,
+            elapsed,
+            // a device computes while the processor waits
+            costs.Layout.FirstDeviceLayer == costs.Layout.LayerCount
+                ? cpuShare
+                : null
+        );
+        PrefillTimeEstimate? plain =
+            isPlain ? null
+            : costs.Profile is { } profile
+                ? profile.EstimatePlainTime([.. run.Chunks.Take(native.Stages[0].NChunks)], computed, reused)
+            : CountPlainTime(native, reused, computed);
+        if (_calibration is not null)
+        {
+            _calibration.Add(run);
+        }
+        else
+        {
+            costs.Observe(run);
+        }
+        return plain;
+    }
+
+    /// <summary>Without a profile: the time of the first stage, which ran every token, in proportion to the operations counted.</summary>
+    private PrefillTimeEstimate CountPlainTime(NativePrefillReport native, int reused, int computed)
+    {
+        NativeStageReport first = native.Stages[0];
+        double share = _counted.CostOfLayers(first.LayerEnd - first.LayerBegin, computed, reused);
+        double all = _counted.Cost(PrefillPlan.KeepAll, computed, reused);
+        return new PrefillTimeEstimate(TimeSpan.FromMicroseconds(first.Us * all / share), null);
+    }
 
     private void RequireLogits()
     {

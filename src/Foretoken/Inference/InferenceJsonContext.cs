@@ -31,7 +31,14 @@ internal sealed class MillisecondsConverter : JsonConverter<TimeSpan>
 /// <summary>The JSON of ftk_prefill_report.</summary>
 internal sealed record NativePrefillReport(long TotalUs, long SelectUs, IReadOnlyList<NativeStageReport> Stages);
 
-internal sealed record NativeStageReport(int LayerBegin, int LayerEnd, int NTokens, int NChunks, long Us)
+internal sealed record NativeStageReport(
+    int LayerBegin,
+    int LayerEnd,
+    int NTokens,
+    int NChunks,
+    long Us,
+    IReadOnlyList<long> ChunkUs
+)
 {
     /// <summary>What decided how many tokens came to this stage; known on this side only.</summary>
     [JsonIgnore]

@@ -5,6 +5,7 @@ public sealed class ModelOptions
 {
     private int _gpuLayers;
     private string? _profilePath;
+    private string? _cacheFolder;
 
     /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
@@ -39,9 +40,30 @@ public sealed class ModelOptions
     /// </summary>
     public bool UseProfile { get; set; } = true;
 
+    /// <summary>
+    /// Whether plans rest on times that were measured on this machine, see <see cref="Planning.PrefillCostProfile"/>: those that are
+    /// cached from before, and those of the prefills that run. Default true. False: operations are counted, nothing is learned
+    /// and nothing is cached, so that the same request always gets the same plan.
+    /// </summary>
+    public bool UseCostProfile { get; set; } = true;
+
+    /// <summary>
+    /// Folder for what is measured on this machine. Default null: the environment variable <c>FORETOKEN_CACHE</c>, otherwise
+    /// <c>foretoken</c> in the user's cache folder (<c>XDG_CACHE_HOME</c> or <c>~/.cache</c>; on Windows the local application
+    /// data).
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? CacheFolder
+    {
+        get => _cacheFolder;
+        set => _cacheFolder = OptionCheck.NotEmpty(value);
+    }
+
     /// <summary>Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: llama.cpp's choice.</summary>
     public IReadOnlyList<string>? Devices { get; set; }
 
     /// <summary>RPC servers (<c>host:port</c>) that take part of the layers. Default none.</summary>
     public IReadOnlyList<string>? RpcServers { get; set; }
+
+    internal ModelOptions Clone() => (ModelOptions)MemberwiseClone();
 }

@@ -18,6 +18,15 @@ internal sealed record PrefillDecision
 
     internal required string Reason { get; init; }
 
+    /// <summary>What the importance has probed.</summary>
+    internal required ProbeLoad Probes { get; init; }
+
+    /// <summary>How long the plan is expected to take; null when nothing was measured.</summary>
+    internal PrefillTimeEstimate? ExpectedTime { get; init; }
+
+    /// <summary>Standard error of the promise as a share of it; null when nothing was measured.</summary>
+    internal double? PromiseStandardError { get; init; }
+
     internal required IImportancePolicy Importance { get; init; }
 
     /// <summary>One flag per new token: whether it is kept because of what it is.</summary>
@@ -80,6 +89,7 @@ internal sealed record PrefillDecision
         int newTokens = promptLength - reused;
         bool[] isProtected = ProtectedTokens.Of(request, promptLength, reused);
         int alwaysKept = AlwaysKept.Count(isProtected);
+        ProbeLoad probes = PrefillTimes.LoadOf(importance, planner.CostModel.Shape.LayerCount);
 
         if (request.Plan is { } plan)
         {
@@ -88,17 +98,8 @@ internal sealed record PrefillDecision
             {
                 throw new UnsupportedModelException($"The plan '{plan}' cannot run: {notStagedReason}.");
             }
-            double speedup = planner.CostModel.Speedup(plan, newTokens, reused, alwaysKept);
-            return new PrefillDecision
-            {
-                Plan = plan,
-                Target = speedup,
-                PromisedSpeedup = speedup,
-                ExpectedLoss = plan.IsKeepAll ? 0 : null,
-                Reason = $"The request brought its own plan: {plan}.",
-                Importance = importance,
-                Protected = isProtected,
-            };
+            PlannedPrefill estimate = planner.Estimate(plan, newTokens, reused, alwaysKept, probes);
+            return From(estimate with { Reason = $"The request brought its own plan: {plan}." });
         }
 
         if (notStagedReason is not null && !request.KeepsAll)
@@ -116,32 +117,41 @@ internal sealed record PrefillDecision
                 Reason = $"Prefill cannot be staged: {notStagedReason}.",
                 Importance = importance,
                 Protected = isProtected,
+                Probes = probes,
             };
         }
 
-        PlannedPrefill planned = planner.Plan(
-            new PlanRequest
-            {
-                TargetSpeedup = request.AskedSpeedup,
-                MaxQualityLoss = request.MaxQualityLoss,
-                UseThresholds = request.UseThresholds,
-                NewTokens = newTokens,
-                PastTokens = reused,
-                AlwaysKept = alwaysKept,
-                IsStrict = request.Strict,
-                Importance = importance.Name,
-            }
+        return From(
+            planner.Plan(
+                new PlanRequest
+                {
+                    TargetSpeedup = request.AskedSpeedup,
+                    MaxQualityLoss = request.MaxQualityLoss,
+                    UseThresholds = request.UseThresholds,
+                    NewTokens = newTokens,
+                    PastTokens = reused,
+                    AlwaysKept = alwaysKept,
+                    IsStrict = request.Strict,
+                    Importance = importance.Name,
+                    Probes = probes,
+                }
+            )
         );
-        return new PrefillDecision
-        {
-            Plan = planned.Plan,
-            Target = planned.TargetSpeedup,
-            PromisedSpeedup = planned.PromisedSpeedup,
-            ExpectedLoss = planned.ExpectedLoss,
-            Reason = planned.Reason,
-            Importance = importance,
-            Protected = isProtected,
-        };
+
+        PrefillDecision From(PlannedPrefill planned) =>
+            new()
+            {
+                Plan = planned.Plan,
+                Target = planned.TargetSpeedup,
+                PromisedSpeedup = planned.PromisedSpeedup,
+                PromiseStandardError = planned.PromiseStandardError,
+                ExpectedLoss = planned.ExpectedLoss,
+                ExpectedTime = planned.ExpectedTime,
+                Reason = planned.Reason,
+                Importance = importance,
+                Protected = isProtected,
+                Probes = probes,
+            };
     }
 
     /// <summary>What learned importance lacks for this plan, for people: below its lowest boundary nothing was learned. Null when nothing.</summary>

@@ -15,10 +15,35 @@ public sealed record PrefillReport
     public required double TargetSpeedup { get; init; }
 
     /// <summary>
-    /// The speedup of the prefill that the planner expects of the plan that ran, over plain prefill of the same new tokens.
-    /// It comes from the planner's cost model and is not a measurement.
+    /// The speedup of the prefill that the planner expects of the plan that ran, over plain prefill of the same new tokens. It
+    /// was known before the prefill: from times measured on this machine (<see cref="IsPromiseMeasured"/>), or from counting.
     /// </summary>
     public required double PromisedSpeedup { get; init; }
+
+    /// <summary>Whether the promise rests on times that were measured on this machine; otherwise operations were counted.</summary>
+    public bool IsPromiseMeasured { get; init; }
+
+    /// <summary>
+    /// Standard error of <see cref="PromisedSpeedup"/> as a share of it, 0 for plain prefill; null when operations were counted.
+    /// </summary>
+    public double? PromiseStandardError { get; init; }
+
+    /// <summary>How long the plan was expected to take; <see cref="PrefillTime"/> is what it took. Null when operations were counted.</summary>
+    public PrefillTimeEstimate? ExpectedPrefillTime { get; init; }
+
+    /// <summary>
+    /// An estimate of what plain prefill would have taken in this very run: its first stage ran every new token, and all the
+    /// rest is taken to cost as much more as the cost profile says, or, without one, as operations counted. Null when nothing
+    /// was left out.
+    /// </summary>
+    public PrefillTimeEstimate? EstimatedPlainTime { get; init; }
+
+    /// <summary>
+    /// The speedup that this prefill's times speak for: <see cref="EstimatedPlainTime"/> over <see cref="PrefillTime"/>, as unsure
+    /// as the former. <c>foretoken bench</c> measures against unpatched llama.cpp. Null when nothing was left out.
+    /// </summary>
+    public double? AchievedSpeedup =>
+        EstimatedPlainTime is { } plain && PrefillTime > TimeSpan.Zero ? plain.Time / PrefillTime : null;
 
     /// <summary>The quality budget that was given, KL divergence from full prefill in nats; null when none was.</summary>
     public double? MaxQualityLoss { get; init; }
@@ -29,25 +54,6 @@ public sealed record PrefillReport
     /// nothing was left out, null when it was not measured. Of a reused prefix that was thinned before, nothing is counted.
     /// </summary>
     public double? ExpectedQualityLoss { get; init; }
-
-    /// <summary>
-    /// The speedup that the times of this very prefill speak for: the first stage ran every new token, so its time per layer,
-    /// times all layers, estimates what plain prefill would have taken here. An estimate from one run, on one side only;
-    /// <c>foretoken bench</c> measures against unpatched llama.cpp. Null when nothing was left out.
-    /// </summary>
-    public double? EstimatedSpeedup
-    {
-        get
-        {
-            if (Stages.Count < 2 || PrefillTime <= TimeSpan.Zero)
-            {
-                return null;
-            }
-            PrefillStageReport first = Stages[0];
-            int layers = Stages[^1].LayerEnd - first.LayerBegin;
-            return first.Time * layers / (first.LayerEnd - first.LayerBegin) / PrefillTime;
-        }
-    }
 
     /// <summary>Tokens of the whole prompt.</summary>
     public required int PromptTokens { get; init; }
@@ -88,6 +94,9 @@ public sealed record PrefillReport
 
     /// <summary>The plan; null for plain prefill.</summary>
     public PrefillPlan? Plan { get; init; }
+
+    /// <summary>Layers that the whole sequence does without.</summary>
+    public IReadOnlyList<int> SkippedLayers { get; init; } = [];
 
     /// <summary>Why this plan, in a sentence: for people.</summary>
     public required string Reason { get; init; }

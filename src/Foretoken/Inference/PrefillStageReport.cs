@@ -19,4 +19,9 @@ public sealed record PrefillStageReport(
     int Chunks,
     [property: JsonPropertyName("time_ms")] TimeSpan Time,
     SelectionBound Bound = SelectionBound.AllTokens
-);
+)
+{
+    /// <summary>How long each chunk took; in JSON <c>chunk_times_ms</c>, milliseconds. Empty when unknown.</summary>
+    [JsonPropertyName("chunk_times_ms")]
+    public IReadOnlyList<TimeSpan> ChunkTimes { get; init; } = [];
+}

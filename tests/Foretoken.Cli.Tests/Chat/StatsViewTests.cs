@@ -22,8 +22,8 @@ public sealed class StatsViewTests
     public void The_first_stage_tells_what_plain_prefill_would_have_taken()
     {
         // 200 ms for 6 layers with every token: 1,000 ms for 30, and the prefill took 500
-        Assert.Equal(2.0, Reports.Thinned.EstimatedSpeedup);
-        Assert.Null(Reports.Plain.EstimatedSpeedup);
+        Assert.Equal(2.0, Reports.Thinned.AchievedSpeedup);
+        Assert.Null(Reports.Plain.AchievedSpeedup);
     }
 
     [Fact]
@@ -99,7 +99,7 @@ public sealed class StatsViewTests
 
         Assert.Equal("Paris.", json.RootElement.GetProperty("answer").GetString());
         Assert.Equal("stop", json.RootElement.GetProperty("finish_reason").GetString());
-        Assert.Equal(2.0, json.RootElement.GetProperty("report").GetProperty("estimated_speedup").GetDouble());
+        Assert.Equal(2.0, json.RootElement.GetProperty("report").GetProperty("achieved_speedup").GetDouble());
         JsonElement report = json.RootElement.GetProperty("report");
         Assert.Equal(2.01, report.GetProperty("promised_speedup").GetDouble());
         Assert.Equal(400, report.GetProperty("stages")[1].GetProperty("tokens").GetInt32());

@@ -20,7 +20,8 @@ public sealed class TinyChatModel : IDisposable
             Path,
             SyntheticModelSpec.Parse("layers=8,embd=192,heads=4,kv-heads=2,ffn=384,vocab=320,tied=false,type=f32")
         );
-        Model = ForetokenModel.Load(Path);
+        // the same plans whatever ran before
+        Model = ForetokenModel.Load(Path, new ModelOptions { UseCostProfile = false });
     }
 
     public string Path => _folder["tiny-chat.gguf"];

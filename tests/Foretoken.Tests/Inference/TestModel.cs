@@ -22,7 +22,8 @@ public sealed class TestModel : IDisposable
     public TestModel()
     {
         Path = FindPath();
-        Model = ForetokenModel.Load(Path);
+        // the same plans whatever ran before
+        Model = ForetokenModel.Load(Path, new ModelOptions { UseCostProfile = false });
     }
 
     public string Path { get; }
