@@ -53,7 +53,7 @@ internal static class CommandOptions
         Enum.Parse<FlashAttentionMode>(parsed.GetValue(option)!, ignoreCase: true);
 
     /// <summary>Refuses smaller numbers.</summary>
-    internal static void AtLeast(Option<int> option, int least) =>
+    internal static void AtLeast(Option option, int least) =>
         option.Validators.Add(result =>
         {
             // what is no number at all is refused anyway

@@ -8,6 +8,8 @@ internal static class ProgressView
 {
     private static readonly TimeSpan BetweenLines = TimeSpan.FromSeconds(15);
 
+    private static readonly TimeSpan BetweenDrawings = TimeSpan.FromMilliseconds(200);
+
     /// <summary>Runs work on a thread of its own.</summary>
     /// <param name="context">Where to show.</param>
     /// <param name="describe">What a report says, for people, and the share of the work that is done.</param>
@@ -27,6 +29,8 @@ internal static class ProgressView
         await context
             .Errors.Progress()
             .AutoClear(true)
+            // redrawn when there is something new: a clock that ticks would take time from what is measured
+            .AutoRefresh(false)
             .Columns(
                 new TaskDescriptionColumn { Alignment = Justify.Left },
                 new ProgressBarColumn(),
@@ -35,7 +39,7 @@ internal static class ProgressView
             .StartAsync(async progress =>
             {
                 ProgressTask bar = progress.AddTask("warming up", maxValue: 1);
-                await OnThread(() => work(new Bar<T>(bar, describe)));
+                await OnThread(() => work(new Bar<T>(progress, bar, describe)));
             });
     }
 
@@ -52,9 +56,23 @@ internal static class ProgressView
     private static Task OnThread(Action work) =>
         Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
-    private sealed class Bar<T>(ProgressTask bar, Func<T, (string Text, double Fraction)> describe) : IProgress<T>
+    private sealed class Bar<T>(
+        ProgressContext progress,
+        ProgressTask bar,
+        Func<T, (string Text, double Fraction)> describe
+    ) : IProgress<T>
     {
-        public void Report(T value) => (bar.Description, bar.Value) = describe(value);
+        private long _last;
+
+        public void Report(T value)
+        {
+            (bar.Description, bar.Value) = describe(value);
+            if (_last == 0 || TimeProvider.System.GetElapsedTime(_last) >= BetweenDrawings)
+            {
+                _last = TimeProvider.System.GetTimestamp();
+                progress.Refresh();
+            }
+        }
     }
 
     private sealed class Lines<T>(CliContext context, Func<T, (string Text, double Fraction)> describe) : IProgress<T>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Foretoken.Planning;
 
 namespace Foretoken.Cli.Bench;
@@ -24,4 +25,10 @@ internal sealed record BenchCase(int PromptTokens, BenchKind Kind, double Target
 {
     /// <summary>Whether every token goes through every layer, so that the logits must be those of unpatched llama.cpp.</summary>
     internal bool IsExact => Kind == BenchKind.KeepAll || (Kind == BenchKind.Target && Target == 1);
+
+    /// <summary>For people.</summary>
+    internal string Describe() =>
+        Kind == BenchKind.Target
+            ? string.Create(CultureInfo.InvariantCulture, $"target {Target:0.##}")
+            : "plan " + PlanText.Format(Plan!);
 }

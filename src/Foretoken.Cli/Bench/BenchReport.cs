@@ -7,18 +7,42 @@ namespace Foretoken.Cli.Bench;
 /// <summary>Everything that a benchmark recorded. In JSON, names are camelCase; times are milliseconds, sizes bytes.</summary>
 internal sealed record BenchReport
 {
+    /// <summary>What <c>--compare</c> expects; changes when the meaning of a field does.</summary>
+    internal const int CurrentFormat = 2;
+
+    public required int Format { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
-    public required BenchModel Model { get; init; }
+
+    /// <summary>False when the benchmark was stopped; what had been measured until then is here.</summary>
+    public required bool IsComplete { get; init; }
+
+    /// <summary>Why it was stopped; null when it was not.</summary>
+    public required string? StoppedBecause { get; init; }
+
+    /// <summary>What has to be known to read the numbers, for people.</summary>
+    public required IReadOnlyList<string> Notes { get; init; }
+
     public required MachineInfo Machine { get; init; }
     public required BenchBuild Build { get; init; }
     public required BenchSettings Settings { get; init; }
+    public required IReadOnlyList<BenchModel> Models { get; init; }
+
+    /// <summary>Promises beside measurements, over all rows that ask for a speedup.</summary>
+    public required PromiseSummary Promises { get; init; }
+
     public required BenchExactness Exactness { get; init; }
     public required IReadOnlyList<BenchRow> Rows { get; init; }
+
+    /// <summary>Unpatched llama.cpp, by model and length.</summary>
+    public required IReadOnlyList<BenchBaselineRow> Baseline { get; init; }
+
+    /// <summary>Other programs, by length; empty when none was named.</summary>
+    public required IReadOnlyList<BenchRivalRow> Rivals { get; init; }
 
     internal string ToJson() => JsonSerializer.Serialize(this, BenchJsonContext.Readable.BenchReport);
 }
 
-/// <summary>The model that was measured.</summary>
+/// <summary>A model that was measured.</summary>
 internal sealed record BenchModel
 {
     public required string Name { get; init; }
@@ -30,6 +54,24 @@ internal sealed record BenchModel
     public required int VocabularySize { get; init; }
     public required long Parameters { get; init; }
     public required long SizeBytes { get; init; }
+
+    /// <summary>Tokens that both sides' contexts hold.</summary>
+    public required int ContextSize { get; init; }
+
+    /// <summary>What ranked the tokens.</summary>
+    public required string Importance { get; init; }
+
+    /// <summary>Seconds that this machine was measured for before the first round; null when it was not.</summary>
+    public required double? CalibrationSeconds { get; init; }
+
+    /// <summary>Rounds that were measured, partly or in full.</summary>
+    public required IReadOnlyList<BenchRound> Rounds { get; init; }
+
+    /// <summary>The most memory that our process had resident, mapped weights and the .NET runtime included; null where unknown.</summary>
+    public required long? PeakMemoryBytes { get; init; }
+
+    /// <summary>The same of the unpatched process.</summary>
+    public required long? BaselinePeakMemoryBytes { get; init; }
 }
 
 /// <summary>The builds that were compared. Both sides use the same ggml libraries.</summary>
@@ -42,6 +84,12 @@ internal sealed record BenchBuild
     public required string Compiler { get; init; }
     public required string BuildType { get; init; }
 
+    /// <summary>Hash of the source tree that both sides were built from, before patches.</summary>
+    public required string Tree { get; init; }
+
+    /// <summary>Version of the managed library, with its commit where the build knew it.</summary>
+    public required string Version { get; init; }
+
     /// <summary>What the patched library says about itself.</summary>
     public required JsonElement Library { get; init; }
 
@@ -52,19 +100,21 @@ internal sealed record BenchBuild
 /// <summary>How it was measured; the same on both sides.</summary>
 internal sealed record BenchSettings
 {
+    public required IReadOnlyList<int> Lengths { get; init; }
+    public required IReadOnlyList<double> Targets { get; init; }
+    public required IReadOnlyList<string> Plans { get; init; }
     public required int Pairs { get; init; }
-    public required int WarmupsPerRow { get; init; }
+    public required string WarmUp { get; init; }
     public required int Seed { get; init; }
     public required string Order { get; init; }
     public required int DecodeTokens { get; init; }
-    public required int ContextSize { get; init; }
     public required int Threads { get; init; }
     public required int BatchSize { get; init; }
     public required int UbatchSize { get; init; }
     public required string KvCacheType { get; init; }
     public required string FlashAttention { get; init; }
     public required int GpuLayers { get; init; }
-    public required string Importance { get; init; }
+    public required double? MaxMinutes { get; init; }
 
     /// <summary>Environment variables that steer OpenMP, ggml and llama.cpp; both sides had them.</summary>
     public required IReadOnlyDictionary<string, string> Environment { get; init; }
@@ -86,91 +136,8 @@ internal sealed record BenchExactness
     public required bool? SameDecodedTokens { get; init; }
 }
 
-/// <summary>One prompt length with one way of prefilling it.</summary>
-internal sealed record BenchRow
-{
-    public required string Model { get; init; }
-    public required int PromptTokens { get; init; }
-
-    /// <summary><c>target</c>, <c>keep-all</c> or <c>plan</c>.</summary>
-    public required string Kind { get; init; }
-
-    /// <summary>The speedup that was asked for; null for a given plan.</summary>
-    public required double? Target { get; init; }
-
-    /// <summary>The plan that ran, as <c>layer@retention</c>; null for plain prefill.</summary>
-    public required string? Plan { get; init; }
-
-    /// <summary>The planner's estimate.</summary>
-    public required double PromisedSpeedup { get; init; }
-
-    /// <summary>Median TTFT of the baseline over the median of ours.</summary>
-    public required double MeasuredSpeedup { get; init; }
-
-    /// <summary>Smallest ratio within a pair.</summary>
-    public required double MeasuredSpeedupMin { get; init; }
-
-    /// <summary>Largest ratio within a pair.</summary>
-    public required double MeasuredSpeedupMax { get; init; }
-
-    /// <summary>95 % interval of <see cref="MeasuredSpeedup"/> (bootstrap over pairs); null with fewer than three.</summary>
-    public required IReadOnlyList<double>? MeasuredSpeedup95 { get; init; }
-
-    /// <summary>Median TTFT of ours over the median of the baseline: 1 / <see cref="MeasuredSpeedup"/>.</summary>
-    public required double TimeRatio { get; init; }
-
-    public required double TtftMs { get; init; }
-    public required double BaselineTtftMs { get; init; }
-    public required int Pairs { get; init; }
-
-    /// <summary>Tokens that each stage ran.</summary>
-    public required IReadOnlyList<int> TokensPerStage { get; init; }
-
-    /// <summary>First layer of each stage.</summary>
-    public required IReadOnlyList<int> StageLayers { get; init; }
-
-    /// <summary>Bytes of keys and values after the prompt.</summary>
-    public required long KvBytes { get; init; }
-
-    public required double CpuMs { get; init; }
-    public required double BaselineCpuMs { get; init; }
-
-    /// <summary>Median time of an output token after the prompt; null without <c>--decode</c>.</summary>
-    public required double? DecodeMsPerToken { get; init; }
-    public required double? BaselineDecodeMsPerToken { get; init; }
-
-    /// <summary>Whether every run chose the baseline's first token. Expected where nothing is left out only.</summary>
-    public required bool SameFirstToken { get; init; }
-
-    /// <summary>Whether every run's logits were the baseline's, bit for bit. Expected where nothing is left out only.</summary>
-    public required bool SameLogits { get; init; }
-
-    /// <summary>The raw measurements, in the order of the pairs.</summary>
-    public required IReadOnlyList<BenchSample> Samples { get; init; }
-}
-
-/// <summary>One pair.</summary>
-internal sealed record BenchSample
-{
-    public required int Pair { get; init; }
-
-    /// <summary>Which side ran first: <c>foretoken</c> or <c>baseline</c>.</summary>
-    public required string First { get; init; }
-
-    public required double TtftMs { get; init; }
-    public required double BaselineTtftMs { get; init; }
-    public required double CpuMs { get; init; }
-    public required double BaselineCpuMs { get; init; }
-    public required double SelectMs { get; init; }
-    public required int FirstToken { get; init; }
-    public required int BaselineFirstToken { get; init; }
-    public required bool SameLogits { get; init; }
-    public required bool? SameDecodedTokens { get; init; }
-    public required IReadOnlyList<double> DecodeMs { get; init; }
-    public required IReadOnlyList<double> BaselineDecodeMs { get; init; }
-}
-
 [JsonSerializable(typeof(BenchReport))]
+[JsonSerializable(typeof(BenchComparison))]
 internal sealed partial class BenchJsonContext : JsonSerializerContext
 {
     internal static BenchJsonContext Readable { get; } =

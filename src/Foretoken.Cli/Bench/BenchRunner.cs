@@ -1,176 +1,228 @@
-using Foretoken.Inference;
+using System.Globalization;
+using Foretoken.Cli.Bench.Rivals;
 
 namespace Foretoken.Cli.Bench;
 
-/// <summary>Runs both sides in turn and makes rows of what they measured.</summary>
-internal sealed class BenchRunner
+/// <summary>Runs both sides, and rivals where there are any, in the order of the schedule.</summary>
+/// <param name="foretoken">Our side.</param>
+/// <param name="baseline">Unpatched llama.cpp.</param>
+/// <param name="rivals">Other programs.</param>
+/// <param name="load">What the machine is busy with.</param>
+/// <param name="time">The clock of the progress display and of <c>--max-minutes</c>.</param>
+internal sealed class BenchRunner(
+    IBenchEngine foretoken,
+    IBenchEngine baseline,
+    IReadOnlyList<IRival> rivals,
+    IMachineLoad load,
+    TimeProvider time
+)
 {
-    internal const string Order =
-        "rounds of one pair per row; rows shuffled within a round, sides shuffled within a pair, both by the seed";
+    /// <summary>Tokens of the short runs that <see cref="Probe"/> makes, at most.</summary>
+    internal const int ProbeTokens = 256;
 
-    private readonly IBenchEngine _foretoken;
-    private readonly IBenchEngine _baseline;
+    // shorter than this, the kernel's count of busy time is too coarse
+    private static readonly TimeSpan MeasurableLoad = TimeSpan.FromSeconds(1);
 
-    internal BenchRunner(IBenchEngine foretoken, IBenchEngine baseline)
+    /// <summary>Two short runs of the baseline; the first one reads the weights from the disk, and the second tells how fast it is.</summary>
+    internal BenchEstimate Probe(BenchRun run, CancellationToken cancellationToken)
     {
-        _foretoken = foretoken;
-        _baseline = baseline;
+        BenchCase shortest = run.Cases.MinBy(what => what.PromptTokens)!;
+        int tokens = Math.Min(shortest.PromptTokens, ProbeTokens);
+        int[] prompt = PromptTokens.Create(tokens, run.VocabularySize, run.Seed, -1);
+        baseline.Run(prompt, shortest, 0, cancellationToken);
+        return new BenchEstimate(
+            run.Costs,
+            tokens,
+            baseline.Run(prompt, shortest, Math.Min(run.DecodeTokens, 4), cancellationToken)
+        );
     }
 
-    /// <summary>Runs before the measured ones, per row and side; their times are thrown away.</summary>
-    internal const int Warmups = 1;
+    /// <summary>How long all of it will take.</summary>
+    internal static TimeSpan Estimate(BenchRun run, BenchEstimate estimate) =>
+        TimeSpan.FromSeconds(Schedule(run).Sum(round => round.Slots.Sum(slot => Seconds(run, estimate, slot))));
 
-    /// <summary>How many runs of one side <see cref="Run"/> makes, for a progress bar.</summary>
-    internal static int CountRuns(int cases, int pairs) => 2 * cases * (Warmups + pairs);
-
-    /// <summary>Measures the cases.</summary>
-    /// <param name="cases">The rows.</param>
-    /// <param name="settings">Pairs, seed and tokens to decode.</param>
-    /// <param name="modelName">Name for the rows.</param>
-    /// <param name="vocabularySize">Prompts are drawn from it.</param>
-    /// <param name="onRun">Called after each run of a side.</param>
-    /// <param name="cancellationToken">Stops the benchmark.</param>
-    internal IReadOnlyList<BenchRow> Run(
-        IReadOnlyList<BenchCase> cases,
-        BenchSettings settings,
-        string modelName,
-        int vocabularySize,
-        Action onRun,
+    /// <summary>Measures.</summary>
+    /// <param name="run">What.</param>
+    /// <param name="estimate">How long runs take.</param>
+    /// <param name="into">Receives what is measured, run by run, so that it is there when this is stopped.</param>
+    /// <param name="progress">Receives how far it is, before every run.</param>
+    /// <param name="cancellationToken">Stops it.</param>
+    /// <returns>Whether all rounds were run; not when the time was up before.</returns>
+    internal bool Run(
+        BenchRun run,
+        BenchEstimate estimate,
+        BenchMeasurements into,
+        IProgress<BenchProgress> progress,
         CancellationToken cancellationToken
     )
     {
-#pragma warning disable CA5394 // a repeatable order, not a secret
-        Random order = new(settings.Seed);
-        List<(BenchSample Sample, EngineRun Run)>[] measured =
-        [
-            .. cases.Select(_ => new List<(BenchSample, EngineRun)>()),
-        ];
-        int[] rows = [.. Enumerable.Range(0, cases.Count)];
-        for (int round = -Warmups; round < settings.Pairs; round++)
+        long start = time.GetTimestamp();
+        (int Number, IReadOnlyList<BenchSlot> Slots)[] schedule = [.. Schedule(run)];
+        for (int i = 0; i < schedule.Length; i++)
         {
-            order.Shuffle(rows);
-            foreach (int row in rows)
+            (int number, IReadOnlyList<BenchSlot> slots) = schedule[i];
+            if (
+                number > 0
+                && run.MaxDuration is { } limit
+                && time.GetElapsedTime(start).TotalSeconds + slots.Sum(slot => Seconds(run, estimate, slot))
+                    > limit.TotalSeconds
+            )
             {
-                // the same prompt for all rows of a length in a round; another one in every round
-                int[] prompt = PromptTokens.Create(
-                    cases[row].PromptTokens,
-                    vocabularySize,
-                    settings.Seed,
-                    round + Warmups
-                );
-                bool baselineFirst = order.Next(2) == 0;
-                EngineRun? ours = null;
-                EngineRun? baseline = null;
-                for (int side = 0; side < 2; side++)
-                {
-                    if (side == 0 == baselineFirst)
-                    {
-                        baseline = _baseline.Run(prompt, cases[row], settings.DecodeTokens, cancellationToken);
-                    }
-                    else
-                    {
-                        ours = _foretoken.Run(prompt, cases[row], settings.DecodeTokens, cancellationToken);
-                    }
-                    onRun();
-                }
-                if (round >= 0)
-                {
-                    measured[row].Add((Sample(round, baselineFirst, ours!, baseline!), ours!));
-                }
+                return false;
             }
+            RunRound(run, number, slots, schedule[(i + 1)..], estimate, into, progress, start, cancellationToken);
         }
-#pragma warning restore CA5394
-        return [.. cases.Select((what, i) => Row(what, measured[i], settings, modelName))];
+        return true;
     }
 
-    /// <summary>What the rows that keep everything say about exactness.</summary>
-    internal static BenchExactness Exactness(IReadOnlyList<BenchCase> cases, IReadOnlyList<BenchRow> rows)
-    {
-        BenchSample[] exact = [.. rows.Where((_, i) => cases[i].IsExact).SelectMany(row => row.Samples)];
-        bool[] decoded = [.. exact.Where(s => s.SameDecodedTokens is not null).Select(s => s.SameDecodedTokens!.Value)];
-        return new BenchExactness
-        {
-            Runs = exact.Length,
-            SameFirstToken =
-                exact.Length == 0 ? null : Array.TrueForAll(exact, s => s.FirstToken == s.BaselineFirstToken),
-            SameLogits = exact.Length == 0 ? null : Array.TrueForAll(exact, s => s.SameLogits),
-            SameDecodedTokens = decoded.Length == 0 ? null : Array.TrueForAll(decoded, same => same),
-        };
-    }
+    private static IEnumerable<(int Number, IReadOnlyList<BenchSlot> Slots)> Schedule(BenchRun run) =>
+        [
+            (-1, BenchSchedule.WarmUp(run.Cases, run.Rivals)),
+            .. BenchSchedule.Rounds(run.Cases, run.Rivals, run.Rounds, run.Seed).Select((slots, i) => (i, slots)),
+        ];
 
-    private static BenchSample Sample(int pair, bool baselineFirst, EngineRun ours, EngineRun baseline) =>
-        new()
-        {
-            Pair = pair,
-            First = baselineFirst ? "baseline" : "foretoken",
-            TtftMs = ours.TtftMs,
-            BaselineTtftMs = baseline.TtftMs,
-            CpuMs = ours.CpuMs,
-            BaselineCpuMs = baseline.CpuMs,
-            SelectMs = ours.Report?.SelectTime.TotalMilliseconds ?? 0,
-            FirstToken = ours.FirstToken,
-            BaselineFirstToken = baseline.FirstToken,
-            SameLogits = ours.LogitsHash == baseline.LogitsHash,
-            SameDecodedTokens =
-                ours.DecodedTokens.Count == 0 ? null : ours.DecodedTokens.SequenceEqual(baseline.DecodedTokens),
-            DecodeMs = ours.DecodeMs,
-            BaselineDecodeMs = baseline.DecodeMs,
-        };
-
-    private static BenchRow Row(
-        BenchCase what,
-        List<(BenchSample Sample, EngineRun Run)> measured,
-        BenchSettings settings,
-        string modelName
+    private void RunRound(
+        BenchRun run,
+        int number,
+        IReadOnlyList<BenchSlot> slots,
+        IReadOnlyList<(int Number, IReadOnlyList<BenchSlot> Slots)> later,
+        BenchEstimate estimate,
+        BenchMeasurements into,
+        IProgress<BenchProgress> progress,
+        long start,
+        CancellationToken cancellationToken
     )
     {
-        BenchSample[] samples = [.. measured.Select(m => m.Sample)];
-        double[] ours = [.. samples.Select(s => s.TtftMs)];
-        double[] baseline = [.. samples.Select(s => s.BaselineTtftMs)];
-        double[] ratios = [.. samples.Select(s => s.BaselineTtftMs / s.TtftMs)];
-        double speedup = Statistics.RatioOfMedians(baseline, ours);
-        PrefillReport report =
-            measured[^1].Run.Report ?? throw new InvalidOperationException("Our side gave no prefill report.");
-        return new BenchRow
+        LoadReading before = load.Read();
+        LoadSum sum = new();
+        try
         {
-            Model = modelName,
-            PromptTokens = what.PromptTokens,
-            Kind = what.Kind switch
+            for (int i = 0; i < slots.Count; i++)
             {
-                BenchKind.KeepAll => "keep-all",
-                BenchKind.Plan => "plan",
-                _ => "target",
-            },
-            Target = what.Kind switch
+                double left =
+                    slots.Skip(i).Sum(slot => Seconds(run, estimate, slot))
+                    + later.Sum(round => round.Slots.Sum(slot => Seconds(run, estimate, slot)));
+                double gone = time.GetElapsedTime(start).TotalSeconds;
+                progress.Report(
+                    new BenchProgress(Describe(run, number, slots[i]), gone / (gone + left), TimeSpan.FromSeconds(left))
+                );
+                RunSlot(run, number, slots[i], estimate, into, sum, cancellationToken);
+            }
+        }
+        finally
+        {
+            if (number >= 0)
             {
-                BenchKind.Plan => null,
-                BenchKind.KeepAll => 1,
-                _ => what.Target,
-            },
-            Plan = (what.Plan ?? report.Plan) is { Boundaries.Count: > 0 } plan ? PlanText.Format(plan) : null,
-            PromisedSpeedup = report.PromisedSpeedup,
-            MeasuredSpeedup = speedup,
-            MeasuredSpeedupMin = ratios.Min(),
-            MeasuredSpeedupMax = ratios.Max(),
-            MeasuredSpeedup95 = Statistics.BootstrapRatioOfMedians(baseline, ours, settings.Seed) is { } interval
-                ? [interval.Low, interval.High]
-                : null,
-            TimeRatio = 1 / speedup,
-            TtftMs = Statistics.Median(ours),
-            BaselineTtftMs = Statistics.Median(baseline),
-            Pairs = samples.Length,
-            TokensPerStage = [.. report.Stages.Select(s => s.Tokens)],
-            StageLayers = [.. report.Stages.Select(s => s.LayerBegin)],
-            KvBytes = report.KvBytes,
-            CpuMs = Statistics.Median([.. samples.Select(s => s.CpuMs)]),
-            BaselineCpuMs = Statistics.Median([.. samples.Select(s => s.BaselineCpuMs)]),
-            DecodeMsPerToken = MedianOrNull([.. samples.SelectMany(s => s.DecodeMs)]),
-            BaselineDecodeMsPerToken = MedianOrNull([.. samples.SelectMany(s => s.BaselineDecodeMs)]),
-            SameFirstToken = Array.TrueForAll(samples, s => s.FirstToken == s.BaselineFirstToken),
-            SameLogits = Array.TrueForAll(samples, s => s.SameLogits),
-            Samples = samples,
-        };
+                into.Rounds.Add(
+                    BenchRound.Of(number, slots.Count, before.Average, load.Read().Average, Share(sum, run.Cores))
+                );
+            }
+        }
+        into.PeakMemoryBytes = foretoken.Usage().PeakMemoryBytes;
+        into.BaselinePeakMemoryBytes = baseline.Usage().PeakMemoryBytes;
     }
 
-    private static double? MedianOrNull(double[] values) => values.Length == 0 ? null : Statistics.Median(values);
+    private void RunSlot(
+        BenchRun run,
+        int number,
+        BenchSlot slot,
+        BenchEstimate estimate,
+        BenchMeasurements into,
+        LoadSum sum,
+        CancellationToken cancellationToken
+    )
+    {
+        // the same prompt for all runs of a length in a round; another one in every round
+        int[] prompt = PromptTokens.Create(slot.Length, run.VocabularySize, run.Seed, number + 1);
+        if (slot.Side == BenchSide.Rival)
+        {
+            RivalRun rivalRun = rivals[slot.Index]
+                .Run(new RivalPrompt(prompt, run.RivalText(slot.Length, number)), run.DecodeTokens, cancellationToken);
+            if (number >= 0)
+            {
+                into.RivalRuns.Add(new MeasuredRivalRun(number, slot, rivalRun));
+            }
+            return;
+        }
+
+        BenchCase what = Case(run, slot);
+        LoadSum own = Watch(
+            () =>
+                (slot.Side == BenchSide.Baseline ? baseline : foretoken).Run(
+                    prompt,
+                    what,
+                    run.DecodeTokens,
+                    cancellationToken
+                ),
+            out EngineRun measured
+        );
+        sum.Add(own);
+        estimate.Observe(slot.Length, Speedup(run, estimate, slot), run.DecodeTokens, own.Wall.TotalSeconds);
+        if (number >= 0)
+        {
+            into.Runs.Add(new MeasuredRun(number, slot, measured, Share(own, run.Cores)));
+        }
+    }
+
+    private LoadSum Watch(Func<EngineRun> measure, out EngineRun measured)
+    {
+        (TimeSpan? busy, TimeSpan used) = (load.Read().BusyTime, Used());
+        long start = time.GetTimestamp();
+        measured = measure();
+        return new LoadSum
+        {
+            Wall = time.GetElapsedTime(start),
+            Own = Used() - used,
+            Busy = load.Read().BusyTime - busy,
+        };
+
+        TimeSpan Used() => foretoken.Usage().CpuTime + baseline.Usage().CpuTime;
+    }
+
+    /// <summary>Share of the cores that went to others.</summary>
+    private static double? Share(LoadSum sum, int cores) =>
+        sum.Busy is { } busy && sum.Wall >= MeasurableLoad
+            ? Math.Clamp((busy - sum.Own) / (sum.Wall * cores), 0, 1)
+            : null;
+
+    private static double Seconds(BenchRun run, BenchEstimate estimate, BenchSlot slot) =>
+        estimate.Seconds(slot.Length, Speedup(run, estimate, slot), run.DecodeTokens);
+
+    private static double Speedup(BenchRun run, BenchEstimate estimate, BenchSlot slot) =>
+        slot.Side == BenchSide.Foretoken ? estimate.Speedup(run.Cases[slot.Index]) : 1;
+
+    // the baseline prefills plainly whatever it is told
+    private static BenchCase Case(BenchRun run, BenchSlot slot) =>
+        slot.Side == BenchSide.Foretoken
+            ? run.Cases[slot.Index]
+            : new BenchCase(slot.Length, BenchKind.Target, 1, null);
+
+    private string Describe(BenchRun run, int number, BenchSlot slot)
+    {
+        string what = slot.Side switch
+        {
+            BenchSide.Baseline => "unpatched",
+            BenchSide.Rival => rivals[slot.Index].Name,
+            _ => run.Cases[slot.Index].Describe(),
+        };
+        string round =
+            number < 0
+                ? "warming up"
+                : string.Create(CultureInfo.InvariantCulture, $"round {number + 1} of {run.Rounds}");
+        return string.Create(CultureInfo.InvariantCulture, $"{round}, {slot.Length:#,0} tokens, {what}");
+    }
+
+    private sealed class LoadSum
+    {
+        internal TimeSpan Wall { get; set; }
+        internal TimeSpan Own { get; set; }
+        internal TimeSpan? Busy { get; set; } = TimeSpan.Zero;
+
+        internal void Add(LoadSum other)
+        {
+            Wall += other.Wall;
+            Own += other.Own;
+            Busy += other.Busy;
+        }
+    }
 }

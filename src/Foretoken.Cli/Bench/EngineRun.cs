@@ -26,6 +26,9 @@ internal sealed record EngineRun
     /// <summary>Milliseconds of each of them.</summary>
     public IReadOnlyList<double> DecodeMs { get; init; } = [];
 
+    /// <summary>The largest speedup that could have been asked for with this prompt; null for the baseline.</summary>
+    public double? ReachableSpeedup { get; init; }
+
     /// <summary>What the prefill did; null for the baseline.</summary>
     public PrefillReport? Report { get; init; }
 }

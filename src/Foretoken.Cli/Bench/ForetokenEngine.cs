@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Foretoken.Inference;
+using Foretoken.Planning;
 using Foretoken.Profiles;
 
 namespace Foretoken.Cli.Bench;
@@ -34,6 +35,7 @@ internal sealed class ForetokenEngine : IBenchEngine, IDisposable
         }
         using Sampler greedy = Model.CreateSampler();
         _session.Clear();
+        double reachable = Reachable(prompt.Length);
 
         TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
         long start = Stopwatch.GetTimestamp();
@@ -63,7 +65,34 @@ internal sealed class ForetokenEngine : IBenchEngine, IDisposable
             DecodedTokens = tokens,
             DecodeMs = times,
             Report = report,
+            // what was learned of the prefill before may have arrived in between
+            ReachableSpeedup = Math.Max(reachable, Reachable(prompt.Length)),
         };
+    }
+
+    /// <summary>Measures this machine, so that promises rest on its times. Empties the session.</summary>
+    internal CalibrationResult Calibrate(TimeSpan budget, CancellationToken cancellationToken) =>
+        _session.Calibrate(new CalibrationOptions { Budget = budget }, progress: null, cancellationToken);
+
+    private double Reachable(int tokens) =>
+        new PrefillPlanner(_session.Cost, _importance is LearnedImportance ? Model.Profile?.PlannerOptions : null)
+            .Plan(
+                new PlanRequest
+                {
+                    TargetSpeedup = 1,
+                    NewTokens = tokens,
+                    Importance = _importance.Name,
+                }
+            )
+            .ReachableSpeedup;
+
+    public ProcessUsage Usage()
+    {
+        using Process self = Process.GetCurrentProcess();
+        return new ProcessUsage(
+            Environment.CpuUsage.TotalTime,
+            self.PeakWorkingSet64 is > 0 and var peak ? peak : null
+        );
     }
 
     public void Dispose() => _session.Dispose();

@@ -9,4 +9,7 @@ internal interface IBenchEngine
     /// <param name="decodeTokens">Tokens to decode; 0 for none.</param>
     /// <param name="cancellationToken">Stops the run.</param>
     EngineRun Run(int[] prompt, BenchCase what, int decodeTokens, CancellationToken cancellationToken);
+
+    /// <summary>What the process of this side has used so far.</summary>
+    ProcessUsage Usage();
 }

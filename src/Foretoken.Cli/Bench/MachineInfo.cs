@@ -27,7 +27,7 @@ internal sealed record MachineInfo
             OperatingSystem = RuntimeInformation.OSDescription,
             Architecture = RuntimeInformation.ProcessArchitecture.ToString(),
             Runtime = RuntimeInformation.FrameworkDescription,
-            LoadAverage = Load(),
+            LoadAverage = new MachineLoad().Read().Average,
         };
 
     private static string? CpuName()
@@ -44,19 +44,5 @@ internal sealed record MachineInfo
             }
         }
         return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER");
-    }
-
-    private static double? Load()
-    {
-        const string LoadAverageFile = "/proc/loadavg";
-        return
-            File.Exists(LoadAverageFile)
-            && double.TryParse(
-                File.ReadAllText(LoadAverageFile).Split(' ')[0],
-                System.Globalization.CultureInfo.InvariantCulture,
-                out double load
-            )
-            ? load
-            : null;
     }
 }

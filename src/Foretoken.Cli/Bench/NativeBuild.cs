@@ -20,6 +20,9 @@ internal sealed record NativeBuild
     public required string Compiler { get; init; }
     public required string BuildType { get; init; }
 
+    /// <summary>Hash of the source tree before patches.</summary>
+    public required string Tree { get; init; }
+
     /// <summary>
     /// The build that the library in use came from, so that both sides of the comparison share pin, flags and the very same
     /// ggml. Anything else is refused: a difference between builds would pass for a speedup.
@@ -72,14 +75,20 @@ internal sealed record NativeBuild
             return $"its patches are {build.PatchHash}";
         }
         using JsonDocument info = JsonDocument.Parse(library.BuildInfo);
-        string? type = info.RootElement.TryGetProperty("build_type", out JsonElement value) ? value.GetString() : null;
+        string? type = Told("build_type");
         if (build.BuildType != "Release" || type != "Release")
         {
             throw new CliException(
                 $"Native builds of type '{type}' (library) and '{build.BuildType}' (baseline) are not measured: only Release builds are. './run build' makes one."
             );
         }
-        return null;
+        // of a library that does not say, the files are compared anyway
+        return Told("options") is { } options && options != build.Options
+            ? $"it was built with '{build.Options}', the library with '{options}'"
+            : null;
+
+        string? Told(string name) =>
+            info.RootElement.TryGetProperty(name, out JsonElement value) ? value.GetString() : null;
     }
 
     /// <summary>Refuses assemblies that were compiled without optimisation.</summary>
@@ -117,6 +126,7 @@ internal sealed record NativeBuild
             Options = Text("options"),
             Compiler = Text("compiler"),
             BuildType = Text("build_type"),
+            Tree = Text("tree"),
         };
     }
 

@@ -28,6 +28,7 @@ public sealed class BenchEndToEndTests : IDisposable
             Gguf.SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
         );
 
+        string page = Path.Combine(_folder.Path, "page.html");
         string[] line =
         [
             "bench",
@@ -47,6 +48,10 @@ public sealed class BenchEndToEndTests : IDisposable
             "128",
             "--threads",
             "1",
+            "--calibrate",
+            "1",
+            "--html",
+            page,
             "--json",
         ];
         int exitCode = await Run(line);
@@ -62,6 +67,10 @@ public sealed class BenchEndToEndTests : IDisposable
         Assert.Equal([300, 75], rows[2].GetProperty("tokensPerStage").EnumerateArray().Select(n => n.GetInt32()));
         // 2 of 4 layers hold a quarter
         Assert.Equal(5 * rows[0].GetProperty("kvBytes").GetInt64(), 8 * rows[2].GetProperty("kvBytes").GetInt64());
+        Assert.True(json.RootElement.GetProperty("isComplete").GetBoolean());
+        Assert.True(json.RootElement.GetProperty("models")[0].GetProperty("calibrationSeconds").GetDouble() > 0);
+        Assert.True(json.RootElement.GetProperty("models")[0].GetProperty("peakMemoryBytes").GetInt64() > 1 << 20);
+        Assert.Equal(3, System.Xml.Linq.XDocument.Load(page).Descendants("svg").Count());
         Assert.Equal("Release", json.RootElement.GetProperty("build").GetProperty("buildType").GetString());
     }
 #endif

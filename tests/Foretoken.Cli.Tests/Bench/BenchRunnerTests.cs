@@ -1,58 +1,68 @@
 using System.Text.Json;
 using Foretoken.Cli.Bench;
-using Foretoken.Planning;
 
 namespace Foretoken.Cli.Tests.Bench;
 
 public sealed class BenchRunnerTests
 {
-    private static readonly BenchCase[] Cases =
-    [
-        new(64, BenchKind.Target, 1, null),
-        new(64, BenchKind.Target, 2, null),
-        new(64, BenchKind.KeepAll, 1, PrefillPlan.FromBoundaries([new PlanBoundary(3, 1)])),
-        new(128, BenchKind.Plan, 1, PrefillPlan.FromBoundaries([new PlanBoundary(3, 0.25)])),
-    ];
-
-    private readonly List<(string Side, int[] Prompt, BenchCase Case)> _runs = [];
+    private static readonly BenchCase[] Cases = BenchReports.Cases;
 
     [Fact]
-    public void Every_measured_run_is_paired_with_a_baseline_run_of_the_same_tokens()
+    public void Every_run_of_ours_is_paired_with_the_nearest_baseline_run_of_the_same_tokens()
     {
-        IReadOnlyList<BenchRow> rows = Run(pairs: 6);
+        FakeEngine ours = new();
+        FakeEngine baseline = new() { IsBaseline = true };
 
-        Assert.All(rows, row => Assert.Equal(6, row.Samples.Count));
-        Assert.Equal(BenchRunner.CountRuns(Cases.Length, 6), _runs.Count);
-        foreach (var pair in _runs.Chunk(2))
+        BenchMeasurements measured = BenchReports.Measure(ours, baseline, BenchReports.Run(Cases, rounds: 6));
+
+        for (int i = 0; i < Cases.Length; i++)
         {
-            Assert.NotEqual(pair[0].Side, pair[1].Side);
-            Assert.Same(pair[0].Case, pair[1].Case);
-            Assert.Same(pair[0].Prompt, pair[1].Prompt);
-            Assert.Equal(pair[0].Case.PromptTokens, pair[0].Prompt.Length);
+            IReadOnlyList<(MeasuredRun Ours, MeasuredRun Baseline)> pairs = measured.Pairs(i);
+            Assert.Equal(Enumerable.Range(0, 6), pairs.Select(pair => pair.Ours.Round));
+            Assert.All(
+                pairs,
+                pair =>
+                {
+                    Assert.Equal(pair.Ours.Round, pair.Baseline.Round);
+                    Assert.Equal(Cases[i].PromptTokens, pair.Baseline.Slot.Length);
+                    int distance = Math.Abs(pair.Ours.Slot.Position - pair.Baseline.Slot.Position);
+                    Assert.DoesNotContain(
+                        measured.Baselines(pair.Ours.Slot.Length),
+                        other =>
+                            other.Round == pair.Ours.Round
+                            && Math.Abs(other.Slot.Position - pair.Ours.Slot.Position) < distance
+                    );
+                }
+            );
         }
+        // both sides had the same prompts: one per length and round
+        Assert.Equal(
+            ours.Runs.Select(run => string.Join(' ', run.Prompt)).Distinct().Order(),
+            baseline.Runs.Select(run => string.Join(' ', run.Prompt)).Distinct().Order()
+        );
     }
 
     [Fact]
-    public void Sides_and_rows_are_shuffled_by_the_seed_alone()
+    public void The_warm_up_is_thrown_away()
     {
-        IReadOnlyList<BenchRow> rows = Run(pairs: 8);
-        string[] order = [.. _runs.Select(r => r.Side)];
-        string[] firsts = [.. rows.SelectMany(row => row.Samples).Select(s => s.First)];
-        _runs.Clear();
+        // the first run of every case and side at the shortest length takes a hundred times longer
+        HashSet<BenchCase> seen = [];
+        bool isWarm = false;
+        FakeEngine ours = new() { Time = what => what.PromptTokens == 64 && seen.Add(what) ? 10_000 : 100 };
+        FakeEngine baseline = new()
+        {
+            IsBaseline = true,
+            Time = _ => isWarm ? 100 : 10_000,
+            OnRun = null,
+        };
+        int runs = 0;
+        // two probes, and the runs of the warm-up
+        baseline.OnRun = () => isWarm = ++runs > 2 + BenchSchedule.BaselineRuns(0);
 
-        Run(pairs: 8);
-
-        Assert.Contains("foretoken", firsts);
-        Assert.Contains("baseline", firsts);
-        Assert.Equal(order, _runs.Select(r => r.Side));
-    }
-
-    [Fact]
-    public void The_first_run_of_each_side_is_thrown_away()
-    {
-        // the first run of every case takes a hundred times longer
-        HashSet<(string, BenchCase)> seen = [];
-        IReadOnlyList<BenchRow> rows = Run(pairs: 3, time: (side, what) => seen.Add((side, what)) ? 10_000 : 100);
+        IReadOnlyList<BenchRow> rows = BenchReports.Rows(
+            BenchReports.Measure(ours, baseline, BenchReports.Run(Cases, rounds: 3)),
+            Cases
+        );
 
         Assert.All(
             rows.SelectMany(row => row.Samples),
@@ -63,13 +73,17 @@ public sealed class BenchRunnerTests
     [Fact]
     public void A_row_reports_the_ratio_of_medians_and_its_spread()
     {
-        Queue<double> baseline = new([0, 200, 220, 210]);
-        Queue<double> ours = new([0, 100, 100, 70]);
+        // the probe, the warm-up, and three rounds
+        Queue<double> baseline = new([1, 1, 1, 200, 220, 210]);
+        Queue<double> ours = new([1, 100, 100, 70]);
 
-        BenchRow row = Run(
-            pairs: 3,
-            time: (side, _) => side == "baseline" ? baseline.Dequeue() : ours.Dequeue(),
-            cases: [Cases[1]]
+        BenchRow row = BenchReports.Rows(
+            BenchReports.Measure(
+                new FakeEngine { Time = _ => ours.Dequeue() },
+                new FakeEngine { IsBaseline = true, Time = _ => baseline.Dequeue() },
+                BenchReports.Run([Cases[1]], rounds: 3)
+            ),
+            [Cases[1]]
         )[0];
 
         Assert.Equal((100, 210), (row.TtftMs, row.BaselineTtftMs));
@@ -77,14 +91,17 @@ public sealed class BenchRunnerTests
         Assert.Equal(1 / 2.1, row.TimeRatio, 9);
         Assert.Equal((2.0, 3.0), (row.MeasuredSpeedupMin, row.MeasuredSpeedupMax));
         Assert.InRange(row.MeasuredSpeedup, row.MeasuredSpeedup95![0], row.MeasuredSpeedup95[1]);
+        Assert.Equal((2.1 / 2.01) - 1, row.PromiseError, 9);
         Assert.Equal([1000, 400], row.TokensPerStage);
+        Assert.Equal([200, 280], row.StageMs);
+        Assert.Equal(((6 * 1000) + (24 * 400)) / 30_000.0, row.KvShare, 9);
         Assert.Equal("6@0.4", row.Plan);
     }
 
     [Fact]
     public void Rows_that_keep_everything_are_compared_with_the_baseline()
     {
-        BenchExactness exactness = BenchRunner.Exactness(Cases, Run(pairs: 2, decode: 3));
+        BenchExactness exactness = Exactness(_ => 7, decode: 3);
 
         Assert.Equal(4, exactness.Runs);
         Assert.True(exactness.SameFirstToken);
@@ -95,8 +112,8 @@ public sealed class BenchRunnerTests
     [Fact]
     public void A_thinned_run_may_differ_and_a_plain_one_may_not()
     {
-        BenchExactness thinned = BenchRunner.Exactness(Cases, Run(pairs: 2, token: what => what.Target == 2 ? 8 : 7));
-        BenchExactness plain = BenchRunner.Exactness(Cases, Run(pairs: 2, token: what => what.IsExact ? 8 : 7));
+        BenchExactness thinned = Exactness(what => what.Target == 2 ? 8 : 7);
+        BenchExactness plain = Exactness(what => what.IsExact ? 8 : 7);
 
         Assert.True(thinned.SameFirstToken);
         Assert.False(plain.SameFirstToken);
@@ -106,10 +123,147 @@ public sealed class BenchRunnerTests
     }
 
     [Fact]
+    public void Promises_are_summed_up_over_the_rows_that_ask_for_a_speedup()
+    {
+        // promised is 2.01
+        BenchReport report = BenchReports.Measured(1);
+
+        Assert.Equal(1, report.Promises.Rows);
+        Assert.InRange(report.Promises.MedianAbsoluteError!.Value, 0, 0.03);
+        Assert.Equal(0, report.Promises.OutOfRange);
+
+        BenchRow[] beyond = [.. report.Rows.Select(row => row with { IsPromiseInRange = row.Target != 2 })];
+        Assert.Equal(1, PromiseSummary.Of(beyond).OutOfRange);
+        Assert.Null(PromiseSummary.Of([]).MedianAbsoluteError);
+    }
+
+    [Fact]
+    public void A_promise_beyond_what_can_be_reached_is_out_of_range()
+    {
+        Assert.False(Row(1.9).IsPromiseInRange);
+        Assert.True(Row(2.01).IsPromiseInRange);
+
+        static BenchRow Row(double reachable) =>
+            BenchReports.Rows(
+                BenchReports.Measure(
+                    new FakeEngine { Reachable = reachable },
+                    new FakeEngine { IsBaseline = true },
+                    BenchReports.Run([Cases[1]], rounds: 1)
+                ),
+                [Cases[1]]
+            )[0];
+    }
+
+    [Fact]
+    public void A_cancelled_benchmark_keeps_what_it_had_measured()
+    {
+        using CancellationTokenSource cancellation = new();
+        int runs = 0;
+        FakeEngine ours = new() { OnRun = () => Cancel() };
+        void Cancel()
+        {
+            // the warm-up has three, a round four
+            if (++runs == 3 + 4 + 2)
+            {
+                cancellation.Cancel();
+            }
+        }
+
+        BenchMeasurements measured = BenchReports.Measure(
+            ours,
+            new FakeEngine { IsBaseline = true },
+            BenchReports.Run(Cases, rounds: 5),
+            cancellationToken: cancellation.Token
+        );
+
+        IReadOnlyList<BenchRow> rows = BenchReports.Rows(measured, Cases);
+        Assert.Equal(4, rows.Count);
+        Assert.All(rows, row => Assert.InRange(row.Pairs, 1, 2));
+        Assert.Equal(2, measured.Rounds.Count);
+    }
+
+    [Fact]
+    public void A_round_that_others_disturbed_is_marked_and_counted()
+    {
+        // 2 cores; the runs take no time at all, so the clock of the fake goes on by itself
+        TimeSpan busy = TimeSpan.Zero;
+        FakeLoad load = new() { Reading = () => new LoadReading(3.5, busy += TimeSpan.FromSeconds(1)) };
+        FakeEngine ours = new();
+        ManualTime time = new();
+        ours.OnRun = () => time.Advance(TimeSpan.FromSeconds(2));
+        FakeEngine baseline = new() { IsBaseline = true };
+        baseline.OnRun = () =>
+        {
+            time.Advance(TimeSpan.FromSeconds(2));
+            // all that was busy was the baseline
+            baseline.Used = new ProcessUsage(baseline.Used.CpuTime + TimeSpan.FromSeconds(1), null);
+        };
+        BenchMeasurements measured = new();
+        BenchRunner runner = new(ours, baseline, [], load, time);
+        BenchRun run = BenchReports.Run([Cases[1]], rounds: 2);
+
+        runner.Run(run, runner.Probe(run, CancellationToken.None), measured, new Progress<BenchProgress>(), default);
+
+        Assert.All(
+            measured.Runs,
+            one => Assert.Equal(one.Slot.Side == BenchSide.Baseline ? 0 : 0.25, one.OtherCpuShare!.Value, 9)
+        );
+        Assert.All(measured.Rounds, round => Assert.Equal((3.5, true), (round.LoadAverageBefore, round.IsDisturbed)));
+        BenchRow row = BenchReports.Rows(measured, [Cases[1]])[0];
+        Assert.Equal((2, 2), (row.Pairs, row.DisturbedPairs));
+    }
+
+    [Fact]
+    public void No_round_begins_that_would_end_too_late()
+    {
+        ManualTime time = new();
+        FakeEngine ours = new() { OnRun = () => time.Advance(TimeSpan.FromSeconds(10)), Time = _ => 10_000 };
+        FakeEngine baseline = new()
+        {
+            IsBaseline = true,
+            OnRun = () => time.Advance(TimeSpan.FromSeconds(10)),
+            Time = _ => 10_000,
+        };
+        BenchRun run = BenchReports.Run([Cases[0]], rounds: 10) with { MaxDuration = TimeSpan.FromSeconds(70) };
+        BenchMeasurements measured = new();
+        BenchRunner runner = new(ours, baseline, [], new FakeLoad(), time);
+
+        bool isComplete = runner.Run(
+            run,
+            runner.Probe(run, CancellationToken.None),
+            measured,
+            new Progress<BenchProgress>(),
+            default
+        );
+
+        // 20 s of warm-up and two rounds of 20 s each; a third one would be over the limit
+        Assert.False(isComplete);
+        Assert.Equal(2, measured.Rounds.Count);
+    }
+
+    [Fact]
+    public void Progress_says_what_runs_and_how_long_it_will_take()
+    {
+        List<BenchProgress> reported = [];
+        BenchReports.Measure(
+            new FakeEngine(),
+            new FakeEngine { IsBaseline = true },
+            BenchReports.Run(Cases, rounds: 2),
+            progress: new SynchronousProgress(reported.Add)
+        );
+
+        Assert.StartsWith("warming up, 64 tokens, ", reported[0].Text, StringComparison.Ordinal);
+        Assert.StartsWith("round 2 of 2, ", reported[^1].Text, StringComparison.Ordinal);
+        Assert.Contains(reported, progress => progress.Text.EndsWith("unpatched", StringComparison.Ordinal));
+        Assert.True(reported[0].Remaining > reported[^1].Remaining);
+        Assert.All(reported, progress => Assert.InRange(progress.Fraction, 0, 1));
+    }
+
+    [Fact]
     public void Json_rows_have_the_names_that_scripts_read()
     {
-        IReadOnlyList<BenchRow> rows = Run(pairs: 1);
-        using JsonDocument json = JsonDocument.Parse(Report(rows).ToJson());
+        BenchReport report = BenchReports.Measured(1, rounds: 3);
+        using JsonDocument json = JsonDocument.Parse(report.ToJson());
 
         JsonElement row = json.RootElement.GetProperty("rows")[1];
 
@@ -119,19 +273,37 @@ public sealed class BenchRunnerTests
             "promptTokens",
             "target",
             "promisedSpeedup",
+            "reachableSpeedup",
             "measuredSpeedup",
+            "measuredSpeedup95",
             "ttftMs",
             "baselineTtftMs",
             "pairs",
             "tokensPerStage",
+            "stageMs",
             "kvBytes",
             "cpuMs",
+            "decodeMsPerToken",
             "samples",
         ];
         Assert.All(names, name => Assert.True(row.TryGetProperty(name, out _), name));
         Assert.Equal(2, row.GetProperty("target").GetDouble());
+        Assert.Equal(3, row.GetProperty("pairs").GetInt32());
+        Assert.Equal(
+            row.GetProperty("baselineTtftMs").GetDouble() / row.GetProperty("ttftMs").GetDouble(),
+            row.GetProperty("measuredSpeedup").GetDouble(),
+            9
+        );
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("rows")[3].GetProperty("target").ValueKind);
         Assert.True(json.RootElement.GetProperty("exactness").GetProperty("sameFirstToken").GetBoolean());
+        Assert.True(json.RootElement.GetProperty("isComplete").GetBoolean());
+        JsonElement promises = json.RootElement.GetProperty("promises");
+        Assert.True(promises.TryGetProperty("medianAbsoluteError", out _));
+        Assert.True(promises.TryGetProperty("p95AbsoluteError", out _));
+        Assert.Equal(0, promises.GetProperty("outOfRange").GetInt32());
+        // of two lengths, the first with three rows and so with two runs a round
+        JsonElement[] baseline = [.. json.RootElement.GetProperty("baseline").EnumerateArray()];
+        Assert.Equal([6, 3], baseline.Select(b => b.GetProperty("samples").GetArrayLength()));
     }
 
     [Fact]
@@ -139,21 +311,22 @@ public sealed class BenchRunnerTests
     {
         TestConsole console = new();
 
-        console.Console.Write(BenchTable.Render(Report(Run(pairs: 1))));
+        console.Console.Write(BenchTable.Render(BenchReports.Measured(1)));
 
-        Assert.Contains("speed 2 ", console.Text, StringComparison.Ordinal);
+        Assert.Contains("target 2 ", console.Text, StringComparison.Ordinal);
         Assert.Contains("keep all 3@1", console.Text, StringComparison.Ordinal);
         Assert.Contains("plan 3@0.25", console.Text, StringComparison.Ordinal);
         Assert.Contains("1000 > 400", console.Text, StringComparison.Ordinal);
         Assert.Contains("bit for bit", console.Text, StringComparison.Ordinal);
+        Assert.Contains("Promised against measured, 1 row", console.Text, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void Cases_are_speeds_keep_all_and_plans_per_length()
+    public void Cases_are_targets_keep_all_and_plans_per_length()
     {
         BenchOptions options = new() { Lengths = [128, 256], Plans = [PlanText.Parse("3@0.25")] };
 
-        IReadOnlyList<BenchCase> cases = options.Cases(layers: 16);
+        IReadOnlyList<BenchCase> cases = options.Cases(layers: 16, trainedContext: 100);
 
         Assert.Equal(
             [
@@ -167,108 +340,54 @@ public sealed class BenchRunnerTests
             cases.Select(c => $"{c.PromptTokens} {c.Kind} {c.Target} {(c.Plan is null ? "" : PlanText.Format(c.Plan))}")
         );
         Assert.Equal(
-            [1, 1.5, 2, 2.9, 1],
+            [1, 1.5, 2, 2.9],
             new BenchOptions { Lengths = [64] }
-                .Cases(16)
+                .Cases(16, 100)
                 .Select(c => c.Target)
         );
-        Assert.Throws<CliException>(() => options.Cases(layers: 3));
+        Assert.Throws<CliException>(() => options.Cases(layers: 3, trainedContext: 100));
     }
 
-    private IReadOnlyList<BenchRow> Run(
-        int pairs,
-        Func<string, BenchCase, double>? time = null,
-        Func<BenchCase, int>? token = null,
-        int decode = 0,
-        BenchCase[]? cases = null
-    )
+    [Fact]
+    public void Default_lengths_go_as_far_as_the_models_context()
     {
-        int progress = 0;
-        cases ??= Cases;
-        IReadOnlyList<BenchRow> rows = new BenchRunner(
-            new FakeEngine(this, "foretoken", time, token),
-            new FakeEngine(this, "baseline", time, null)
-        ).Run(cases, Settings(pairs, decode), "tiny", 500, () => progress++, CancellationToken.None);
-        Assert.Equal(BenchRunner.CountRuns(cases.Length, pairs), progress);
-        return rows;
+        Assert.Equal([512, 1024, 2048], new BenchOptions().LengthsFor(100_000));
+        Assert.Equal([512, 1024], new BenchOptions().LengthsFor(2047));
+        Assert.Equal([512, 1024, 2048, 4096, 8192], new BenchOptions { Full = true }.LengthsFor(8192));
+        Assert.Equal(
+            7,
+            new BenchOptions { Full = true }
+                .AskedTargets
+                .Count
+        );
+        Assert.Throws<CliException>(() => new BenchOptions().LengthsFor(100));
     }
 
-    private static BenchSettings Settings(int pairs, int decode) =>
-        new()
-        {
-            Pairs = pairs,
-            WarmupsPerRow = BenchRunner.Warmups,
-            Seed = 4,
-            Order = BenchRunner.Order,
-            DecodeTokens = decode,
-            ContextSize = 256,
-            Threads = 2,
-            BatchSize = 128,
-            UbatchSize = 64,
-            KvCacheType = "f16",
-            FlashAttention = "auto",
-            GpuLayers = 0,
-            Importance = "head-normalized-window",
-            Environment = new Dictionary<string, string>(),
-        };
+    private static BenchExactness Exactness(Func<BenchCase, int> token, int decode = 0) =>
+        BenchRows.Exactness(
+            BenchReports.Rows(
+                BenchReports.Measure(
+                    new FakeEngine { Token = token },
+                    new FakeEngine { IsBaseline = true },
+                    BenchReports.Run(Cases, rounds: 2, decode)
+                ),
+                Cases
+            )
+        );
 
-    private static BenchReport Report(IReadOnlyList<BenchRow> rows) =>
-        new()
-        {
-            CreatedAt = DateTimeOffset.UnixEpoch,
-            Model = new BenchModel
-            {
-                Name = "tiny",
-                Description = "a fake",
-                IsSynthetic = true,
-                Architecture = "llama",
-                Layers = 30,
-                EmbeddingSize = 64,
-                VocabularySize = 500,
-                Parameters = 1,
-                SizeBytes = 1,
-            },
-            Machine = MachineInfo.Read(),
-            Build = new BenchBuild
-            {
-                LlamaRelease = "b1",
-                PatchHash = "p",
-                Key = "k",
-                Options = "cpu",
-                Compiler = "c",
-                BuildType = "Release",
-                Library = JsonDocument.Parse("{}").RootElement,
-                BaselineSystemInfo = "",
-            },
-            Settings = Settings(1, 0),
-            Exactness = BenchRunner.Exactness(Cases, rows),
-            Rows = rows,
-        };
-
-    private sealed class FakeEngine(
-        BenchRunnerTests test,
-        string side,
-        Func<string, BenchCase, double>? time,
-        Func<BenchCase, int>? token
-    ) : IBenchEngine
+    private sealed class ManualTime : TimeProvider
     {
-        public EngineRun Run(int[] prompt, BenchCase what, int decodeTokens, CancellationToken cancellationToken)
-        {
-            test._runs.Add((side, prompt, what));
-            int first = token?.Invoke(what) ?? 7;
-            return new EngineRun
-            {
-                TtftMs = time?.Invoke(side, what) ?? 10,
-                CpuMs = 20,
-                FirstToken = first,
-                LogitsHash = $"{first:x16}",
-                DecodedTokens = [.. Enumerable.Repeat(first, decodeTokens)],
-                DecodeMs = [.. Enumerable.Repeat(1.5, decodeTokens)],
-                Report =
-                    side == "foretoken"
-                        ? (what.Plan is null && what.Target == 1 ? Reports.Plain : Reports.Thinned)
-                        : null,
-            };
-        }
+        private long _ticks;
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp() => _ticks;
+
+        internal void Advance(TimeSpan by) => _ticks += by.Ticks;
+    }
+
+    private sealed class SynchronousProgress(Action<BenchProgress> report) : IProgress<BenchProgress>
+    {
+        public void Report(BenchProgress value) => report(value);
     }
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using System.Reflection.Emit;
+using System.Text.Json;
 using Foretoken.Cli.Bench;
 using Foretoken.Inference;
 
@@ -41,6 +42,51 @@ public sealed class NativeBuildTests : IDisposable
 
         Assert.Contains(because, e.Message, StringComparison.Ordinal);
         Assert.Contains("./run build", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_baseline_built_with_other_options_is_refused()
+    {
+        WriteBuild("key", library: "same");
+
+        CliException e = Assert.Throws<CliException>(() => NativeBuild.Find(InUse("same", options: "cpu+rpc"), Builds));
+
+        Assert.Contains("built with 'cpu', the library with 'cpu+rpc'", e.Message, StringComparison.Ordinal);
+        Assert.Contains("./run build", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("n_threads", "3")]
+    [InlineData("n_ubatch", "64")]
+    [InlineData("type_k", "\"q8_0\"")]
+    [InlineData("flash_attn", "\"disabled\"")]
+    public void A_baseline_that_runs_with_other_settings_is_refused(string name, string value)
+    {
+        Dictionary<string, string> told = new()
+        {
+            ["n_ctx"] = "256",
+            ["n_ubatch"] = "128",
+            ["n_batch"] = "256",
+            ["n_threads"] = "2",
+            ["n_threads_batch"] = "2",
+            ["n_gpu_layers"] = "0",
+            ["type_k"] = "\"f16\"",
+            ["type_v"] = "\"f16\"",
+            ["flash_attn"] = "\"auto\"",
+        };
+        BaselineEngine.RequireSettings(Json(told), BenchReports.Settings(1, 0), 256);
+
+        told[name] = value;
+
+        CliException e = Assert.Throws<CliException>(() =>
+            BaselineEngine.RequireSettings(Json(told), BenchReports.Settings(1, 0), 256)
+        );
+        Assert.Contains(name, e.Message, StringComparison.Ordinal);
+
+        static JsonElement Json(Dictionary<string, string> values) =>
+            JsonDocument
+                .Parse("{" + string.Join(',', values.Select(pair => $"\"{pair.Key}\": {pair.Value}")) + "}")
+                .RootElement;
     }
 
     [Fact]
@@ -104,13 +150,13 @@ public sealed class NativeBuildTests : IDisposable
 
     private string Builds => Path.Combine(_folder.Path, "native");
 
-    private NativeLibraryInfo InUse(string content, string buildType = "Release") =>
+    private NativeLibraryInfo InUse(string content, string buildType = "Release", string options = "cpu") =>
         new(
             _folder.Write("app/runtimes/libllama.so", content),
             1,
             "b1",
             "abc",
-            $$"""{ "build_type": "{{buildType}}" }"""
+            $$"""{ "build_type": "{{buildType}}", "options": "{{options}}" }"""
         );
 
     private void WriteBuild(
