@@ -4,7 +4,8 @@
 #
 #   native-patches/build.sh [options]
 #
-#   --cuda --vulkan --metal --rpc   ggml backends beside the CPU
+#   --cuda --vulkan --metal   ggml backends beside the CPU; each needs its toolkit
+#   --no-rpc        without the RPC backend and its server program (--rpc, the default, builds both)
 #   --portable      any x86-64 CPU with AVX2 (2013 and later), any 64-bit ARM; default: tuned for this machine's CPU
 #   --jobs N        parallel compile jobs; default: the number of cores
 #   --force         build even if the result is there
@@ -18,6 +19,7 @@
 #
 # Result: artifacts/native/<key>/
 #   lib/       libllama (patched, with the ftk_ API) and ggml
+#   bin/       rpc-server, which lends this machine's devices to others
 #   stock/     libllama (unpatched) and foretoken-baseline
 #   include/   foretoken.h
 #   tests/     the C++ tests; run them with ctest --test-dir
@@ -34,6 +36,7 @@ out=$repo/artifacts/native
 source_dir=$out/source
 
 backends=()
+rpc=1
 portable=OFF
 force=0
 print_key=0
@@ -42,7 +45,9 @@ jobs=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
 
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --cuda | --vulkan | --metal | --rpc) backends+=("${1#--}") ;;
+        --cuda | --vulkan | --metal) backends+=("${1#--}") ;;
+        --rpc) rpc=1 ;;
+        --no-rpc) rpc=0 ;;
         --portable) portable=ON ;;
         --jobs)
             [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--jobs needs a number, as in --jobs 4"
@@ -56,7 +61,7 @@ while [[ $# -gt 0 ]]; do
             sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --portable --jobs N --force --print-key --source-only" ;;
+        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --no-rpc --portable --jobs N --force --print-key --source-only" ;;
     esac
     shift
 done
@@ -103,6 +108,36 @@ if [[ $source_only -eq 0 ]]; then
     fi
 fi
 
+# has_backend NAME: whether it was asked for
+has_backend() { [[ " ${backends[*]-} " == *" $1 "* ]]; }
+
+cuda_options=()
+if has_backend cuda; then
+    nvcc=${CUDACXX:-}
+    for candidate in nvcc "${CUDA_HOME:-}/bin/nvcc" "${CUDA_PATH:-}/bin/nvcc" /usr/local/cuda/bin/nvcc /opt/cuda/bin/nvcc; do
+        [[ -z $nvcc ]] || break
+        nvcc=$(command -v "$candidate" || true)
+    done
+    { [[ -n $nvcc ]] && "$nvcc" --version > /dev/null 2>&1; } || die "--cuda needs the CUDA toolkit, and there is no nvcc here${nvcc:+ ($nvcc does not run)}" \
+        "Debian, Ubuntu: sudo apt-get install -y nvidia-cuda-toolkit" \
+        "elsewhere:      https://developer.nvidia.com/cuda-downloads" \
+        "A toolkit in another place: CUDACXX=/path/to/nvcc. To build for the CPU, leave --cuda out."
+    cuda_options=(-DCMAKE_CUDA_COMPILER="$nvcc" -DCUDAToolkit_ROOT="$(dirname "$(dirname "$nvcc")")")
+    # a machine with the toolkit need not have a GPU: then for any from Turing (2018) on, of which "native" would know nothing
+    if [[ $portable == OFF && -z ${CUDAARCHS:-} ]] && ! nvidia-smi -L > /dev/null 2>&1; then
+        note "no GPU here: building CUDA code for any from compute capability 7.5 on"
+        cuda_options+=("-DCMAKE_CUDA_ARCHITECTURES=75-virtual;80-virtual;86-real")
+    fi
+fi
+if has_backend vulkan && ! command -v glslc > /dev/null; then
+    die "--vulkan needs the Vulkan SDK, and there is no glslc here" \
+        "Debian, Ubuntu: sudo apt-get install -y libvulkan-dev glslc" \
+        "elsewhere:      https://vulkan.lunarg.com/sdk/home"
+fi
+if has_backend metal && [[ $os != osx ]]; then
+    die "--metal builds on macOS only; this is $os" "Other backends: --cuda, --vulkan"
+fi
+
 #
 # key
 #
@@ -111,11 +146,16 @@ fi
 options_text() {
     local backend
     printf 'release=%s\n' "$(pin release)"
-    for backend in cuda vulkan metal rpc; do
-        if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+    for backend in cuda vulkan metal; do
+        if has_backend "$backend"; then
             printf 'backend=%s\n' "$backend"
         fi
     done
+    [[ $rpc -eq 1 ]] || printf 'rpc=0\n'
+    if has_backend cuda; then
+        printf 'cuda=%s\n' "${cuda_options[*]} ${CUDAARCHS:-}"
+        "$nvcc" --version | tail -n 1
+    fi
     printf 'portable=%s\nos=%s\narch=%s\n' "$portable" "$os" "$arch"
     printf 'cflags=%s\ncxxflags=%s\nldflags=%s\n' "${CFLAGS:-}" "${CXXFLAGS:-}" "${LDFLAGS:-}"
     # shellcheck disable=SC2086 # CC and CXX may carry arguments
@@ -142,11 +182,12 @@ sources_text() {
 }
 
 label=cpu
-for backend in cuda vulkan metal rpc; do
-    if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+for backend in cuda vulkan metal; do
+    if has_backend "$backend"; then
         label=$label-$backend
     fi
 done
+[[ $rpc -eq 1 ]] || label=$label-norpc
 [[ $portable == OFF ]] || label=$label-portable
 
 build_key() {
@@ -276,13 +317,14 @@ patch_source() {
 #
 
 cmake_backends=()
-for backend in cuda vulkan metal rpc; do
+for backend in cuda vulkan metal; do
     value=OFF
-    if [[ " ${backends[*]-} " == *" $backend "* ]]; then
+    if has_backend "$backend"; then
         value=ON
     fi
     cmake_backends+=("-DGGML_$(tr '[:lower:]' '[:upper:]' <<< "$backend")=$value")
 done
+cmake_backends+=("-DGGML_RPC=$([[ $rpc -eq 1 ]] && echo ON || echo OFF)" ${cuda_options[@]+"${cuda_options[@]}"})
 
 # configure_and_build NAME SOURCE OPTIONS...: quiet unless something fails
 configure_and_build() {
@@ -319,7 +361,8 @@ build() {
 
     # with OpenMP: ggml's own barriers spin without end. Where other work shares the cores that costs a time slice per
     # barrier, seconds per token on two busy cores; libgomp sleeps after a while (GOMP_SPINCOUNT, OMP_WAIT_POLICY).
-    configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/stock" \
+    # From the patched tree: of ggml the series changes the RPC backend alone, which is a library of its own.
+    configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
         -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
         -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
         -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF \
@@ -337,10 +380,11 @@ build() {
 
     stage=$out/incoming-$key
     rm -rf "$stage"
-    mkdir -p "$stage/lib" "$stage/stock" "$stage/tests" "$stage/include"
+    mkdir -p "$stage/lib" "$stage/bin" "$stage/stock" "$stage/tests" "$stage/include"
     cp "$native/include/foretoken.h" "$stage/include/"
     cp "$build_dir"/prefix/lib/libggml*.* "$stage/lib/"
     cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
+    [[ $rpc -eq 0 ]] || cp "$build_dir/ggml/bin/rpc-server" "$stage/bin/"
     cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
     cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
     cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"

@@ -50,6 +50,8 @@ enum {
     FTK_TEMPLATE_FAILED  = 11, // the chat template rejected the conversation
     FTK_GRAMMAR_FAILED   = 12, // a grammar or JSON schema could not be turned into a grammar
     FTK_CALLBACK_FAILED  = 13, // the host's selection callback reported a failure; the sequence is as it was
+    FTK_DEVICE_MISSING   = 14, // a device or server that was asked for is not there
+    FTK_DEVICE_LOST      = 15, // a server went away, and what models and contexts held there: free them, then load again
     FTK_INTERNAL         = 99,
 };
 
@@ -95,8 +97,9 @@ typedef struct ftk_model ftk_model;
 typedef int32_t (*ftk_load_progress)(void * user, float progress);
 
 // path: UTF-8; of a split model, the first shard. config keys (all optional):
-//   n_gpu_layers (int, -1 all, default 0), use_mmap (bool, true), use_mlock (bool, false), vocab_only (bool, false),
-//   devices (array of names as in ftk_devices; absent device = FTK_UNSUPPORTED), rpc_servers (array of "host:port")
+//   n_gpu_layers (int, -1 all; default 0, or -1 when devices or rpc_servers are named), use_mmap (bool, true),
+//   use_mlock (bool, false), vocab_only (bool, false), devices (array of names as in ftk_devices), rpc_servers (array of
+//   "host:port"). What is asked for and not there is FTK_DEVICE_MISSING, never a run on the CPU
 FTK_API ftk_status ftk_model_load(const char * path, const char * config_json,
         ftk_load_progress progress, void * user, ftk_model ** out);
 // for hosts that already own a llama_model (drop-in use); the model is not freed with the handle

@@ -204,20 +204,51 @@ static std::vector<std::string> device_names() {
     return res;
 }
 
-static void add_rpc_servers(const ftk_json & servers) {
+static bool is_rpc_device(ggml_backend_dev_t dev) {
+    return std::string(ggml_backend_reg_name(ggml_backend_dev_backend_reg(dev))).rfind("RPC", 0) == 0;
+}
+
+// a server may have gone, or come back, since it was added
+static bool answers(ggml_backend_dev_t dev) {
+    ggml_backend_buffer_type_t buft = ggml_backend_dev_buffer_type(dev);
+
+    const ggml_backend_buffer_ptr buf{ggml_backend_buft_alloc_buffer(buft, 256)};
+
+    return buf != nullptr;
+}
+
+static void check_rpc_server(const std::string & server) {
+    const size_t colon = server.find(':');
+
+    const std::string port = colon == std::string::npos ? "" : server.substr(colon + 1);
+
+    const bool is_number = !port.empty() && port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (colon == 0 || !is_number || std::stoi(port) < 1 || std::stoi(port) > 65535) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "'rpc_servers' must hold strings of the form \"host:port\" (a name or an IPv4 address), not %s", ftk_quote(server).c_str());
+    }
+}
+
+// the devices of the servers, in the order of the servers
+static std::vector<ggml_backend_dev_t> add_rpc_servers(const ftk_json & servers) {
+    std::vector<ggml_backend_dev_t> res;
+
     if (servers.empty()) {
-        return;
+        return res;
+    }
+
+    for (const auto & item : servers) {
+        check_rpc_server(item.is_string() ? item.get<std::string>() : item.dump());
     }
 
     ggml_backend_reg_t reg = ggml_backend_reg_by_name("RPC");
     if (reg == nullptr) {
-        ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': this build has no RPC backend; build the native library with --rpc");
+        ftk_fail(FTK_DEVICE_MISSING, "'rpc_servers': this build has no RPC backend; build the native library without --no-rpc");
     }
 
     typedef ggml_backend_reg_t (*add_server_t)(const char * endpoint);
     auto add_server = (add_server_t) ggml_backend_reg_get_proc_address(reg, "ggml_backend_rpc_add_server");
     if (add_server == nullptr) {
-        ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': the RPC backend cannot add servers");
+        ftk_fail(FTK_DEVICE_MISSING, "'rpc_servers': the RPC backend cannot add servers");
     }
 
     static std::mutex            mutex;
@@ -226,28 +257,31 @@ static void add_rpc_servers(const ftk_json & servers) {
     std::lock_guard<std::mutex> lock(mutex);
 
     for (const auto & item : servers) {
-        const std::string server = item.is_string() ? item.get<std::string>() : "";
-
-        const size_t colon = server.rfind(':');
-        if (colon == std::string::npos || colon == 0 || colon + 1 == server.size()) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "'rpc_servers' must hold strings of the form \"host:port\", not %s", ftk_quote(item.dump()).c_str());
-        }
-
-        if (added.count(server) > 0) {
-            continue;
-        }
+        const std::string server = item.get<std::string>();
 
         ggml_backend_reg_t server_reg = add_server(server.c_str());
-        if (server_reg == nullptr) {
-            ftk_fail(FTK_UNSUPPORTED, "'rpc_servers': no RPC server answers at '%s'. %s", server.c_str(), ftk_logged_errors().c_str());
+
+        if (server_reg == nullptr || !answers(ggml_backend_reg_dev_get(server_reg, 0))) {
+            ftk_fail(FTK_DEVICE_MISSING, "no RPC server answers at '%s' (%s). Start one there with: rpc-server -H ADDRESS -p PORT, of the same release of llama.cpp; one that was in use here and was started again can be used once the models that were on it are freed",
+                    server.c_str(), ftk_logged_errors().c_str());
         }
 
-        ggml_backend_register(server_reg);
-        added.insert(server);
+        if (added.insert(server).second) {
+            ggml_backend_register(server_reg);
+        }
+
+        for (size_t i = 0; i < ggml_backend_reg_dev_count(server_reg); ++i) {
+            ggml_backend_dev_t dev = ggml_backend_reg_dev_get(server_reg, i);
+            if (std::find(res.begin(), res.end(), dev) == res.end()) {
+                res.push_back(dev);
+            }
+        }
     }
+
+    return res;
 }
 
-// null-terminated, as llama_model_params wants it
+// the CPU takes part anyway and is left out; layers are not offloaded to it
 static std::vector<ggml_backend_dev_t> find_devices(const ftk_json & names) {
     std::vector<ggml_backend_dev_t> res;
 
@@ -258,19 +292,47 @@ static std::vector<ggml_backend_dev_t> find_devices(const ftk_json & names) {
 
         ggml_backend_dev_t dev = ggml_backend_dev_by_name(name.get<std::string>().c_str());
         if (dev == nullptr) {
-            ftk_fail(FTK_UNSUPPORTED, "no device %s; this machine and build have: %s",
+            ftk_fail(FTK_DEVICE_MISSING, "there is no device %s; this machine and build have: %s. Other backends are options of the native build (--cuda, --vulkan, --metal), other machines are named as 'rpc_servers'",
                     ftk_quote(name.get<std::string>()).c_str(), ftk_join(device_names(), ", ").c_str());
         }
-
-        // the CPU takes part anyway; layers are not offloaded to it
         if (ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) {
             res.push_back(dev);
         }
     }
 
-    res.push_back(nullptr);
-
     return res;
+}
+
+// as llama.cpp chooses when it is not told, except that a server which another model has named is not taken
+static std::vector<ggml_backend_dev_t> default_devices(const std::vector<ggml_backend_dev_t> & servers) {
+    std::vector<ggml_backend_dev_t> res = servers;
+    std::vector<ggml_backend_dev_t> igpus;
+
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+
+        if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            igpus.push_back(dev);
+        }
+        if (ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_GPU || is_rpc_device(dev)) {
+            continue;
+        }
+
+        ggml_backend_dev_props props;
+        ggml_backend_dev_get_props(dev, &props);
+
+        // one card under two backends
+        const bool known = std::any_of(res.begin(), res.end(), [&](ggml_backend_dev_t other) {
+            ggml_backend_dev_props props_other;
+            ggml_backend_dev_get_props(other, &props_other);
+            return props.device_id != nullptr && props_other.device_id != nullptr && strcmp(props.device_id, props_other.device_id) == 0;
+        });
+        if (!known) {
+            res.push_back(dev);
+        }
+    }
+
+    return res.empty() ? igpus : res;
 }
 
 static ftk_status classify_load_error(const std::string & errors) {
@@ -315,18 +377,26 @@ ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_
             ftk_fail(FTK_UNSUPPORTED, "no backends are loaded: call ftk_backend_init first");
         }
 
-        add_rpc_servers(config.get_array("rpc_servers"));
+        const auto servers = add_rpc_servers(config.get_array("rpc_servers"));
 
-        std::vector<ggml_backend_dev_t> devices;
-        if (config.has("devices")) {
-            devices        = find_devices(config.get_array("devices"));
-            params.devices = devices.data();
+        std::vector<ggml_backend_dev_t> devices = config.has("devices") ? find_devices(config.get_array("devices")) : default_devices(servers);
+
+        // naming devices is asking for them
+        const bool named = !servers.empty() || (config.has("devices") && !devices.empty());
+        if (!config.has("n_gpu_layers")) {
+            params.n_gpu_layers = named ? -1 : 0;
         }
 
-        if (params.n_gpu_layers > 0 && !llama_supports_gpu_offload()) {
-            ftk_fail(FTK_UNSUPPORTED, "'n_gpu_layers' is %d, but there is no GPU for them (devices: %s). Use 0, or -1 for as many as possible",
+        if (params.n_gpu_layers == 0 && named) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'n_gpu_layers' is 0, so that nothing would be computed on the devices that are named; leave it out, or use -1 for all layers");
+        }
+        if (params.n_gpu_layers != 0 && devices.empty() && !params.vocab_only) {
+            ftk_fail(FTK_DEVICE_MISSING, "'n_gpu_layers' is %d, but there is no device for the layers (devices: %s). Build the native library for the GPU (--cuda, --vulkan, --metal), name other machines as 'rpc_servers', or use 0 to compute on the CPU",
                     params.n_gpu_layers, ftk_join(device_names(), ", ").c_str());
         }
+
+        devices.push_back(nullptr);
+        params.devices = devices.data();
 
         load_state state = {progress, user, false};
 

@@ -75,13 +75,18 @@ static void set_error(const char * func, const char * text) {
     }
 }
 
+// as patch 0004 begins what it throws and logs
+static bool is_lost_server(const char * text) {
+    return strstr(text, "RPC server lost: ") != nullptr;
+}
+
 ftk_status ftk_handle_exception(const char * func) noexcept {
     try {
         try {
             throw;
         } catch (const ftk_error & err) {
             set_error(func, err.what());
-            return err.status;
+            return err.status != FTK_DEVICE_MISSING && is_lost_server(err.what()) ? FTK_DEVICE_LOST : err.status;
         } catch (const std::bad_alloc &) {
             set_error(func, "out of memory");
             return FTK_OUT_OF_MEMORY;
@@ -90,7 +95,7 @@ ftk_status ftk_handle_exception(const char * func) noexcept {
             return FTK_INVALID_ARGUMENT;
         } catch (const std::exception & err) {
             set_error(func, err.what());
-            return FTK_INTERNAL;
+            return is_lost_server(err.what()) ? FTK_DEVICE_LOST : FTK_INTERNAL;
         } catch (...) {
             set_error(func, "unknown exception");
             return FTK_INTERNAL;

@@ -323,7 +323,13 @@ static ptr<ftk_model> test_model_load(const char * path) {
     FAILS(FTK_INVALID_ARGUMENT, "JSON", ftk_model_load(path, "{\"n_gpu_layers\": 1e999}", nullptr, nullptr, &model));
     FAILS(FTK_INVALID_ARGUMENT, "JSON", ftk_model_load(path, "{\"devices\": [\"\xff\"]}", nullptr, nullptr, &model));
     FAILS(FTK_INVALID_ARGUMENT, "nested", ftk_model_load(path, std::string(100000, '[').c_str(), nullptr, nullptr, &model));
-    FAILS(FTK_UNSUPPORTED, "Warp9", ftk_model_load(path, "{\"devices\": [\"Warp9\"]}", nullptr, nullptr, &model));
+    FAILS(FTK_DEVICE_MISSING, "Warp9", ftk_model_load(path, "{\"devices\": [\"Warp9\"]}", nullptr, nullptr, &model));
+    FAILS(FTK_DEVICE_MISSING, "use 0 to compute on the CPU", ftk_model_load(path, "{\"devices\": [\"CPU\"], \"n_gpu_layers\": -1}", nullptr, nullptr, &model));
+    FAILS(FTK_INVALID_ARGUMENT, "host:port", ftk_model_load(path, "{\"rpc_servers\": [\"localhost\"]}", nullptr, nullptr, &model));
+    FAILS(FTK_INVALID_ARGUMENT, "host:port", ftk_model_load(path, "{\"rpc_servers\": [\"localhost:70000\"]}", nullptr, nullptr, &model));
+    FAILS(FTK_INVALID_ARGUMENT, "host:port", ftk_model_load(path, "{\"rpc_servers\": [7]}", nullptr, nullptr, &model));
+    // nothing listens on the port, or the build has no RPC backend
+    FAILS(FTK_DEVICE_MISSING, "RPC", ftk_model_load(path, "{\"rpc_servers\": [\"127.0.0.1:1\"]}", nullptr, nullptr, &model));
     FAILS(FTK_INVALID_ARGUMENT, "devices", ftk_model_load(path, "{\"devices\": \"CPU\"}", nullptr, nullptr, &model));
 
     // progress, and stopping

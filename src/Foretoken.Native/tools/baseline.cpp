@@ -8,7 +8,9 @@
 //     --ubatch N        tokens per graph                          (default 512)
 //     --threads N       threads of decode; no default, so that both sides of a comparison state the same
 //     --threads-batch N threads of prefill                        (default: as --threads)
-//     --gpu-layers N    layers on the GPU, -1 = all               (default 0)
+//     --gpu-layers N    layers on devices, -1 = all               (default 0, with --rpc or --device -1)
+//     --rpc A:P,...     RPC servers that take layers              (default none)
+//     --device NAME,... devices that take layers                  (default those of --rpc, then the GPUs)
 //     --type-k T        type of the K cache: f32, f16, bf16, q8_0, q4_0, ... (default f16)
 //     --type-v T        type of the V cache                       (default f16)
 //     --flash-attn F    auto, on or off                           (default auto)
@@ -32,6 +34,7 @@
 // FNV-1a hash of the logits' bytes. decode: tokens[i], the most likely token after all before it, and us[i], the time from
 // handing tokens[i] to llama_decode to the logits that follow it.
 
+#include "ggml-backend.h"
 #include "ggml.h"
 #include "llama.h"
 
@@ -61,6 +64,9 @@ struct baseline_args {
     int32_t n_threads       = 0;
     int32_t n_threads_batch = 0;
     int32_t n_gpu_layers    = 0;
+
+    std::vector<std::string> rpc_servers;
+    std::vector<std::string> devices;
 
     ggml_type type_k = GGML_TYPE_F16;
     ggml_type type_v = GGML_TYPE_F16;
@@ -162,8 +168,18 @@ static ggml_type parse_type(const std::string & name, const std::string & text) 
     throw std::invalid_argument(name + ": no type '" + text + "'; ggml knows " + known);
 }
 
+static std::vector<std::string> parse_list(const std::string & text) {
+    std::vector<std::string> res;
+    std::istringstream       in(text);
+    for (std::string part; std::getline(in, part, ',');) {
+        res.push_back(part);
+    }
+    return res;
+}
+
 static baseline_args parse_args(int argc, char ** argv) {
     baseline_args args;
+    bool          has_gpu_layers = false;
 
     for (int i = 1; i < argc; i++) {
         const std::string name = argv[i];
@@ -193,6 +209,11 @@ static baseline_args parse_args(int argc, char ** argv) {
             args.n_threads_batch = parse_int(name, value, 1);
         } else if (name == "--gpu-layers") {
             args.n_gpu_layers = parse_int(name, value, -1);
+            has_gpu_layers    = true;
+        } else if (name == "--rpc") {
+            args.rpc_servers = parse_list(value);
+        } else if (name == "--device") {
+            args.devices = parse_list(value);
         } else if (name == "--type-k") {
             args.type_k = parse_type(name, value);
         } else if (name == "--type-v") {
@@ -221,7 +242,47 @@ static baseline_args parse_args(int argc, char ** argv) {
     if (args.n_threads_batch == 0) {
         args.n_threads_batch = args.n_threads;
     }
+    if (!has_gpu_layers && !(args.rpc_servers.empty() && args.devices.empty())) {
+        args.n_gpu_layers = -1;
+    }
     return args;
+}
+
+//
+// devices
+//
+
+// null-terminated; empty for llama.cpp's own choice
+static std::vector<ggml_backend_dev_t> find_devices(const baseline_args & args) {
+    std::vector<ggml_backend_dev_t> res;
+
+    for (const std::string & server : args.rpc_servers) {
+        ggml_backend_reg_t reg = ggml_backend_reg_by_name("RPC");
+        if (reg == nullptr) {
+            throw std::invalid_argument("--rpc: this build has no RPC backend");
+        }
+
+        typedef ggml_backend_reg_t (*add_server_t)(const char * endpoint);
+        auto add_server = (add_server_t) ggml_backend_reg_get_proc_address(reg, "ggml_backend_rpc_add_server");
+
+        ggml_backend_reg_t server_reg = add_server(server.c_str());
+        if (server_reg == nullptr) {
+            throw failure("--rpc: no server answers at '" + server + "'");
+        }
+        ggml_backend_register(server_reg);
+    }
+
+    for (const std::string & name : args.devices) {
+        ggml_backend_dev_t dev = ggml_backend_dev_by_name(name.c_str());
+        if (dev == nullptr) {
+            throw std::invalid_argument("--device: there is no device '" + name + "'");
+        }
+        res.push_back(dev);
+    }
+    if (!res.empty()) {
+        res.push_back(nullptr);
+    }
+    return res;
 }
 
 //
@@ -267,6 +328,11 @@ public:
         llama_model_params mparams = llama_model_default_params();
         mparams.n_gpu_layers       = args.n_gpu_layers;
         mparams.use_mmap           = args.use_mmap;
+
+        std::vector<ggml_backend_dev_t> devices = find_devices(args);
+        if (!devices.empty()) {
+            mparams.devices = devices.data();
+        }
 
         model = llama_model_load_from_file(args.model.c_str(), mparams);
         if (model == nullptr) {

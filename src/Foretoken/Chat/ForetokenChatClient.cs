@@ -16,7 +16,8 @@ namespace Foretoken;
 /// <para>
 /// Thread-safe. Requests queue for one of the <see cref="ForetokenChatClientOptions.Slots"/>, first come first served, and can
 /// be cancelled while they wait. All heavy work runs on threads of the client; a cancelled request stops within one chunk of
-/// its prefill or one token of its answer. A failed or cancelled request leaves the client usable.
+/// its prefill or one token of its answer. A failed or cancelled request leaves the client usable. When an RPC server goes
+/// away, the requests that run and wait fail with <see cref="DeviceLostException"/>, and the next one loads the model again.
 /// </para>
 /// <para>
 /// The client is stateless to its callers: send the whole history with each request. What the KV cache of a slot holds of it
@@ -56,6 +57,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private InferenceSlot[] _slots = [];
     private SlotPool<InferenceSlot>? _pool;
 
+    // the pool whose model was lost with a server; the next request replaces it
+    private SlotPool<InferenceSlot>? _lostPool;
+
     /// <summary>Creates a client. The model is checked now and loaded by the first request, or by <see cref="LoadAsync"/>.</summary>
     /// <param name="options">The options; copied.</param>
     /// <exception cref="ArgumentException">No model path.</exception>
@@ -67,7 +71,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 
     /// <summary>Creates a client on a loaded model, which may be shared and stays the caller's to dispose.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="options">The options; copied. The model path, the profile and GPU layers are ignored: the model is loaded already.</param>
+    /// <param name="options">The options; copied. The model path, the profile, GPU layers, devices and servers are ignored: the model is loaded already.</param>
     /// <exception cref="ModelProfileException">The importance needs a profile, and the model has none.</exception>
     public ForetokenChatClient(ForetokenModel model, ForetokenChatClientOptions? options = null)
         : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model)))
@@ -272,6 +276,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
+            await UnloadIfLostAsync(cancellationToken).ConfigureAwait(false);
             result = await _front.Run(work).ConfigureAwait(false);
         }
         finally
@@ -342,6 +347,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     {
         long arrived = _time.GetTimestamp();
         PreparedRequest? prepared = null;
+        SlotPool<InferenceSlot>? pool = null;
         try
         {
             InferenceSlot slot = await InTurn(
@@ -354,10 +360,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                             : ImportancePolicies.Get(request.Importance, _model!.Profile);
                         PreparedRequest now = prepared = new PreparedRequest(request, Render(request), importance);
                         now.PreparationTime = _time.GetElapsedTime(start);
-                        return _pool!.AcquireAsync(
-                            slot => slot.Match(now.Prompt.Tokens, now.Prefill),
-                            cancellationToken
-                        );
+                        pool = _pool!;
+                        return pool.AcquireAsync(slot => slot.Match(now.Prompt.Tokens, now.Prefill), cancellationToken);
                     },
                     cancellationToken
                 )
@@ -373,10 +377,17 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     })
                     .ConfigureAwait(false);
             }
+            catch (DeviceLostException)
+            {
+                Volatile.Write(ref _lostPool, pool);
+                throw;
+            }
             finally
             {
+                // it holds on to the model, which the next request may have to load again
+                prepared!.Prompt.Dispose();
                 // the next request may start before this one's reader has seen the end
-                _pool!.Release(slot);
+                pool!.Release(slot);
             }
         }
         finally
@@ -416,7 +427,15 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         _template ??= new ChatTemplate(_model, _options.ChatTemplate);
-        _slots = CreateSlots(_model);
+        try
+        {
+            _slots = CreateSlots(_model);
+        }
+        catch (DeviceLostException)
+        {
+            Unload();
+            throw;
+        }
         Volatile.Write(ref _pool, new SlotPool<InferenceSlot>(_slots));
         ForetokenSession first = _slots[0].Session;
         _logger.ModelLoaded(
@@ -443,6 +462,55 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             _logger.NoProfile(ImportancePolicies.Default.Name);
         }
+    }
+
+    /// <summary>
+    /// Frees a model that was lost with a server, once nobody is in its slots, so that it can be loaded again. In turn: nobody
+    /// else asks for a slot meanwhile, and those who wait for one get it first, and fail.
+    /// </summary>
+    private async Task UnloadIfLostAsync(CancellationToken cancellationToken)
+    {
+        // a shared model is not this client's to load again
+        if (!_ownsModel || Volatile.Read(ref _lostPool) is not { } lost || lost != Volatile.Read(ref _pool))
+        {
+            return;
+        }
+        List<InferenceSlot> idle = [];
+        try
+        {
+            while (idle.Count < _slots.Length)
+            {
+                idle.Add(await lost.AcquireAsync(_ => default, cancellationToken).ConfigureAwait(false));
+            }
+        }
+        catch
+        {
+            idle.ForEach(lost.Release);
+            throw;
+        }
+        await _front
+            .Run(() =>
+            {
+                Unload();
+                return true;
+            })
+            .ConfigureAwait(false);
+    }
+
+    private void Unload()
+    {
+        if (!_ownsModel)
+        {
+            return;
+        }
+        Array.ForEach(_slots, slot => slot.Dispose());
+        _template?.Dispose();
+        _model?.Dispose();
+        Volatile.Write(ref _slots, []);
+        _template = null;
+        _model = null;
+        Volatile.Write(ref _pool, null);
+        Volatile.Write(ref _lostPool, null);
     }
 
     private InferenceSlot[] CreateSlots(ForetokenModel model)

@@ -137,13 +137,19 @@ public sealed class ForetokenChatClientOptions
         set => _threads = OptionCheck.NotNegative(value);
     }
 
-    /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
+    /// <inheritdoc cref="ModelOptions.GpuLayers"/>
     /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
     public int GpuLayers
     {
         get => _gpuLayers;
         set => _gpuLayers = OptionCheck.AtLeast(value, -1);
     }
+
+    /// <inheritdoc cref="ModelOptions.Devices"/>
+    public IReadOnlyList<string>? Devices { get; set; }
+
+    /// <inheritdoc cref="ModelOptions.RpcServers"/>
+    public IReadOnlyList<string>? RpcServers { get; set; }
 
     /// <summary>Tokens per chunk of a prefill; progress and cancellation come between chunks. Default 2,048.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
@@ -215,6 +221,8 @@ public sealed class ForetokenChatClientOptions
         new()
         {
             GpuLayers = GpuLayers,
+            Devices = Devices,
+            RpcServers = RpcServers,
             ProfilePath = ProfilePath,
             UseProfile = UseProfile,
         };

@@ -34,4 +34,7 @@ public sealed record ContextInfo
     /// <summary>Threads that prefill.</summary>
     [JsonPropertyName("n_threads_batch")]
     public int BatchThreads { get; init; }
+
+    /// <summary>Names of the devices that compute, the CPU last; of an RPC server <c>RPC0</c>, <c>RPC1</c> and so on.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
 }

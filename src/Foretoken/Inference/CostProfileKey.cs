@@ -67,9 +67,9 @@ internal sealed record CostProfileKey
     private static string DescribeDevices(ModelOptions model, SessionOptions session)
     {
         StringBuilder text = new();
-        if (model.GpuLayers != 0)
+        if (model.OffloadedLayers != 0)
         {
-            text.Append(CultureInfo.InvariantCulture, $"gpu layers {model.GpuLayers}");
+            text.Append(CultureInfo.InvariantCulture, $"gpu layers {model.OffloadedLayers}");
             text.Append(session.OffloadKvCache ? "" : ", KV cache on the host");
             foreach (DeviceInfo device in ForetokenModel.GetDevices().Where(device => device.Type != "cpu"))
             {
@@ -91,7 +91,7 @@ internal sealed record CostProfileKey
 
     // llama.cpp offloads the layers from the last one on; the output counts as one more
     private static int FirstOffloaded(ModelOptions model, int layerCount) =>
-        model.GpuLayers < 0 ? 0 : Math.Clamp(layerCount + 1 - model.GpuLayers, 0, layerCount);
+        model.OffloadedLayers < 0 ? 0 : Math.Clamp(layerCount + 1 - model.OffloadedLayers, 0, layerCount);
 
     private static string Hash(string text) =>
         Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)))[..16];

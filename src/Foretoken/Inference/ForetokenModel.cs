@@ -85,7 +85,9 @@ public sealed class ForetokenModel : IDisposable
     /// <returns>The model; the caller disposes it.</returns>
     /// <exception cref="ModelLoadException">The file is missing, not GGUF, truncated or inconsistent.</exception>
     /// <exception cref="ModelProfileException">The profile is missing, damaged or of another model.</exception>
-    /// <exception cref="UnsupportedModelException">The architecture or a device is not supported.</exception>
+    /// <exception cref="UnsupportedModelException">The architecture is not supported.</exception>
+    /// <exception cref="DeviceUnavailableException">A device or server that the options ask for is not there.</exception>
+    /// <exception cref="DeviceLostException">A server went away while the model was loaded.</exception>
     /// <exception cref="NativeLibraryException">The native library could not be loaded.</exception>
     /// <exception cref="OperationCanceledException">The loading was cancelled.</exception>
     public static unsafe ForetokenModel Load(
@@ -361,7 +363,8 @@ public sealed class ForetokenModel : IDisposable
     /// <exception cref="InsufficientNativeMemoryException">The model does not fit into memory.</exception>
     internal static ModelFileInfo CheckFile(string path, ModelOptions options, out ModelProfile? profile)
     {
-        bool elsewhere = options.VocabularyOnly || options.Devices is not null || options.RpcServers is not null;
+        bool elsewhere =
+            options.VocabularyOnly || options.Devices is { Count: > 0 } || options.RpcServers is { Count: > 0 };
         ModelFileCheckOptions checks = new()
         {
             // a model whose prefill cannot be staged still answers, at the speed of llama.cpp

@@ -7,7 +7,14 @@ public sealed class ModelOptions
     private string? _profilePath;
     private string? _cacheFolder;
 
-    /// <summary>Layers whose weights go to the GPU; -1 for all. Default 0: all on the CPU.</summary>
+    /// <summary>
+    /// Layers whose weights go to the GPU, or to the devices and servers that are named; -1 for all. Default 0: all of them when
+    /// <see cref="Devices"/> or <see cref="RpcServers"/> name any, otherwise none.
+    /// </summary>
+    /// <remarks>
+    /// Where there is no device for them, loading fails with <see cref="DeviceUnavailableException"/>; it never falls back to
+    /// the CPU.
+    /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">Less than -1.</exception>
     public int GpuLayers
     {
@@ -59,11 +66,31 @@ public sealed class ModelOptions
         set => _cacheFolder = OptionCheck.NotEmpty(value);
     }
 
-    /// <summary>Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: llama.cpp's choice.</summary>
+    /// <summary>
+    /// Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: all servers of
+    /// <see cref="RpcServers"/>, then all GPUs of this machine.
+    /// </summary>
     public IReadOnlyList<string>? Devices { get; set; }
 
-    /// <summary>RPC servers (<c>host:port</c>) that take part of the layers. Default none.</summary>
+    /// <summary>
+    /// Programs on this or other machines that take part of the layers (<c>host:port</c>): llama.cpp's <c>rpc-server</c>, of the
+    /// release that <see cref="ForetokenModel.GetNativeLibrary"/> names. Default none.
+    /// </summary>
+    /// <remarks>
+    /// Each serves one process at a time, and trusts it: keep the ports within a network of your own. When one goes away, calls
+    /// fail with <see cref="DeviceLostException"/>.
+    /// </remarks>
     public IReadOnlyList<string>? RpcServers { get; set; }
+
+    /// <summary><see cref="GpuLayers"/> with its default resolved: naming devices is asking for them.</summary>
+    internal int OffloadedLayers =>
+        GpuLayers == 0
+        && (
+            RpcServers is { Count: > 0 }
+            || Devices?.Any(name => !name.Equals("CPU", StringComparison.OrdinalIgnoreCase)) == true
+        )
+            ? -1
+            : GpuLayers;
 
     internal ModelOptions Clone() => (ModelOptions)MemberwiseClone();
 }

@@ -9,7 +9,7 @@ internal static class NativeConfig
     internal static string Model(ModelOptions options) =>
         Write(json =>
         {
-            json.WriteNumber("n_gpu_layers", options.GpuLayers);
+            json.WriteNumber("n_gpu_layers", options.OffloadedLayers);
             json.WriteBoolean("use_mmap", options.UseMemoryMap);
             json.WriteBoolean("use_mlock", options.UseMemoryLock);
             json.WriteBoolean("vocab_only", options.VocabularyOnly);

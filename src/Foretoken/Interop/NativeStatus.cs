@@ -19,6 +19,8 @@ internal enum NativeStatus
     TemplateFailed = 11,
     GrammarFailed = 12,
     CallbackFailed = 13,
+    DeviceMissing = 14,
+    DeviceLost = 15,
     Internal = 99,
 }
 
@@ -54,6 +56,8 @@ internal static unsafe class NativeCall
             NativeStatus.ContextFull => new ContextFullException(message),
             NativeStatus.Cancelled => new OperationCanceledException(message, cancellationToken),
             NativeStatus.ComputeFailed or NativeStatus.CallbackFailed => new ComputeException(message),
+            NativeStatus.DeviceMissing => new DeviceUnavailableException(message),
+            NativeStatus.DeviceLost => new DeviceLostException(message),
             NativeStatus.StateMismatch => new StateMismatchException(message),
             NativeStatus.TemplateFailed => new ChatTemplateException(message),
             NativeStatus.GrammarFailed => new GrammarException(message),

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Foretoken.Tests.Inference;
 
@@ -10,7 +11,7 @@ internal sealed class Baseline : IDisposable
 {
     private readonly Process _process;
 
-    internal Baseline(string model, int contextSize)
+    internal Baseline(string model, int contextSize, params string[] options)
     {
         string artifacts = Path.Combine(TestModel.Root, "artifacts", "native");
         string key = File.ReadAllText(Path.Combine(artifacts, "current")).Trim();
@@ -31,6 +32,10 @@ internal sealed class Baseline : IDisposable
                 ),
             },
         };
+        foreach (string option in options)
+        {
+            start.ArgumentList.Add(option);
+        }
         _process = Process.Start(start)!;
         Read();
     }
@@ -41,6 +46,22 @@ internal sealed class Baseline : IDisposable
         Ask($"prefill-tokens {string.Join(' ', prompt)}");
         using JsonDocument answer = Ask(string.Create(CultureInfo.InvariantCulture, $"decode {count}"));
         return [.. answer.RootElement.GetProperty("tokens").EnumerateArray().Select(token => token.GetInt32())];
+    }
+
+    /// <summary>The logits of the last token of a prompt.</summary>
+    internal float[] Logits(IEnumerable<int> prompt)
+    {
+        Ask($"prefill-tokens {string.Join(' ', prompt)}");
+        string path = Path.GetTempFileName();
+        try
+        {
+            Ask($"logits {path}");
+            return MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(path)).ToArray();
+        }
+        finally
+        {
+            File.Delete(path);
+        }
     }
 
     public void Dispose()

@@ -84,6 +84,8 @@ public sealed class NativeLoaderTests
     [InlineData(NativeStatus.ComputeFailed, typeof(ComputeException))]
     [InlineData(NativeStatus.CallbackFailed, typeof(ComputeException))]
     [InlineData(NativeStatus.StateMismatch, typeof(StateMismatchException))]
+    [InlineData(NativeStatus.DeviceMissing, typeof(DeviceUnavailableException))]
+    [InlineData(NativeStatus.DeviceLost, typeof(DeviceLostException))]
     [InlineData(NativeStatus.TemplateFailed, typeof(ChatTemplateException))]
     [InlineData(NativeStatus.GrammarFailed, typeof(GrammarException))]
     [InlineData(NativeStatus.Internal, typeof(ForetokenException))]
