@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Growth;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Scale;
 using Foretoken.Cli.Tune;
@@ -18,6 +19,7 @@ internal static class ForetokenCommand
             ScaleCommand.Create(context),
             QualityCommand.Create(context),
             TuneCommand.Create(context),
+            GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
         };

@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Reflection;
-using System.Text.Json;
 using Foretoken.Cli.Bench;
 using Foretoken.Inference;
 using Foretoken.Planning;
@@ -291,8 +289,6 @@ internal static class QualityCommand
         string[] documents
     )
     {
-        NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
-        using JsonDocument libraryInfo = JsonDocument.Parse(library.BuildInfo);
         // of a run that was cancelled, not all
         HashSet<string> measured = [.. samples.Select(sample => sample.Prompt)];
         return new QualityReport
@@ -300,27 +296,9 @@ internal static class QualityCommand
             CreatedAt = default,
             IsComplete = true,
             MeasuredAgainst = "our own full prefill of the same prompt in the same run; not unpatched llama.cpp",
-            Model = new QualityModel
-            {
-                Name = ModelName(model.Path),
-                Description = model.Info.Description,
-                Architecture = model.Info.Architecture,
-                Layers = model.Info.LayerCount,
-                Parameters = model.Info.ParameterCount,
-                SizeBytes = model.Info.SizeBytes,
-            },
+            Model = QualityModel.Of(model),
             Machine = machine,
-            Build = new QualityBuild
-            {
-                Version =
-                    typeof(ForetokenModel)
-                        .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
-                        ?.InformationalVersion
-                    ?? "",
-                LlamaRelease = library.LlamaRelease,
-                PatchHash = library.PatchHash,
-                Library = libraryInfo.RootElement.Clone(),
-            },
+            Build = QualityBuild.Read(),
             Settings = new QualitySettings
             {
                 Importances = importances,
@@ -441,14 +419,6 @@ internal static class QualityCommand
             await File.WriteAllTextAsync(page, QualityPage.Render(report, lines), CancellationToken.None);
             context.Note($"The page is {page}.");
         }
-    }
-
-    // of a split model without the number of the shard
-    private static string ModelName(string path)
-    {
-        string name = Path.GetFileNameWithoutExtension(path);
-        int shard = name.LastIndexOf("-00001-of-", StringComparison.Ordinal);
-        return shard > 0 ? name[..shard] : name;
     }
 
     private static QualityCase[] Cases(QualityOptions options, IImportancePolicy[] importances)

@@ -1,7 +1,9 @@
+using System.Reflection;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Cli.Bench;
+using Foretoken.Inference;
 using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Quality;
@@ -48,6 +50,25 @@ internal sealed record QualityModel
     public required int Layers { get; init; }
     public required long Parameters { get; init; }
     public required long SizeBytes { get; init; }
+
+    internal static QualityModel Of(ForetokenModel model) =>
+        new()
+        {
+            Name = NameOf(model.Path),
+            Description = model.Info.Description,
+            Architecture = model.Info.Architecture,
+            Layers = model.Info.LayerCount,
+            Parameters = model.Info.ParameterCount,
+            SizeBytes = model.Info.SizeBytes,
+        };
+
+    // of a split model without the number of the shard
+    private static string NameOf(string path)
+    {
+        string name = Path.GetFileNameWithoutExtension(path);
+        int shard = name.LastIndexOf("-00001-of-", StringComparison.Ordinal);
+        return shard > 0 ? name[..shard] : name;
+    }
 }
 
 /// <summary>The library that computed.</summary>
@@ -59,6 +80,24 @@ internal sealed record QualityBuild
 
     /// <summary>What the native library says about itself.</summary>
     public required JsonElement Library { get; init; }
+
+    /// <summary>That of the library in use.</summary>
+    internal static QualityBuild Read()
+    {
+        NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
+        using JsonDocument info = JsonDocument.Parse(library.BuildInfo);
+        return new QualityBuild
+        {
+            Version =
+                typeof(ForetokenModel)
+                    .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
+                    ?.InformationalVersion
+                ?? "",
+            LlamaRelease = library.LlamaRelease,
+            PatchHash = library.PatchHash,
+            Library = info.RootElement.Clone(),
+        };
+    }
 }
 
 /// <summary>How it was measured.</summary>

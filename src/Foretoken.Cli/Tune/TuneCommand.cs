@@ -274,6 +274,13 @@ internal static class TuneCommand
         TuneOptions options
     )
     {
+        // the first ones are held out and have facts of all kinds, so that whatever was learned from, the judges are the same
+        IReadOnlyList<DocumentPrompt> heldOut = generator.CreateMix(
+            PromptSet.Tuning,
+            options.HeldOut,
+            options.Length,
+            options.Seed
+        );
         IReadOnlyList<DocumentPrompt> all = generator.CreateMix(
             PromptSet.Tuning,
             options.Count + options.HeldOut,
@@ -281,8 +288,7 @@ internal static class TuneCommand
             options.Seed,
             options.Facts
         );
-        // the first ones are held out, so that more prompts are judged by the same ones
-        return ([.. all.Skip(options.HeldOut)], [.. all.Take(options.HeldOut)]);
+        return ([.. all.Skip(options.HeldOut)], heldOut);
     }
 
     /// <summary>Holds prompts out that are spread over all of them.</summary>
@@ -295,7 +301,7 @@ internal static class TuneCommand
         return ([.. all.Where((_, i) => !held.Contains(i))], [.. all.Where((_, i) => held.Contains(i))]);
     }
 
-    private static string ExamplesFolder(string output) =>
+    internal static string ExamplesFolder(string output) =>
         Path.Combine(
             Environment.GetFolderPath(
                 Environment.SpecialFolder.LocalApplicationData,

@@ -1,0 +1,60 @@
+using System.Globalization;
+using Foretoken.Profiles;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Growth;
+
+/// <summary>An importance whose quality is judged, and what it was learned from.</summary>
+/// <param name="Importance">The importance.</param>
+/// <param name="Facts">Facts in the prompts that it was learned from; null when it was not learned.</param>
+/// <param name="Prompts">How many prompts; null when it was not learned.</param>
+internal sealed record GrowthCase(IImportancePolicy Importance, string? Facts, int? Prompts)
+{
+    /// <summary>The sorts of facts that prompts to learn from may hold.</summary>
+    internal static IReadOnlyList<(string Name, FactForm? Form)> Sorts { get; } =
+    [("digits", FactForm.Digits), ("words", FactForm.Words), ("all", null)];
+
+    /// <summary>A name that no other case has.</summary>
+    internal static string Name(string facts, int prompts) =>
+        string.Create(CultureInfo.InvariantCulture, $"{LearnedImportance.PolicyName}:{facts}-{prompts}");
+
+    /// <summary>Sums up what was measured of every case.</summary>
+    internal static IReadOnlyList<GrowthRow> Summarize(
+        IReadOnlyList<GrowthCase> cases,
+        IReadOnlyCollection<GrowthSample> samples
+    ) =>
+        [
+            .. cases
+                .Select(one => (Case: one, Samples: samples.Where(s => s.Importance == one.Importance.Name).ToArray()))
+                .Where(one => one.Samples.Length > 0)
+                .Select(one =>
+                {
+                    double[] summaries = [.. one.Samples.Where(s => s.Kind == "summary").Select(s => s.Kl)];
+                    return new GrowthRow
+                    {
+                        Importance = one.Case.Importance.Name,
+                        Facts = one.Case.Facts,
+                        TuningPrompts = one.Case.Prompts,
+                        Digits = Answers(one.Samples, "digits"),
+                        Words = Answers(one.Samples, "words"),
+                        SummaryKl = summaries.Length > 0 ? summaries.Average() : null,
+                        SummaryKlMedian = summaries.Length > 0 ? QualityTable.Median(summaries) : null,
+                        Agreement = one.Samples.Average(s => s.Agreement),
+                        MeasuredSpeedup = QualityTable.Median(one.Samples.Select(s => s.FullPrefillMs / s.PrefillMs)),
+                    };
+                }),
+        ];
+
+    private static GrowthAnswers Answers(GrowthSample[] samples, string fact)
+    {
+        GrowthSample[] last = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-last")];
+        GrowthSample[] first = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-first")];
+        return new GrowthAnswers
+        {
+            Last = last.Count(s => s.Answered == true),
+            LastByFullPrefill = last.Count(s => s.AnsweredByFullPrefill == true),
+            First = first.Count(s => s.Answered == true),
+            FirstByFullPrefill = first.Count(s => s.AnsweredByFullPrefill == true),
+        };
+    }
+}

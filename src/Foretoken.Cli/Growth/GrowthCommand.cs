@@ -1,0 +1,398 @@
+using System.CommandLine;
+using System.Globalization;
+using Foretoken.Cli.Bench;
+using Foretoken.Cli.Quality;
+using Foretoken.Cli.Tune;
+using Foretoken.Inference;
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Growth;
+
+/// <summary>
+/// <c>foretoken growth</c>: how good learned importance becomes with more, and with more varied, prompts to learn from, beside the
+/// importances that need no training.
+/// </summary>
+internal static class GrowthCommand
+{
+    // two boundaries, as the planner takes them at speeds that tell importances apart
+    private static PrefillSchedule Schedule => TuningSchedules.Candidates[1];
+
+    internal static Command Create(CliContext context)
+    {
+        GrowthOptions defaults = new();
+        Argument<string?> model = new("MODEL")
+        {
+            Description = "GGUF file. Default: the model that comes with the samples.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        Option<int[]> counts = CommandOptions.WholeNumbers(
+            "--counts",
+            "8,24,80,160",
+            "Numbers of prompts to learn from. Default: 8,24,80,160."
+        );
+        Option<int> tuningLength = new("--tuning-length")
+        {
+            HelpName = "tokens",
+            Description = "Length of a prompt to learn from.",
+            DefaultValueFactory = _ => defaults.TuningLength,
+        };
+        Option<double> target = new("--target")
+        {
+            HelpName = "speedup",
+            Description = "The speedup at which all are judged.",
+            DefaultValueFactory = _ => defaults.Target,
+        };
+        Option<int> length = new("--length")
+        {
+            HelpName = "tokens",
+            Description = "Length of a prompt to judge on.",
+            DefaultValueFactory = _ => defaults.Length,
+        };
+        Option<int> perKind = new("--prompts-per-kind", "-n")
+        {
+            HelpName = "n",
+            Description = "Prompts to judge on, of each kind: question last, question first, summary.",
+            DefaultValueFactory = _ => defaults.PromptsPerKind,
+        };
+        Option<string[]> documents = new("--documents", "-d")
+        {
+            HelpName = "file...",
+            Description = "Text files to cut documents from. Default: those that come with the samples.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [],
+        };
+        Option<string?> examples = new("--examples")
+        {
+            HelpName = "folder",
+            Description =
+                "Where to keep what was gathered, for further runs. Default: the user's cache, until the run has succeeded.",
+        };
+        Option<int> seed = new("--seed")
+        {
+            HelpName = "n",
+            Description = "Seed of the generated prompts.",
+            DefaultValueFactory = _ => defaults.Seed,
+        };
+        Option<int> threads = new("--threads", "-t")
+        {
+            HelpName = "n",
+            Description = "Threads. Default: one per core.",
+        };
+        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        Option<string> flashAttention = CommandOptions.FlashAttention();
+        Option<string?> json = CommandOptions.Json();
+        Option<string?> html = new("--html")
+        {
+            HelpName = "file",
+            Description = "Write a page with a plot of quality against the number of prompts learned from.",
+        };
+        CommandOptions.AtLeast(tuningLength, PromptSpec.MinLength);
+        CommandOptions.AtLeast(length, PromptSpec.MinLength);
+        CommandOptions.AtLeast(perKind, 1);
+        CommandOptions.AtLeast(threads, 0);
+        CommandOptions.AtLeast(gpuLayers, -1);
+
+        Command command = new(
+            "growth",
+            "Measures how learned importance grows with the number and variety of prompts to learn from, beside importances without training."
+        )
+        {
+            model,
+            counts,
+            tuningLength,
+            target,
+            length,
+            perKind,
+            documents,
+            examples,
+            seed,
+            threads,
+            gpuLayers,
+            flashAttention,
+            json,
+            html,
+        };
+        command.SetAction(
+            (parsed, cancellationToken) =>
+                context.RunAsync(() =>
+                    RunAsync(
+                        context,
+                        new GrowthOptions
+                        {
+                            Model = parsed.GetValue(model),
+                            Counts = parsed.GetValue(counts) is { Length: > 0 } given ? given : defaults.Counts,
+                            TuningLength = parsed.GetValue(tuningLength),
+                            Target = parsed.GetValue(target),
+                            Length = parsed.GetValue(length),
+                            PromptsPerKind = parsed.GetValue(perKind),
+                            Documents = parsed.GetValue(documents) ?? [],
+                            Examples = parsed.GetValue(examples),
+                            Seed = parsed.GetValue(seed),
+                            Threads = parsed.GetValue(threads),
+                            GpuLayers = parsed.GetValue(gpuLayers),
+                            FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
+                            Json = CommandOptions.JsonOf(parsed, json),
+                            Html = parsed.GetValue(html),
+                        },
+                        cancellationToken
+                    )
+                )
+        );
+        return command;
+    }
+
+    internal static async Task<int> RunAsync(
+        CliContext context,
+        GrowthOptions options,
+        CancellationToken cancellationToken
+    )
+    {
+        // everything that can be wrong is found before minutes are spent
+        PrefillPlanner.EnsureValidTarget(options.Target);
+        if (options.Counts.Any(count => count < 1))
+        {
+            throw new CliException("--counts: to learn takes at least one prompt.");
+        }
+
+        CommandOptions.EnsureWritable("--json", options.Json);
+        CommandOptions.EnsureWritable("--html", options.Html);
+        string[] documents = SampleDocuments.Or(options.Documents);
+        TextCorpus corpus = TextCorpus.FromFiles(documents);
+        NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(GrowthCommand).Assembly);
+        string modelPath = options.Model ?? RepositoryFolder.SampleModel();
+        using ForetokenModel model = await ForetokenModel.LoadAsync(
+            modelPath,
+            // a profile would steer those that were not learned here
+            new ModelOptions { GpuLayers = options.GpuLayers, UseProfile = false },
+            progress: null,
+            cancellationToken
+        );
+        DateTimeOffset created = TimeProvider.System.GetUtcNow();
+        MachineInfo machine = MachineInfo.Read();
+        PromptGenerator generator = new(corpus, model);
+        string examples = options.Examples ?? TuneCommand.ExamplesFolder($"growth-{Path.GetFileName(modelPath)}");
+
+        List<GrowthCase> cases = await LearnAsync(context, options, model, generator, examples, cancellationToken);
+        cases.AddRange(
+            ImportancePolicies.NamesFor(null).Select(name => new GrowthCase(ImportancePolicies.Get(name), null, null))
+        );
+
+        DocumentPrompt[] prompts = [.. Judges(generator, options)];
+        PrefillPlan plan = new PrefillPlanner(model.Shape, new PrefillPlannerOptions { Schedules = [Schedule] })
+            .Plan(new PlanRequest { TargetSpeedup = options.Target, NewTokens = options.Length })
+            .Plan;
+        (List<GrowthSample> samples, bool isComplete) = await JudgeAsync(
+            context,
+            options,
+            model,
+            cases,
+            plan,
+            prompts,
+            cancellationToken
+        );
+        GrowthReport report = new()
+        {
+            CreatedAt = created,
+            IsComplete = isComplete,
+            Model = QualityModel.Of(model),
+            Machine = machine,
+            Build = QualityBuild.Read(),
+            Target = options.Target,
+            Length = options.Length,
+            TuningLength = options.TuningLength,
+            PromptsPerKind = options.PromptsPerKind,
+            Seed = options.Seed,
+            Documents = [.. documents.Select(path => Path.GetFileName(path))],
+            Plan = PlanText.Format(plan),
+            Rows = GrowthCase.Summarize(cases, samples),
+            Samples = samples,
+        };
+        await WriteAsync(context, options, report);
+        if (options.Examples is null && isComplete)
+        {
+            Directory.Delete(examples, recursive: true);
+        }
+
+        return isComplete ? ExitCode.Ok : ExitCode.Cancelled;
+    }
+
+    /// <summary>Learns from every number of prompts of every sort. Prompts that two of them share are answered once.</summary>
+    private static async Task<List<GrowthCase>> LearnAsync(
+        CliContext context,
+        GrowthOptions options,
+        ForetokenModel model,
+        PromptGenerator generator,
+        string examples,
+        CancellationToken cancellationToken
+    )
+    {
+        List<GrowthCase> cases = [];
+        foreach ((string name, FactForm? form) in GrowthCase.Sorts)
+        {
+            // the most first: what takes long is over, and its time left is told, before the rest is read again
+            foreach (int count in options.Counts.OrderDescending())
+            {
+                context.Note(
+                    string.Create(CultureInfo.InvariantCulture, $"learning from {count} prompts, facts: {name}")
+                );
+                ModelProfile profile = null!;
+                using ModelTuner tuner = new(
+                    model,
+                    new TuningOptions
+                    {
+                        Schedules = [],
+                        ExamplesFolder = examples,
+                        Seed = options.Seed,
+                        Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
+                        FlashAttention = options.FlashAttention,
+                    }
+                );
+                IReadOnlyList<DocumentPrompt> prompts = generator.CreateMix(
+                    PromptSet.Tuning,
+                    count,
+                    options.TuningLength,
+                    options.Seed,
+                    form
+                );
+                await ProgressView.RunAsync<TuningProgress>(
+                    context,
+                    progress => (TuneCommand.Describe(progress), progress.Fraction),
+                    progress => profile = tuner.Tune(prompts, [], progress, cancellationToken)
+                );
+                cases.Add(
+                    new GrowthCase(new LearnedImportance(profile.Predictors, GrowthCase.Name(name, count)), name, count)
+                );
+            }
+        }
+
+        return [.. cases.OrderBy(one => one.Facts, StringComparer.Ordinal).ThenBy(one => one.Prompts)];
+    }
+
+    /// <summary>Prompts of the kinds in turn, so that a run that is cancelled has judged some of each.</summary>
+    private static IEnumerable<DocumentPrompt> Judges(PromptGenerator generator, GrowthOptions options)
+    {
+        PromptSpec last = new()
+        {
+            Set = PromptSet.Evaluation,
+            Length = options.Length,
+            Seed = options.Seed,
+        };
+        PromptSpec[] specs =
+        [
+            last,
+            last with
+            {
+                QuestionAt = QuestionPlace.First,
+            },
+            last with
+            {
+                Kind = PromptKind.Summary,
+            },
+        ];
+        return Enumerable
+            .Range(0, options.PromptsPerKind)
+            .SelectMany(i => specs.Select(spec => generator.Create(spec, i)));
+    }
+
+    private static async Task<(List<GrowthSample> Samples, bool IsComplete)> JudgeAsync(
+        CliContext context,
+        GrowthOptions options,
+        ForetokenModel model,
+        List<GrowthCase> cases,
+        PrefillPlan plan,
+        DocumentPrompt[] prompts,
+        CancellationToken cancellationToken
+    )
+    {
+        QualityCase[] ways =
+        [
+            .. cases.Select(one =>
+                one.Prompts is null
+                    ? new QualityCase(one.Importance, options.Target)
+                    : new QualityCase(one.Importance, plan)
+            ),
+        ];
+        Dictionary<string, string?> facts = prompts.ToDictionary(
+            prompt => prompt.Id,
+            prompt =>
+                prompt.Facts.FirstOrDefault(fact => fact.IsAsked) is { } asked
+                    ? GrowthCase.Sorts.First(sort => sort.Form == asked.Form).Name
+                    : null
+        );
+        context.Note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{prompts.Length} prompts, each prefilled in full and thinned in {ways.Length} ways; Ctrl+C stops and shows what there is."
+            )
+        );
+        List<GrowthSample> samples = [];
+        using QualityEvaluator evaluator = new(
+            model,
+            new QualityEvaluatorOptions
+            {
+                Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
+                FlashAttention = options.FlashAttention,
+            }
+        );
+        try
+        {
+            await ProgressView.RunAsync<QualityProgress>(
+                context,
+                progress => (QualityCommand.Describe(progress), progress.Fraction),
+                progress => evaluator.Evaluate(prompts, ways, Add, progress, cancellationToken)
+            );
+        }
+        catch (OperationCanceledException) when (samples.Count > 0)
+        {
+            context.Note("Cancelled; this is what had been measured.");
+            return (samples, false);
+        }
+
+        return (samples, true);
+
+        void Add(QualitySample sample) =>
+            samples.Add(
+                new GrowthSample
+                {
+                    Prompt = sample.Prompt,
+                    Kind = sample.Kind,
+                    Fact = facts[sample.Prompt],
+                    Importance = sample.Importance,
+                    FullPrefillMs = sample.FullPrefillMs,
+                    PrefillMs = sample.PrefillMs,
+                    KeptShare = sample.KeptShare,
+                    Kl = sample.Kl,
+                    Agreement = sample.Agreement,
+                    AnsweredByFullPrefill = sample.AnsweredByFullPrefill,
+                    Answered = sample.Answered,
+                }
+            );
+    }
+
+    private static async Task WriteAsync(CliContext context, GrowthOptions options, GrowthReport report)
+    {
+        if (options.Json == "-")
+        {
+            context.WriteRaw(report.ToJson());
+        }
+        else
+        {
+            context.Output.Write(GrowthTableView.Render(report));
+            context.WriteRaw("");
+        }
+
+        if (options.Json is { } path && path != "-")
+        {
+            await File.WriteAllTextAsync(path, report.ToJson() + "\n", CancellationToken.None);
+            context.Note($"The raw samples are in {path}.");
+        }
+
+        if (options.Html is { } page)
+        {
+            await File.WriteAllTextAsync(page, GrowthPage.Render(report), CancellationToken.None);
+            context.Note($"The page is {page}.");
+        }
+    }
+}
