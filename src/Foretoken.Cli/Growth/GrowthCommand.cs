@@ -276,6 +276,7 @@ internal static class GrowthCommand
         PromptSpec last = new()
         {
             Set = PromptSet.Evaluation,
+            Kind = PromptKind.Retrieval,
             Length = options.Length,
             Seed = options.Seed,
         };

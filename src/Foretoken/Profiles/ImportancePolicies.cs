@@ -13,6 +13,7 @@ public static class ImportancePolicies
         new HeadNormalizedWindow(),
         new RecentWindow(),
         new AttentionContextContribution(),
+        new AttentionContextContribution(sampled: true),
         new MostRecent(),
     ];
 

@@ -47,6 +47,7 @@ public sealed class ForetokenSessionTests(TestModel test)
     [Theory]
     [InlineData("head-normalized-window")]
     [InlineData("attention-context-contribution")]
+    [InlineData("sampled-attention-context-contribution")]
     [InlineData("recent-window")]
     public void Dropped_positions_are_absent_above_the_boundary_and_the_report_says_so(string importance)
     {

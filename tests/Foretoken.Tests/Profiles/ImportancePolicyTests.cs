@@ -26,6 +26,10 @@ public class ImportancePolicyTests
         Fixture fixture = new(policy, 6, 7, heads, tokens);
         Assert.Equal([new AttentionProbe(6, ProbeReduction.Mean, 0, 1)], policy.GetProbes(3, 7));
         fixture.AssertImportance(ReferenceImportance.AttentionContextContribution(fixture.Layers[0]));
+        Assert.Equal(
+            [new AttentionProbe(6, ProbeReduction.Mean, 15, 16)],
+            new AttentionContextContribution(sampled: true).GetProbes(3, 7)
+        );
     }
 
     [Theory]
