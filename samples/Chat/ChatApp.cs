@@ -91,6 +91,8 @@ internal sealed class ChatApp
             ContextSize = arguments.ContextSize,
             Threads = arguments.Threads,
             GpuLayers = arguments.GpuLayers,
+            Devices = arguments.Devices,
+            RpcServers = arguments.RpcServers,
             MaxOutputTokens = arguments.MaxTokens,
         };
         if (arguments.Speed is { } speed)

@@ -35,6 +35,12 @@ internal sealed record ChatArguments
     /// <summary>Layers on the GPU; -1 for all.</summary>
     public int GpuLayers { get; init; }
 
+    /// <summary>Devices that take layers; empty for the default ones.</summary>
+    public IReadOnlyList<string> Devices { get; init; } = [];
+
+    /// <summary>RPC servers that take layers.</summary>
+    public IReadOnlyList<string> RpcServers { get; init; } = [];
+
     /// <summary>Tokens of an answer at most.</summary>
     public int MaxTokens { get; init; } = 512;
 

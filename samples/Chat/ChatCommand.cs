@@ -56,7 +56,18 @@ internal static class ChatCommand
         Option<int> gpuLayers = new("--gpu-layers")
         {
             HelpName = "n",
-            Description = "Layers on the GPU, -1 for all. Default: none.",
+            Description =
+                "Layers on the GPU, or on the devices and servers that are named; -1 for all. Default: all where any are named, otherwise none.",
+        };
+        Option<string[]> devices = new("--device")
+        {
+            HelpName = "name,...",
+            Description = "Devices that take layers, such as CUDA0 or RPC0. Default: those of --rpc, then all GPUs.",
+        };
+        Option<string[]> rpcServers = new("--rpc")
+        {
+            HelpName = "host:port,...",
+            Description = "RPC servers that take layers; './run rpc-server' starts one.",
         };
         Option<int> maxTokens = new("--max-tokens", "-n")
         {
@@ -147,6 +158,8 @@ internal static class ChatCommand
             context,
             threads,
             gpuLayers,
+            devices,
+            rpcServers,
             maxTokens,
             temperature,
             seed,
@@ -167,6 +180,8 @@ internal static class ChatCommand
                     ContextSize = parsed.GetValue(context),
                     Threads = parsed.GetValue(threads),
                     GpuLayers = parsed.GetValue(gpuLayers),
+                    Devices = Names(parsed.GetValue(devices)),
+                    RpcServers = Names(parsed.GetValue(rpcServers)),
                     MaxTokens = parsed.GetValue(maxTokens),
                     Seed = parsed.GetValue(seed),
                     Temperature = parsed.GetValue(temperature),
@@ -193,6 +208,16 @@ internal static class ChatCommand
                 result.AddError($"{option.Name} is at least {least}.");
             }
         });
+
+    private static IReadOnlyList<string> Names(string[]? values) =>
+        values is { Length: > 0 }
+            ?
+            [
+                .. values.SelectMany(value =>
+                    value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+                ),
+            ]
+            : [];
 
     private static bool IsNoProfile(string? value) =>
         string.Equals(value, NoProfile, StringComparison.OrdinalIgnoreCase);

@@ -20,14 +20,15 @@ internal static class ProfileOption
 
     /// <summary>How to load a model with this profile.</summary>
     /// <param name="value">Value of the option.</param>
-    /// <param name="gpuLayers">Layers that go to the GPU.</param>
+    /// <param name="devices">Where layers are computed.</param>
     /// <param name="useCostProfile">Whether plans rest on this machine's times; otherwise they are the same everywhere.</param>
-    internal static ModelOptions ToModelOptions(string? value, int gpuLayers, bool useCostProfile = true) =>
-        new()
-        {
-            UseCostProfile = useCostProfile,
-            GpuLayers = gpuLayers,
-            ProfilePath = IsNone(value) ? null : value,
-            UseProfile = !IsNone(value),
-        };
+    internal static ModelOptions ToModelOptions(string? value, DeviceChoice devices, bool useCostProfile = true) =>
+        devices.ApplyTo(
+            new ModelOptions
+            {
+                UseCostProfile = useCostProfile,
+                ProfilePath = IsNone(value) ? null : value,
+                UseProfile = !IsNone(value),
+            }
+        );
 }

@@ -14,6 +14,22 @@ public sealed class CommandTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    [Theory]
+    [InlineData("--rpc", "127.0.0.1:50052")]
+    [InlineData("--baseline-rpc", "127.0.0.1:50052")]
+    public async Task Bench_wants_servers_for_both_sides(string option, string server)
+    {
+        Assert.Equal(1, await Run("bench", option, server));
+        Assert.Contains("--baseline-rpc", _errors.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Bench_measures_nothing_on_a_device_that_is_not_there()
+    {
+        Assert.Equal(1, await Run("bench", "--model", WriteTiny(), "--device", "CUDA7", "--lengths", "300"));
+        Assert.Contains("there is no device 'CUDA7'", _errors.Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Plan_explains_what_each_stage_keeps()
     {

@@ -98,7 +98,12 @@ internal sealed class BaselineEngine : IBenchEngine, IDisposable
             ("--type-k", settings.KvCacheType),
             ("--type-v", settings.KvCacheType),
             ("--flash-attn", settings.FlashAttention),
+            .. Named("--rpc", settings.BaselineRpcServers),
+            .. Named("--device", settings.AskedDevices),
         ];
+
+    private static IEnumerable<(string Name, object Value)> Named(string name, IReadOnlyList<string> values) =>
+        values.Count > 0 ? [(name, string.Join(',', values))] : [];
 
     /// <exception cref="CliException">It runs with other settings.</exception>
     internal static void RequireSettings(JsonElement info, BenchSettings settings, int contextSize)

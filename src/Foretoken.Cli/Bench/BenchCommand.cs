@@ -112,11 +112,12 @@ internal static class BenchCommand
             DefaultValueFactory = _ => "f16",
         };
         Option<string> flashAttention = CommandOptions.FlashAttention("Fused attention, both sides.");
-        Option<int> gpuLayers = new("--gpu-layers")
-        {
-            HelpName = "n",
-            Description = "Layers on the GPU, both sides; -1 for all.",
-        };
+        DeviceOptions devices = new();
+        Option<string[]> baselineRpc = CommandOptions.Names(
+            "--baseline-rpc",
+            "host:port,...",
+            "As many RPC servers as --rpc names, on the same machines, for the unpatched side: a server serves one process at a time."
+        );
         Option<string?> importance = new("--importance")
         {
             HelpName = "name",
@@ -171,7 +172,6 @@ internal static class BenchCommand
         CommandOptions.AtLeast(threads, 0);
         CommandOptions.AtLeast(ubatch, 1);
         CommandOptions.AtLeast(batch, 1);
-        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "bench",
@@ -196,7 +196,7 @@ internal static class BenchCommand
             ubatch,
             kvType,
             flashAttention,
-            gpuLayers,
+            baselineRpc,
             seed,
             rivals,
             rivalCommand,
@@ -206,6 +206,7 @@ internal static class BenchCommand
             failOnRegression,
             force,
         };
+        devices.AddTo(command);
         command.Validators.Add(result =>
         {
             if (
@@ -249,7 +250,8 @@ internal static class BenchCommand
                                 UBatchSize = parsed.GetValue(ubatch),
                                 KvCacheType = KvTypes[parsed.GetValue(kvType)!],
                                 FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
-                                GpuLayers = parsed.GetValue(gpuLayers),
+                                Devices = devices.Read(parsed),
+                                BaselineRpcServers = parsed.GetValue(baselineRpc) ?? [],
                                 Importance = parsed.GetValue(importance),
                                 Profile = parsed.GetValue(profile),
                                 Rivals = parsed.GetValue(rivals) ?? [],

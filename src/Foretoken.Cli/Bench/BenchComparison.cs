@@ -89,6 +89,7 @@ internal sealed record BenchComparison
             ("KV cache", before.Settings.KvCacheType, after.Settings.KvCacheType),
             ("fused attention", before.Settings.FlashAttention, after.Settings.FlashAttention),
             ("GPU layers", before.Settings.GpuLayers, after.Settings.GpuLayers),
+            ("RPC servers", before.Settings.RpcServers.Count, after.Settings.RpcServers.Count),
         ];
         foreach ((string name, object? a, object? b) in facts)
         {

@@ -36,7 +36,10 @@ internal sealed record BenchOptions
     public int UBatchSize { get; init; } = 512;
     public KvCacheType KvCacheType { get; init; }
     public FlashAttentionMode FlashAttention { get; init; }
-    public int GpuLayers { get; init; }
+    public DeviceChoice Devices { get; init; } = new();
+
+    /// <summary>For the unpatched side: a server serves one process at a time.</summary>
+    public IReadOnlyList<string> BaselineRpcServers { get; init; } = [];
     public string? Importance { get; init; }
 
     /// <summary>As <see cref="ProfileOption"/> understands it; null for the profile beside the model.</summary>

@@ -103,7 +103,7 @@ internal sealed class Benchmark
             : SyntheticStore.Get(SyntheticModelSpec.Parse(shape), shape, _context.Note, cancellationToken);
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             path,
-            ProfileOption.ToModelOptions(shape is null ? _options.Profile : null, _options.GpuLayers),
+            ProfileOption.ToModelOptions(shape is null ? _options.Profile : null, _options.Devices),
             progress: null,
             cancellationToken
         );
@@ -118,6 +118,10 @@ internal sealed class Benchmark
                     $"{name} was trained for {model.Info.TrainingContextSize} tokens; longer prompts tell of time only."
                 )
             );
+        }
+        if (_options.Devices.RpcServers.Count > 0)
+        {
+            _notes.Add($"{name}: the CPU time of the RPC servers is not counted, only their time on the clock.");
         }
         using ForetokenEngine foretoken = new(
             model,
@@ -326,7 +330,11 @@ internal sealed class Benchmark
 #pragma warning disable CA1308 // llama.cpp's spelling
             FlashAttention = _options.FlashAttention.ToString().ToLowerInvariant(),
 #pragma warning restore CA1308
-            GpuLayers = _options.GpuLayers,
+            GpuLayers = _options.Devices.ApplyTo(new ModelOptions()).OffloadedLayers,
+            Devices = context.Devices,
+            AskedDevices = _options.Devices.Devices,
+            RpcServers = _options.Devices.RpcServers,
+            BaselineRpcServers = _options.BaselineRpcServers,
             MaxMinutes = _options.MaxMinutes,
             Environment = NativeVariables(),
         };
@@ -373,6 +381,12 @@ internal sealed class Benchmark
         if (_options.MaxMinutes is { } minutes && !(minutes > 0))
         {
             throw new CliException("--max-minutes is a number above 0.");
+        }
+        if (_options.Devices.RpcServers.Count != _options.BaselineRpcServers.Count)
+        {
+            throw new CliException(
+                $"An RPC server serves one process at a time, and the unpatched side is a second one: --rpc names {_options.Devices.RpcServers.Count} servers, so name as many others on the same machines with --baseline-rpc, not {_options.BaselineRpcServers.Count}."
+            );
         }
         ImportancePolicies.EnsureKnown(_options.Importance);
         foreach (double target in _options.AskedTargets)

@@ -91,7 +91,7 @@ internal static class QualityCommand
             HelpName = "n",
             Description = "Threads. Default: one per core.",
         };
-        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = CommandOptions.Json();
         Option<string?> html = new("--html")
@@ -101,7 +101,6 @@ internal static class QualityCommand
         };
         CommandOptions.AtLeast(perKind, 1);
         CommandOptions.AtLeast(threads, 0);
-        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "quality",
@@ -122,11 +121,11 @@ internal static class QualityCommand
             documents,
             prompts,
             threads,
-            gpuLayers,
             flashAttention,
             json,
             html,
         };
+        devices.AddTo(command);
         command.SetAction(
             (parsed, cancellationToken) =>
                 context.RunAsync(() =>
@@ -147,7 +146,7 @@ internal static class QualityCommand
                             Documents = parsed.GetValue(documents) ?? [],
                             Prompts = parsed.GetValue(prompts),
                             Threads = parsed.GetValue(threads),
-                            GpuLayers = parsed.GetValue(gpuLayers),
+                            Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                             Json = CommandOptions.JsonOf(parsed, json),
                             Html = parsed.GetValue(html),
@@ -193,7 +192,7 @@ internal static class QualityCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // the same plan for every prompt of a row
-            ProfileOption.ToModelOptions(options.Profile, options.GpuLayers, useCostProfile: false),
+            ProfileOption.ToModelOptions(options.Profile, options.Devices, useCostProfile: false),
             progress: null,
             cancellationToken
         );
@@ -313,7 +312,7 @@ internal static class QualityCommand
                 AnswerTokens = evaluator.AnswerTokens,
                 SummaryTokens = evaluator.SummaryTokens,
                 Threads = evaluator.Threads,
-                GpuLayers = options.GpuLayers,
+                GpuLayers = options.Devices.GpuLayers,
 #pragma warning disable CA1308 // as the option is spelled
                 FlashAttention = options.FlashAttention.ToString().ToLowerInvariant(),
 #pragma warning restore CA1308

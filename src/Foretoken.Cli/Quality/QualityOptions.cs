@@ -39,7 +39,7 @@ internal sealed record QualityOptions
     internal string? Prompts { get; init; }
 
     internal int Threads { get; init; }
-    internal int GpuLayers { get; init; }
+    internal DeviceChoice Devices { get; init; } = new();
     internal FlashAttentionMode FlashAttention { get; init; }
 
     /// <summary>File for the JSON report; <c>-</c> for standard output; null for none.</summary>

@@ -87,7 +87,7 @@ internal static class TuneCommand
             HelpName = "n",
             Description = "Threads. Default: one per core.",
         };
-        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         facts.AcceptOnlyFromAmong("all", "digits", "words");
         inputs.AcceptOnlyFromAmong("attention", "residual", "both");
@@ -95,7 +95,6 @@ internal static class TuneCommand
         CommandOptions.AtLeast(heldOut, 0);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
         CommandOptions.AtLeast(threads, 0);
-        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "tune",
@@ -115,9 +114,9 @@ internal static class TuneCommand
             examples,
             seed,
             threads,
-            gpuLayers,
             flashAttention,
         };
+        devices.AddTo(command);
         command.SetAction(
             (parsed, cancellationToken) =>
                 context.RunAsync(() =>
@@ -148,7 +147,7 @@ internal static class TuneCommand
                             Examples = parsed.GetValue(examples),
                             Seed = parsed.GetValue(seed),
                             Threads = parsed.GetValue(threads),
-                            GpuLayers = parsed.GetValue(gpuLayers),
+                            Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                         },
                         cancellationToken
@@ -188,12 +187,7 @@ internal static class TuneCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // an old profile must not steer the new one, nor, when it is damaged, stand in its way
-            new ModelOptions
-            {
-                GpuLayers = options.GpuLayers,
-                UseProfile = false,
-                UseCostProfile = false,
-            },
+            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseCostProfile = false }),
             progress: null,
             cancellationToken
         );

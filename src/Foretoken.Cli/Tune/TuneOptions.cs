@@ -40,6 +40,6 @@ internal sealed record TuneOptions
 
     internal int Seed { get; init; } = 1;
     internal int Threads { get; init; }
-    internal int GpuLayers { get; init; }
+    internal DeviceChoice Devices { get; init; } = new();
     internal FlashAttentionMode FlashAttention { get; init; }
 }

@@ -83,7 +83,7 @@ public sealed class ModelOptions
     public IReadOnlyList<string>? RpcServers { get; set; }
 
     /// <summary><see cref="GpuLayers"/> with its default resolved: naming devices is asking for them.</summary>
-    internal int OffloadedLayers =>
+    public int OffloadedLayers =>
         GpuLayers == 0
         && (
             RpcServers is { Count: > 0 }

@@ -48,6 +48,16 @@ public sealed class ChatCommandTests
     }
 
     [Fact]
+    public async Task Servers_and_devices_are_lists()
+    {
+        ChatArguments arguments = await Parse("--rpc one:50052,two:50052 --device RPC0 --device CUDA0");
+
+        Assert.Equal(["one:50052", "two:50052"], arguments.RpcServers);
+        Assert.Equal(["RPC0", "CUDA0"], arguments.Devices);
+        Assert.Equal(0, arguments.GpuLayers);
+    }
+
+    [Fact]
     public async Task No_profile_is_an_answer_to_which()
     {
         ChatArguments arguments = await Parse("--profile none");

@@ -1,0 +1,25 @@
+using Foretoken.Inference;
+
+namespace Foretoken.Cli;
+
+/// <summary>Where layers are computed; the defaults are those of <see cref="ModelOptions"/>.</summary>
+internal sealed record DeviceChoice
+{
+    public int GpuLayers { get; init; }
+    public IReadOnlyList<string> Devices { get; init; } = [];
+    public IReadOnlyList<string> RpcServers { get; init; } = [];
+
+    /// <summary>Layers on a GPU, and nothing named.</summary>
+    /// <param name="gpuLayers">Layers; -1 for all.</param>
+    public static implicit operator DeviceChoice(int gpuLayers) => new() { GpuLayers = gpuLayers };
+
+    /// <summary>Adds the choice to the options of a model.</summary>
+    /// <returns><paramref name="options"/>.</returns>
+    internal ModelOptions ApplyTo(ModelOptions options)
+    {
+        options.GpuLayers = GpuLayers;
+        options.Devices = Devices;
+        options.RpcServers = RpcServers;
+        return options;
+    }
+}
