@@ -21,7 +21,7 @@ internal static class StatsView
 
         Grid grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(3)).AddColumn();
         Row(grid, "asked for", SpeedText.Format(Asked(report), report.MaxQualityLoss));
-        Row(grid, "promised", Invariant($"{report.PromisedSpeedup:0.00}x, by the planner's cost model"));
+        Row(grid, "promised", Promised(report));
         if (report.Plan is not null)
         {
             Row(
@@ -39,7 +39,7 @@ internal static class StatsView
             "measured",
             report.AchievedSpeedup is { } estimate
                 ? Invariant(
-                    $"{estimate:0.00}x, estimated from this prefill's own stages: the first one ran every token. ./run bench measures against unpatched llama.cpp."
+                    $"{estimate:0.00}x{PlusMinus(report.EstimatedPlainTime?.RelativeStandardError)}, estimated from this prefill's own stages: the first one ran every token. ./run bench measures against unpatched llama.cpp."
                 )
                 : "nothing was left out"
         );
@@ -106,6 +106,17 @@ internal static class StatsView
             SelectionBound.UpperBound => "the planned share, more passed the threshold",
             _ => "",
         };
+
+    private static string Promised(PrefillReport report) =>
+        !report.IsPromiseMeasured
+            ? Invariant($"{report.PromisedSpeedup:0.00}x, by counting operations: see foretoken calibrate")
+        : report.ExpectedPrefillTime is { } expected
+            ? Invariant(
+                $"{report.PromisedSpeedup:0.00}x{PlusMinus(report.PromiseStandardError)}, by times measured on this machine; expected prefill {expected.Time.TotalMilliseconds:#,0} ms{PlusMinus(expected.RelativeStandardError)}"
+            )
+        : Invariant($"{report.PromisedSpeedup:0.00}x");
+
+    private static string PlusMinus(double? share) => share is > 0 ? Invariant($" ± {100 * share.Value:0} %") : "";
 
     // with a budget alone the report's target is what the budget allowed
     private static double? Asked(PrefillReport report) =>

@@ -16,6 +16,7 @@ internal static class ForetokenCommand
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),
+            CalibrateCommand.Create(context),
             ScaleCommand.Create(context),
             QualityCommand.Create(context),
             TuneCommand.Create(context),

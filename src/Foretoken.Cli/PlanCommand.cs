@@ -3,13 +3,14 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Gguf;
+using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
 using Spectre.Console;
 
 namespace Foretoken.Cli;
 
-/// <summary><c>foretoken plan</c>: what the planner would do for a prompt, and why. Loads no model and no native library.</summary>
+/// <summary><c>foretoken plan</c>: what the planner would do for a prompt, and why. Loads no model, unless it is to calibrate.</summary>
 internal static class PlanCommand
 {
     internal static Command Create(CliContext context)
@@ -52,6 +53,11 @@ internal static class PlanCommand
             HelpName = "layer@retention,...",
             Description = "Estimate this plan instead of making one; --target is then what it is compared with.",
         };
+        Option<bool> calibrate = new("--calibrate")
+        {
+            Description = "First measure what prefills take on this machine; 'foretoken calibrate' has more options.",
+        };
+        TimingOptions timing = new();
         Option<bool> json = new("--json") { Description = "Print one JSON object." };
         Command command = new("plan", "Shows the plan for a prompt length and a speedup, and what it would cost.")
         {
@@ -64,8 +70,10 @@ internal static class PlanCommand
             profile,
             shape,
             plan,
+            calibrate,
             json,
         };
+        timing.AddTo(command);
         command.Validators.Add(result =>
         {
             if (
@@ -77,54 +85,69 @@ internal static class PlanCommand
                 result.AddError("Say what to plan for: --target, --max-quality-loss, or a --plan to estimate.");
             }
         });
-        command.SetAction(parsed =>
-            context.RunAsync(() =>
-            {
-                (string name, ModelShape sizes, ModelProfile? learned) = Shape(
-                    parsed.GetValue(model),
-                    parsed.GetValue(profile),
-                    parsed.GetValue(shape)
-                );
-                PlanExplanation explanation = Explain(
-                    name,
-                    sizes,
-                    learned,
-                    new PlanRequest
+        command.SetAction(
+            (parsed, cancellationToken) =>
+                context.RunAsync(async () =>
+                {
+                    (string name, ModelShape sizes, ModelProfile? learned, ModelFileInfo? file) = Shape(
+                        parsed.GetValue(model),
+                        parsed.GetValue(profile),
+                        parsed.GetValue(shape)
+                    );
+                    ModelOptions modelOptions = timing.Model(parsed, parsed.GetValue(profile));
+                    SessionOptions sessionOptions = timing.Session(parsed);
+                    if (parsed.GetValue(calibrate))
                     {
-                        TargetSpeedup = parsed.GetValue(target),
-                        MaxQualityLoss = parsed.GetValue(maxQualityLoss),
-                        UseThresholds = parsed.GetValue(thresholds),
-                        NewTokens = parsed.GetValue(tokens),
-                        PastTokens = parsed.GetValue(past),
-                    },
-                    parsed.GetValue(plan) is { } text ? PlanText.Parse(text) : null
-                );
-                if (parsed.GetValue(json))
-                {
-                    context.WriteRaw(JsonSerializer.Serialize(explanation, PlanJsonContext.Default.PlanExplanation));
-                }
-                else
-                {
-                    Show(context, explanation);
-                }
-                return Task.FromResult(ExitCode.Ok);
-            })
+                        await CalibrateAsync(context, file, modelOptions, sessionOptions, cancellationToken);
+                    }
+                    PlanExplanation explanation = Explain(
+                        name,
+                        (PrefillCost?)FindMeasured(file, modelOptions, sessionOptions) ?? new PrefillCostModel(sizes),
+                        learned,
+                        new PlanRequest
+                        {
+                            TargetSpeedup = parsed.GetValue(target),
+                            MaxQualityLoss = parsed.GetValue(maxQualityLoss),
+                            UseThresholds = parsed.GetValue(thresholds),
+                            NewTokens = parsed.GetValue(tokens),
+                            PastTokens = parsed.GetValue(past),
+                        },
+                        parsed.GetValue(plan) is { } text ? PlanText.Parse(text) : null
+                    );
+                    if (parsed.GetValue(json))
+                    {
+                        context.WriteRaw(
+                            JsonSerializer.Serialize(explanation, PlanJsonContext.Default.PlanExplanation)
+                        );
+                    }
+                    else
+                    {
+                        Show(context, explanation);
+                    }
+                    return ExitCode.Ok;
+                })
         );
         return command;
     }
 
+    // beyond, a prompt is hardly "short"
+    private const int MostTokens = 8192;
+
     internal static PlanExplanation Explain(
         string model,
-        ModelShape shape,
+        PrefillCost cost,
         ModelProfile? profile,
         PlanRequest request,
         PrefillPlan? given
     )
     {
-        PrefillPlanner planner = new(shape, profile?.PlannerOptions);
+        ModelShape shape = cost.Shape;
+        PrefillPlanner planner = new(cost, profile?.PlannerOptions);
+        IImportancePolicy importance = ImportancePolicies.Get(null, profile);
+        request = request with { Probes = ImportancePolicies.GetProbeLoad(importance, shape.LayerCount) };
         PlannedPrefill planned = given is null
             ? planner.Plan(request)
-            : planner.Estimate(given, request.NewTokens, request.PastTokens);
+            : planner.Estimate(given, request.NewTokens, request.PastTokens, probes: request.Probes);
         if (given is not null && request.TargetSpeedup is { } target)
         {
             planned = planned with { TargetSpeedup = PrefillPlanner.EnsureValidTarget(target) };
@@ -140,7 +163,7 @@ internal static class PlanCommand
             stages.Add(new PlanStage(begin, end, tokens[i], least[i], share));
             begin = end;
         }
-        PrefillCostModel cost = new(shape);
+        PrefillCostModel counted = new(shape);
         return new PlanExplanation
         {
             Model = model,
@@ -153,16 +176,63 @@ internal static class PlanCommand
             PromisedSpeedup = planned.PromisedSpeedup,
             ReachableSpeedup = given is null ? planned.ReachableSpeedup : null,
             IsTargetReached = planned.PromisedSpeedup >= planned.TargetSpeedup,
-            Importance = ImportancePolicies.Get(null, profile).Name,
+            IsMeasured = cost.IsMeasured,
+            PromiseStandardError = planned.PromiseStandardError,
+            ExpectedMs = planned.ExpectedTime?.Time.TotalMilliseconds,
+            ExpectedPlainMs = planned.ExpectedPlainTime?.Time.TotalMilliseconds,
+            ExpectedStandardError = planned.ExpectedTime?.RelativeStandardError,
+            ShortestPrompt = planner.FindShortestPrompt(request, MostTokens),
+            Ranges = PlanRange.Of(planner, request.Probes, request.MaxQualityLoss),
+            Importance = importance.Name,
             Plan = planned.Plan.Boundaries.Count > 0 ? PlanText.Format(planned.Plan) : null,
             Stages = stages,
-            PlainOperations = cost.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens),
-            PlannedOperations = cost.Cost(planned.Plan, request.NewTokens, request.PastTokens),
+            PlainOperations = counted.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens),
+            PlannedOperations = counted.Cost(planned.Plan, request.NewTokens, request.PastTokens),
             Reason = planned.Reason,
         };
     }
 
-    private static (string Name, ModelShape Shape, ModelProfile? Profile) Shape(
+    private static async Task CalibrateAsync(
+        CliContext context,
+        ModelFileInfo? file,
+        ModelOptions modelOptions,
+        SessionOptions sessionOptions,
+        CancellationToken cancellationToken
+    )
+    {
+        if (file is null)
+        {
+            throw new CliException("--calibrate measures a model, and --shape is none; give --model.");
+        }
+        using ForetokenModel loaded = await ForetokenModel.LoadAsync(
+            file.Path,
+            modelOptions,
+            progress: null,
+            cancellationToken
+        );
+        TimeSpan budget = new CalibrationOptions().Budget;
+        await CalibrateCommand.RunAsync(context, loaded, sessionOptions, budget, cancellationToken);
+    }
+
+    /// <summary>What was measured on this machine; null when nothing was.</summary>
+    private static PrefillCostProfile? FindMeasured(
+        ModelFileInfo? file,
+        ModelOptions modelOptions,
+        SessionOptions sessionOptions
+    )
+    {
+        try
+        {
+            return file is null ? null : CostProfileCache.Find(file, modelOptions, sessionOptions);
+        }
+        catch (NativeLibraryException)
+        {
+            // a plan can be counted where nothing can be computed
+            return null;
+        }
+    }
+
+    private static (string Name, ModelShape Shape, ModelProfile? Profile, ModelFileInfo? File) Shape(
         string? model,
         string? profile,
         string? shape
@@ -173,7 +243,7 @@ internal static class PlanCommand
             return model is not null ? throw new CliException("--model and --shape both name a model; give one.")
                 : profile is not null && !ProfileOption.IsNone(profile)
                     ? throw new CliException("--profile belongs to a model, and --shape is none; give --model.")
-                : (shape, SyntheticModelSpec.Parse(shape).Shape, null);
+                : (shape, SyntheticModelSpec.Parse(shape).Shape, null, null);
         }
         ModelFileInfo file = ModelFileCheck.Check(model ?? RepositoryFolder.SampleModel());
         return (
@@ -182,7 +252,8 @@ internal static class PlanCommand
                 ?? throw new CliException(
                     $"The prefill of '{file.Path}' cannot be staged: {file.StagingObstacle}. There is nothing to plan."
                 ),
-            ProfileOption.IsNone(profile) ? null : ProfileFile.Find(file, profile)
+            ProfileOption.IsNone(profile) ? null : ProfileFile.Find(file, profile),
+            file
         );
     }
 
@@ -193,8 +264,17 @@ internal static class PlanCommand
         string budget = plan.MaxQualityLoss is { } loss ? I($" and a loss of at most {loss:0.###} nats") : "";
         context.WriteRaw(
             I($"asked for {plan.Target:0.##}x{budget}, promised {plan.PromisedSpeedup:0.00}x")
+                + (plan.PromiseStandardError is > 0 ? I($" ± {100 * plan.PromiseStandardError:0} %") : "")
                 + (plan.ReachableSpeedup is { } best ? I($", {best:0.00}x is the most") : "")
         );
+        if (plan.ExpectedMs is { } expected)
+        {
+            context.WriteRaw(
+                I(
+                    $"expected prefill {expected:#,0} ms ± {100 * plan.ExpectedStandardError:0} %, plain {plan.ExpectedPlainMs:#,0} ms"
+                )
+            );
+        }
         context.WriteRaw(I($"{plan.PlannedOperations / 1e9:#,0.0} of {plan.PlainOperations / 1e9:#,0.0} GFLOP"));
         context.WriteRaw(plan.Reason);
         context.WriteRaw($"Tokens are ranked by {plan.Importance}.");
@@ -218,7 +298,18 @@ internal static class PlanCommand
             );
         }
         context.Output.Write(grid);
-        context.Note("Promises come from a count of operations, not from this machine: 'bench' measures.");
+        context.WriteRaw("");
+        context.WriteRaw(
+            plan.ShortestPrompt is { } shortest
+                ? I($"What can be asked for; prompts of fewer than {shortest:#,0} tokens are prefilled plainly:")
+                : "What can be asked for:"
+        );
+        PlanRange.Show(context, plan.Ranges);
+        context.Note(
+            plan.IsMeasured
+                ? "Promises come from times that were measured on this machine; 'bench' compares with unpatched llama.cpp."
+                : "Promises come from a count of operations, not from this machine: 'calibrate', or 'plan --calibrate', measures it."
+        );
     }
 
     private static string Bar(double share)
@@ -252,6 +343,25 @@ internal sealed record PlanExplanation
     /// <summary>The most that could have been asked for; null when a plan was given.</summary>
     public required double? ReachableSpeedup { get; init; }
     public required bool IsTargetReached { get; init; }
+
+    /// <summary>Whether the promise comes from times that were measured on this machine.</summary>
+    public required bool IsMeasured { get; init; }
+
+    /// <summary>Standard error of the promise as a share of it; null when operations were counted.</summary>
+    public required double? PromiseStandardError { get; init; }
+
+    /// <summary>Expected time of the plan and of plain prefill, milliseconds; null when operations were counted.</summary>
+    public required double? ExpectedMs { get; init; }
+    public required double? ExpectedPlainMs { get; init; }
+
+    /// <summary>Standard error of <see cref="ExpectedMs"/> as a share of it.</summary>
+    public required double? ExpectedStandardError { get; init; }
+
+    /// <summary>The fewest tokens of which any are left out; null when there are none.</summary>
+    public required int? ShortestPrompt { get; init; }
+
+    /// <summary>What can be asked for at other lengths.</summary>
+    public required IReadOnlyList<PlanRange> Ranges { get; init; }
 
     /// <summary>What ranks the tokens when nothing else is named.</summary>
     public required string Importance { get; init; }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Foretoken.Inference;
 
 namespace Foretoken.Cli.Bench;
 
@@ -21,7 +22,7 @@ internal sealed record MachineInfo
     internal static MachineInfo Read() =>
         new()
         {
-            Cpu = CpuName() ?? "unknown",
+            Cpu = HostProcessor.Name,
             Cores = Environment.ProcessorCount,
             MemoryBytes = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
             OperatingSystem = RuntimeInformation.OSDescription,
@@ -29,20 +30,4 @@ internal sealed record MachineInfo
             Runtime = RuntimeInformation.FrameworkDescription,
             LoadAverage = new MachineLoad().Read().Average,
         };
-
-    private static string? CpuName()
-    {
-        const string CpuInfo = "/proc/cpuinfo";
-        if (File.Exists(CpuInfo))
-        {
-            foreach (string line in File.ReadLines(CpuInfo))
-            {
-                if (line.StartsWith("model name", StringComparison.Ordinal))
-                {
-                    return line[(line.IndexOf(':', StringComparison.Ordinal) + 1)..].Trim();
-                }
-            }
-        }
-        return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER");
-    }
 }

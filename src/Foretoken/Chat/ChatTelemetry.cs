@@ -52,6 +52,7 @@ internal sealed class ChatTelemetry : IDisposable
         _activity?.SetTag("gen_ai.usage.input_tokens", report.PromptTokens);
         _activity?.SetTag("gen_ai.usage.cache_read.input_tokens", report.ReusedTokens);
         _activity?.SetTag("foretoken.prefill.speedup.promised", report.PromisedSpeedup);
+        _activity?.SetTag("foretoken.prefill.speedup.achieved", report.AchievedSpeedup);
     }
 
     internal void Answered(ChatFinishReason finishReason, int outputTokens)

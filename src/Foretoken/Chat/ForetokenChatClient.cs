@@ -51,6 +51,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private ChatClientMetadata? _metadata;
     private int _disposed;
 
+    // ends a calibration that nobody waits for; null while there is none
+    private CancellationTokenSource? _background;
+
     // written on the front thread only
     private ForetokenModel? _model;
     private ChatTemplate? _template;
@@ -131,6 +134,57 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     linked.Token
                 )
                 .ConfigureAwait(false);
+        }
+        catch (Exception e) when (IsBecauseOfDisposal(e, cancellationToken))
+        {
+            throw new ObjectDisposedException(GetType().FullName);
+        }
+    }
+
+    /// <summary>
+    /// Measures what prefills take on this machine, so that promises rest on times; see
+    /// <see cref="ForetokenSession.Calibrate"/>. Loads the model when it is not loaded yet. One of the slots is taken for it, and
+    /// the conversation that it holds is forgotten; requests wait for the others.
+    /// </summary>
+    /// <param name="options">How long it may take; null for the defaults.</param>
+    /// <param name="progress">Receives the share of the time that is used, 0 to 1, on a thread of the client.</param>
+    /// <param name="cancellationToken">Ends it early; what was measured until then is learned.</param>
+    /// <inheritdoc cref="ForetokenSession.Calibrate" path="/exception"/>
+    /// <inheritdoc cref="ForetokenModel.Load" path="/exception"/>
+    public async Task<CalibrationResult> CalibrateAsync(
+        CalibrationOptions? options = null,
+        IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        using CancellationTokenSource linked = Link(cancellationToken);
+        SlotPool<InferenceSlot>? pool = null;
+        try
+        {
+            InferenceSlot slot = await InTurn(
+                    () =>
+                    {
+                        EnsureLoaded(progress: null, linked.Token);
+                        pool = _pool!;
+                        return pool.AcquireAsync(_ => default, linked.Token);
+                    },
+                    linked.Token
+                )
+                .ConfigureAwait(false);
+            try
+            {
+                CalibrationResult result = await slot
+                    .Thread.Run(() => slot.Session.Calibrate(options, progress, linked.Token))
+                    .ConfigureAwait(false);
+                _logger.Calibrated(result.Time.TotalSeconds, result.Prefills, result.CachePath);
+                LogCostProblem(slot.Session);
+                return result;
+            }
+            finally
+            {
+                pool!.Release(slot);
+            }
         }
         catch (Exception e) when (IsBecauseOfDisposal(e, cancellationToken))
         {
@@ -222,6 +276,45 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         if (!IsOwnThread)
         {
             await Task.Run(_front.Join).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Calibrates where nothing was measured before, if the options have it so, and until a request comes.</summary>
+    internal async Task CalibrateIfNewAsync(CancellationToken cancellationToken)
+    {
+        await LoadAsync(progress: null, cancellationToken).ConfigureAwait(false);
+        if (
+            _options.Calibration != CalibrationMode.WarmUp
+            || Volatile.Read(ref _slots) is not [{ Session.NeedsCalibration: true }, ..]
+        )
+        {
+            return;
+        }
+        CancellationTokenSource request = new();
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(
+            request.Token,
+            cancellationToken
+        );
+        Volatile.Write(ref _background, request);
+        try
+        {
+            await CalibrateAsync(cancellationToken: either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (request.IsCancellationRequested)
+        {
+            _logger.CalibrationEnded();
+        }
+        finally
+        {
+            Volatile.Write(ref _background, null);
+        }
+    }
+
+    private void LogCostProblem(ForetokenSession session)
+    {
+        if (session.TakeCostProblem() is { } problem)
+        {
+            _logger.CostProfileProblem(problem);
         }
     }
 
@@ -348,6 +441,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         long arrived = _time.GetTimestamp();
         PreparedRequest? prepared = null;
         SlotPool<InferenceSlot>? pool = null;
+        Volatile.Read(ref _background)?.Cancel();
         try
         {
             InferenceSlot slot = await InTurn(
@@ -447,6 +541,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             library.LlamaRelease,
             library.PatchHash
         );
+        LogCostProblem(first);
+        if (first.Cost is Planning.PrefillCostProfile cost)
+        {
+            _logger.CostProfileInUse(cost.Runs, 100 * cost.RunSpread);
+        }
         if (first.NotStagedReason is { } reason)
         {
             _logger.NotStaged(reason);
@@ -588,10 +687,13 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             report.PromptTokens,
             report.ReusedTokens,
             report.PrefillTime.TotalMilliseconds,
+            report.ExpectedPrefillTime?.Time.TotalMilliseconds,
             report.TargetSpeedup,
             report.PromisedSpeedup,
+            report.AchievedSpeedup,
             report.Reason
         );
+        LogCostProblem(session);
 
         AnswerReader reader = new(model, prompt, request);
         ChatFinishReason finish = ChatFinishReason.Length;

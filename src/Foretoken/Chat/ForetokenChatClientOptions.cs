@@ -12,6 +12,7 @@ public sealed class ForetokenChatClientOptions
     private double? _maxQualityLoss;
     private string? _importance;
     private string? _profilePath;
+    private string? _cacheFolder;
     private int _contextSize;
     private int _threads;
     private int _slots = 1;
@@ -83,6 +84,31 @@ public sealed class ForetokenChatClientOptions
     /// Whether a profile is used. Default true. False: none is looked for, and <see cref="ProfilePath"/> does not matter.
     /// </summary>
     public bool UseProfile { get; set; } = true;
+
+    /// <summary>
+    /// Whether plans and promises rest on times that were measured on this machine, see
+    /// <see cref="PrefillCostProfile"/>: those that are cached, and those of the prefills that run. Default true. False:
+    /// operations are counted, so that the same request always gets the same plan.
+    /// </summary>
+    public bool UseCostProfile { get; set; } = true;
+
+    /// <summary>
+    /// Folder for what is measured on this machine. Default null: the environment variable <c>FORETOKEN_CACHE</c>, otherwise
+    /// <c>foretoken</c> in the user's cache folder (<c>XDG_CACHE_HOME</c> or <c>~/.cache</c>; on Windows the local application
+    /// data).
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? CacheFolder
+    {
+        get => _cacheFolder;
+        set => _cacheFolder = OptionCheck.NotEmpty(value);
+    }
+
+    /// <summary>
+    /// When the client measures by itself what prefills take. Default <see cref="CalibrationMode.WarmUp"/>: only while it is
+    /// warmed up by <c>AddForetokenWarmUp</c>; a request never waits for it.
+    /// </summary>
+    public CalibrationMode Calibration { get; set; }
 
     /// <summary>
     /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default null: <c>learned</c> where the
@@ -225,6 +251,8 @@ public sealed class ForetokenChatClientOptions
             RpcServers = RpcServers,
             ProfilePath = ProfilePath,
             UseProfile = UseProfile,
+            UseCostProfile = UseCostProfile,
+            CacheFolder = CacheFolder,
         };
 
     internal SessionOptions ToSessionOptions() =>

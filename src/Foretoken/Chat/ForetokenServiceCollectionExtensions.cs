@@ -85,7 +85,8 @@ public static class ForetokenServiceCollectionExtensions
 
     /// <summary>
     /// Loads the model of a registered client in the background when the host starts, and answers one short request, so that
-    /// the first real one finds the weights in memory. A failure is logged and does not stop the host: requests then get the
+    /// the first real one finds the weights in memory. Where nothing was measured on this machine yet, prefills are then timed for
+    /// at most 15 seconds, until a request comes (<see cref="ForetokenChatClientOptions.Calibration"/>). A failure is logged and does not stop the host: requests then get the
     /// same exception.
     /// </summary>
     /// <param name="services">The services.</param>

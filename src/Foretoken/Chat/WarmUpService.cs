@@ -23,6 +23,7 @@ internal sealed class WarmUpService(IServiceProvider provider, object? serviceKe
                 .GetResponseAsync("Hello", new ChatOptions { MaxOutputTokens = 2 }, stoppingToken)
                 .ConfigureAwait(false);
             logger.WarmedUp(response.GetPrefillReport()!.TimeToFirstToken.TotalMilliseconds);
+            await client.CalibrateIfNewAsync(stoppingToken).ConfigureAwait(false);
         }
         catch (Exception e)
             when (stoppingToken.IsCancellationRequested && e is OperationCanceledException or ObjectDisposedException)

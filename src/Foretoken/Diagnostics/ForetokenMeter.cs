@@ -46,6 +46,26 @@ internal static class ForetokenMeter
         "Speedup of the prefill that the plan promised."
     );
 
+    private static readonly Histogram<double> SpeedupAchieved = Meter.CreateHistogram<double>(
+        "foretoken.prefill.speedup.achieved",
+        "1",
+        "Speedup of a thinned prefill that its own times speak for, an estimate."
+    );
+
+    private static readonly Histogram<double> PrefillDuration = Seconds(
+        "foretoken.prefill.duration",
+        "Time of the prefill, the choice of tokens included.",
+        [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+    );
+
+    private static readonly Histogram<double> DurationRatio = Meter.CreateHistogram(
+        "foretoken.prefill.duration.ratio",
+        "1",
+        "Time of the prefill over the time that was expected of it.",
+        tags: null,
+        new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.5, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.4, 2] }
+    );
+
     private static readonly Counter<long> PrefillTokens = Meter.CreateCounter<long>(
         "foretoken.prefill.tokens",
         "{token}",
@@ -68,6 +88,15 @@ internal static class ForetokenMeter
         TimeToFirstToken.Record(report.TimeToFirstToken.TotalSeconds, tags);
         QueueDuration.Record(report.QueueTime.TotalSeconds, tags);
         SpeedupPromised.Record(report.PromisedSpeedup, tags);
+        PrefillDuration.Record(report.PrefillTime.TotalSeconds, tags);
+        if (report.AchievedSpeedup is { } achieved)
+        {
+            SpeedupAchieved.Record(achieved, tags);
+        }
+        if (report.ExpectedPrefillTime is { } expected)
+        {
+            DurationRatio.Record(report.PrefillTime / expected.Time, tags);
+        }
         int kept = report.Stages.Count == 0 ? report.NewTokens : report.Stages[^1].Tokens;
         Count("reused", report.ReusedTokens);
         Count("kept", kept);

@@ -24,15 +24,17 @@ internal static partial class LogMessages
     [LoggerMessage(
         2,
         LogLevel.Information,
-        "Prefill of {PromptTokens} tokens ({ReusedTokens} reused) took {Milliseconds:F1} ms; speedup asked {Target:F2}, promised {Promised:F2}; {Reason}"
+        "Prefill of {PromptTokens} tokens ({ReusedTokens} reused) took {Milliseconds:F1} ms, expected {ExpectedMilliseconds:F1}; speedup asked {Target:F2}, promised {Promised:F2}, achieved by estimate {Achieved:F2}; {Reason}"
     )]
     internal static partial void Prefilled(
         this ILogger logger,
         int promptTokens,
         int reusedTokens,
         double milliseconds,
+        double? expectedMilliseconds,
         double target,
         double promised,
+        double? achieved,
         string reason
     );
 
@@ -87,6 +89,26 @@ internal static partial class LogMessages
         "The model has no profile: tokens are ranked by {Importance} and plans come from the default schedule. 'foretoken tune' learns both from the model"
     )]
     internal static partial void NoProfile(this ILogger logger, string importance);
+
+    [LoggerMessage(
+        13,
+        LogLevel.Information,
+        "Plans rest on times that were measured on this machine: {Prefills} prefills, which varied by {SpreadPercent:F0} %"
+    )]
+    internal static partial void CostProfileInUse(this ILogger logger, int prefills, double spreadPercent);
+
+    [LoggerMessage(14, LogLevel.Warning, "The cached times of this machine: {Problem}")]
+    internal static partial void CostProfileProblem(this ILogger logger, string problem);
+
+    [LoggerMessage(
+        15,
+        LogLevel.Information,
+        "Calibrated: {Prefills} prefills were timed in {Seconds:F1} s, cached in {CachePath}"
+    )]
+    internal static partial void Calibrated(this ILogger logger, double seconds, int prefills, string? cachePath);
+
+    [LoggerMessage(16, LogLevel.Information, "A request ended the calibration; what was measured until then is used")]
+    internal static partial void CalibrationEnded(this ILogger logger);
 
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);

@@ -5,19 +5,28 @@ namespace Foretoken.Inference;
 
 /// <summary>Runs the prefills that a cost profile is fitted to.</summary>
 /// <remarks>
-/// A pilot tells how fast the machine is. From that follows the longest prompt for which three rounds fit into the budget. A
-/// round has plain prefills, prefills behind a prefix, and plans with one boundary and with several, so that numbers of tokens,
-/// of keys and of layers vary apart from each other; its order is shuffled, so that a machine that slows down does not
-/// slow down one kind. Rounds go on until the budget is used.
+/// A pilot tells how fast the machine is. From that follows the longest prompt for which three rounds fit into the budget. In
+/// a round, long prompts run through few layers only: that tells as much about keys and tokens as running all layers, for a
+/// fraction of the time. Shorter plain prefills, one of them behind a prefix, tell the rest. The order is shuffled, so that
+/// a machine that slows down does not slow down one kind. Rounds go on until the budget is used.
 /// </remarks>
 internal sealed class Calibration(ForetokenSession session, PrefillPlannerOptions plannerOptions, List<PrefillRun> runs)
 {
     private const int LeastRounds = 3;
     private const int MostRounds = 12;
-    private const int PilotTokens = 48;
-    private const int ShortestLength = 64;
+    private const int PilotTokens = 96;
+    private const int ShortestLength = 256;
+
+    // up to here a longer prompt is worth more than one more round
+    private const int LongEnough = 1024;
 
     private readonly int[] _tokens = MakeTokens(session);
+
+    // the lowest boundary that real plans have: what is probed below it is what they probe
+    private readonly int _first = Math.Max(
+        1,
+        (int)(plannerOptions.Schedules.Min(schedule => schedule.Depths[0]) * session.Model.Shape.LayerCount + 0.5)
+    );
     private readonly Stopwatch _watch = new();
 
     /// <summary>Measures; the samples are in the list that was given.</summary>
@@ -32,9 +41,14 @@ internal sealed class Calibration(ForetokenSession session, PrefillPlannerOption
             // the first touches the weights, and is forgotten
             Prefill(PilotTokens, 0, PrefillPlan.KeepAll, timeout.Token);
             runs.Clear();
-            TimeSpan start = _watch.Elapsed;
-            Prefill(PilotTokens, 0, PrefillPlan.KeepAll, timeout.Token);
-            TimeSpan perToken = (_watch.Elapsed - start) / PilotTokens;
+            TimeSpan perToken = TimeSpan.MaxValue;
+            for (int i = 0; i < 2; i++)
+            {
+                TimeSpan start = _watch.Elapsed;
+                Prefill(PilotTokens, 0, PrefillPlan.KeepAll, timeout.Token);
+                TimeSpan took = (_watch.Elapsed - start) / PilotTokens;
+                perToken = took < perToken ? took : perToken;
+            }
 
             int most = Math.Min(options.LongestPrompt, session.ContextSize);
             int length = FindLength(most, perToken, options.Budget - _watch.Elapsed);
@@ -77,7 +91,10 @@ internal sealed class Calibration(ForetokenSession session, PrefillPlannerOption
         int length = Math.Max(ShortestLength, most);
         while (
             length > ShortestLength
-            && perToken * Round(length).Sum(step => step.Work(session.Model.Shape.LayerCount)) * LeastRounds > budget
+            && perToken
+                * Round(length).Sum(step => step.Work(session.Model.Shape.LayerCount))
+                * (length > LongEnough ? LeastRounds : LeastRounds - 1)
+                > budget
         )
         {
             length /= 2;
@@ -90,26 +107,30 @@ internal sealed class Calibration(ForetokenSession session, PrefillPlannerOption
         int layers = session.Model.Shape.LayerCount;
         List<Step> steps =
         [
-            new(length, 0, PrefillPlan.KeepAll),
-            new(Math.Max(1, length / 4), 0, PrefillPlan.KeepAll),
-            // few tokens behind many keys, and many behind some
-            new(Math.Max(1, length / 16), length / 2, PrefillPlan.KeepAll),
-            new(Math.Max(1, length / 2), length / 2, PrefillPlan.KeepAll),
+            new(Math.Max(1, length / 16), 0, PrefillPlan.KeepAll),
+            // few tokens behind many keys; the prefix is a plain prefill itself
+            new(Math.Max(1, length / 32), length / 4, PrefillPlan.KeepAll),
         ];
         if (layers > 1)
         {
-            steps.Add(new(length, 0, PlanAlong(plannerOptions.Schedules[0], 0.5)));
-            steps.Add(new(length, 0, PlanAlong(plannerOptions.Schedules[^1], 1)));
-            steps.Add(new(Math.Max(1, length / 2), 0, PrefillPlan.FromBoundaries([new PlanBoundary(layers / 2, 0.4)])));
+            steps.Add(new(length, 0, Thinning((_first, 0.25), (layers / 3, 0.06))));
+            steps.Add(new(Math.Max(1, length / 2), 0, Thinning((_first, 0.5), (layers / 2, 0.12))));
         }
         return [.. steps];
     }
 
-    private PrefillPlan PlanAlong(PrefillSchedule schedule, double part)
+    /// <summary>A plan with boundaries where the model has layers for them.</summary>
+    private PrefillPlan Thinning(params ReadOnlySpan<(int Layer, double Retention)> boundaries)
     {
-        PlanBoundary[] boundaries = new PlanBoundary[schedule.Depths.Count];
-        int count = schedule.BoundariesAt(part * schedule.Length, session.Model.Shape.LayerCount, boundaries);
-        return PrefillPlan.FromBoundaries(boundaries.AsSpan(0, count).ToArray());
+        List<PlanBoundary> possible = [];
+        foreach ((int layer, double retention) in boundaries)
+        {
+            if (layer < session.Model.Shape.LayerCount && layer > (possible.Count > 0 ? possible[^1].Layer : 0))
+            {
+                possible.Add(new PlanBoundary(layer, retention));
+            }
+        }
+        return PrefillPlan.FromBoundaries(possible);
     }
 
     private void Prefill(int tokens, int past, PrefillPlan plan, CancellationToken cancellationToken)

@@ -4,7 +4,7 @@ namespace Foretoken.Inference;
 public sealed class CalibrationOptions
 {
     private TimeSpan _budget = TimeSpan.FromSeconds(15);
-    private int _longestPrompt = 2048;
+    private int _longestPrompt = 4096;
 
     /// <summary>
     /// Time that it may take. It ends within the running chunk when the time is over. Default 15 seconds: enough for models of up to
@@ -21,7 +21,7 @@ public sealed class CalibrationOptions
         }
     }
 
-    /// <summary>Tokens of the longest prompt that is run, at least 64. Default 2,048; less where the budget does not allow it.</summary>
+    /// <summary>Tokens of the longest prompt that is run, at least 64. Default 4,096; less where the budget does not allow it.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Less than 64.</exception>
     public int LongestPrompt
     {

@@ -116,6 +116,7 @@ internal sealed record CostProfileDocument(string Format, CostProfileKey Key, IR
 /// of it, whether logits were computed, probed pairs, microseconds].
 /// </summary>
 internal sealed record CostProfileRun(
+    long Sequence,
     double? CpuShare,
     int Boundaries,
     double RankedTokenLayers,
@@ -126,6 +127,7 @@ internal sealed record CostProfileRun(
 {
     internal static CostProfileRun Of(PrefillRun run) =>
         new(
+            run.Sequence,
             run.CpuShare is { } share ? Math.Round(share, 3) : null,
             run.Boundaries,
             run.RankedTokenLayers,
@@ -152,7 +154,8 @@ internal sealed record CostProfileRun(
     internal PrefillRun? ToRun(PrefillLayout layout)
     {
         bool isValid =
-            CpuShare is null or >= 0
+            Sequence is >= 0 and <= int.MaxValue
+            && (CpuShare is null or >= 0)
             && Boundaries >= 0
             && IsAmount(RankedTokenLayers)
             && IsAmount(SelectUs)
@@ -162,17 +165,18 @@ internal sealed record CostProfileRun(
                 chunk is { Length: 8 }
                 && Array.TrueForAll(chunk, IsAmount)
                 && chunk[0] + chunk[1] <= layout.LayerCount
-                && chunk[2] is 0 or 1
+                && (chunk[2] is 0 or 1)
                 && chunk[3] >= 1
                 && chunk[3] <= layout.UBatchSize
                 && chunk[4] <= int.MaxValue
-                && chunk[5] is 0 or 1
+                && (chunk[5] is 0 or 1)
                 && chunk[7] > 0
             );
         return !isValid
             ? null
             : new PrefillRun
             {
+                Sequence = Sequence,
                 CpuShare = CpuShare,
                 Boundaries = Boundaries,
                 RankedTokenLayers = RankedTokenLayers,

@@ -42,13 +42,27 @@ internal sealed class CostTracker
         {
             if (CostProfileFile.Read(path, key, layout) is { } runs)
             {
-                _learner.Replace(runs);
+                _learner.Restore(runs);
             }
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
             _problem = $"'{path}' is ignored and will be made again: {e.Message}";
         }
+    }
+
+    /// <summary>The tracker of a key, with what is cached for it.</summary>
+    /// <param name="shape">The model's sizes.</param>
+    /// <param name="key">What the profile belongs to.</param>
+    /// <param name="modelPath">The model's file, after which the cached file is named, for people.</param>
+    /// <param name="cacheFolder">As <see cref="ModelOptions.CacheFolder"/>.</param>
+    internal static CostTracker Open(ModelShape shape, CostProfileKey key, string modelPath, string? cacheFolder)
+    {
+        string name = key.FileName(System.IO.Path.GetFileNameWithoutExtension(modelPath));
+        string? path = CostProfileFile.FindFolder(cacheFolder) is { } folder
+            ? System.IO.Path.Combine(folder, name)
+            : null;
+        return new CostTracker(shape, key.LayoutOf(shape), key, path);
     }
 
     internal PrefillLayout Layout => _learner.Layout;
@@ -108,11 +122,21 @@ internal sealed class CostTracker
     }
 
     /// <summary>Forgets what was learned, learns from these prefills, and writes the file.</summary>
-    internal void Replace(IReadOnlyList<PrefillRun> runs)
+    /// <returns>False when they are too few for a profile: they are then added to what is known.</returns>
+    internal bool Replace(IReadOnlyList<PrefillRun> runs)
     {
-        _learner.Replace(runs);
+        bool isEnough = CostProfileFit.IsEnough(runs);
+        if (isEnough)
+        {
+            _learner.Replace(runs);
+        }
+        else
+        {
+            _learner.Add(runs);
+        }
         Interlocked.Add(ref _unwritten, runs.Count);
         Flush();
+        return isEnough;
     }
 
     /// <summary>Learns what was observed, and writes the file if there is news.</summary>

@@ -327,18 +327,7 @@ public sealed class ForetokenModel : IDisposable
         CostProfileKey key = CostProfileKey.Create(fingerprint, Shape, _options, session, GetNativeLibrary());
         return _costs.GetOrAdd(
             key,
-            static (key, model) =>
-                new CostTracker(
-                    model.Shape,
-                    key.LayoutOf(model.Shape),
-                    key,
-                    CostProfileFile.FindFolder(model._options!.CacheFolder) is { } folder
-                        ? System.IO.Path.Combine(
-                            folder,
-                            key.FileName(System.IO.Path.GetFileNameWithoutExtension(model.Path))
-                        )
-                        : null
-                ),
+            static (key, model) => CostTracker.Open(model.Shape, key, model.Path, model._options!.CacheFolder),
             this
         );
     }

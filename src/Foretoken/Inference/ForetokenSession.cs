@@ -192,14 +192,12 @@ public sealed class ForetokenSession : IDisposable
         }
         _skippedLayers = [.. decision.Plan.SkippedLayers];
 
-        PrefillCost cost = Cost;
         PrefillTimeEstimate? plain = Learn(native, decision, reused, computed, elapsed, cpuShare);
         return new PrefillReport
         {
             TargetSpeedup = decision.Target,
             PromisedSpeedup = decision.PromisedSpeedup,
             PromiseStandardError = decision.PromiseStandardError,
-            IsPromiseMeasured = cost.IsMeasured,
             ExpectedPrefillTime = decision.ExpectedTime,
             EstimatedPlainTime = plain,
             MaxQualityLoss = request.MaxQualityLoss,
@@ -270,8 +268,8 @@ public sealed class ForetokenSession : IDisposable
             Clear();
             Calibration calibration = new(this, _learnedOptions ?? new PrefillPlannerOptions(), runs);
             TimeSpan elapsed = calibration.Run(options ?? new CalibrationOptions(), progress, cancellationToken);
-            costs.Replace(runs);
-            return new CalibrationResult(costs.Profile, elapsed, runs.Count, costs.Path);
+            bool isEnough = costs.Replace(runs);
+            return new CalibrationResult(isEnough ? costs.Profile : null, elapsed, runs.Count, costs.Path);
         }
         catch (OperationCanceledException)
         {
@@ -288,11 +286,8 @@ public sealed class ForetokenSession : IDisposable
     /// <summary>What went wrong with the cached cost profile since the last call, for people; null when nothing did.</summary>
     internal string? TakeCostProblem() => _costs?.TakeProblem();
 
-    /// <summary>Whether times were measured with these settings, in this process or before.</summary>
-    internal bool IsCalibrated => _costs?.Profile is not null;
-
-    /// <summary>Whether times can be measured and used.</summary>
-    internal bool CanCalibrate => _costs is not null;
+    /// <summary>Whether times would be used, and too few are known.</summary>
+    internal bool NeedsCalibration => _costs is { Profile: null };
 
     /// <summary>Appends a token to the sequence and computes its logits.</summary>
     /// <param name="token">The token, as <see cref="Sample"/> returned it.</param>

@@ -89,7 +89,7 @@ internal sealed record PrefillDecision
         int newTokens = promptLength - reused;
         bool[] isProtected = ProtectedTokens.Of(request, promptLength, reused);
         int alwaysKept = AlwaysKept.Count(isProtected);
-        ProbeLoad probes = PrefillTimes.LoadOf(importance, planner.CostModel.Shape.LayerCount);
+        ProbeLoad probes = ImportancePolicies.GetProbeLoad(importance, planner.CostModel.Shape.LayerCount);
 
         if (request.Plan is { } plan)
         {

@@ -21,7 +21,7 @@ public sealed record PrefillReport
     public required double PromisedSpeedup { get; init; }
 
     /// <summary>Whether the promise rests on times that were measured on this machine; otherwise operations were counted.</summary>
-    public bool IsPromiseMeasured { get; init; }
+    public bool IsPromiseMeasured => ExpectedPrefillTime is not null;
 
     /// <summary>
     /// Standard error of <see cref="PromisedSpeedup"/> as a share of it, 0 for plain prefill; null when operations were counted.

@@ -1,36 +1,10 @@
 using Foretoken.Planning;
-using Foretoken.Profiles;
 
 namespace Foretoken.Inference;
 
 /// <summary>Turns what the native library reports about a prefill into a sample for the cost profile.</summary>
 internal static class PrefillTimes
 {
-    /// <summary>What an importance asks to be probed, as a load on any stage.</summary>
-    internal static ProbeLoad LoadOf(IImportancePolicy importance, int layerCount)
-    {
-        IReadOnlyList<AttentionProbe> probes = importance.GetProbes(0, layerCount);
-        int layers = probes.Select(probe => probe.Layer).Distinct().Count();
-        if (layers == 0)
-        {
-            return default;
-        }
-        double last = 0;
-        double share = 0;
-        foreach (AttentionProbe probe in probes)
-        {
-            if (probe.FirstQuery < 0)
-            {
-                last += (double)-probe.FirstQuery / probe.Stride;
-            }
-            else
-            {
-                share += 1.0 / probe.Stride;
-            }
-        }
-        return new ProbeLoad(layers, last / layers, share / layers);
-    }
-
     /// <summary>The sample.</summary>
     /// <param name="native">What the native library reports.</param>
     /// <param name="layout">How layers are computed.</param>

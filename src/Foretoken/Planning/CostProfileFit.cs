@@ -14,29 +14,42 @@ internal static class CostProfileFit
     private const double LeastWeight = 0.03;
 
     // by how much the speed of a machine wanders from one prefill to the next
-    private const double DriftPerRun = 0.03;
+    private const double DriftPerRun = 0.1;
 
     // a run with less of the cores than this share of what runs usually get was disturbed
     private const double DisturbedShare = 0.7;
     private const double DisturbedWeight = 0.2;
 
     // how far prices may be from the guess, as a share of it: the matrix products are what the guess is scaled by
-    private static readonly double[] Deviations = [3, 3, 3, 3, 0.5, 4, 4, 3, 0.5, 4, 4, 3, 3, 3];
+    private static readonly double[] Deviations = [3, 3, 2, 3, 0.5, 1.5, 1.5, 3, 0.5, 1.5, 1.5, 3, 3, 3];
+
+    // the pairs within a chunk are computed by the same kernel as those with earlier keys: all of them, or the causal half
+    private const double OwnPairDeviation = 0.35;
+
+    private static readonly (int, int, double)[] Ties =
+    [
+        (CostTerm.Host + CostTerm.PastPair, CostTerm.Host + CostTerm.OwnPair, OwnPairDeviation),
+        (CostTerm.Device + CostTerm.PastPair, CostTerm.Device + CostTerm.OwnPair, OwnPairDeviation),
+    ];
 
     /// <summary>Fits a profile.</summary>
     /// <param name="shape">The model's sizes.</param>
     /// <param name="layout">How its layers are computed.</param>
     /// <param name="runs">The prefills, in any order.</param>
+    /// <param name="latest">The present, as <see cref="PrefillRun.Sequence"/>.</param>
     /// <returns>The profile; <see langword="null"/> when there are too few prefills to tell.</returns>
-    internal static PrefillCostProfile? Fit(ModelShape shape, in PrefillLayout layout, IReadOnlyList<PrefillRun> runs)
+    internal static PrefillCostProfile? Fit(
+        ModelShape shape,
+        in PrefillLayout layout,
+        IReadOnlyList<PrefillRun> runs,
+        long latest
+    )
     {
-        int chunks = runs.Sum(run => run.Chunks.Count);
-        if (chunks < LeastChunks || runs.Count(run => run.Chunks.Count > 0) < LeastRuns)
+        if (!IsEnough(runs))
         {
             return null;
         }
 
-        long latest = runs.Max(run => run.Sequence);
         double[] weights =
         [
             .. runs.Select(run => Math.Max(LeastWeight, Math.Pow(2, -(latest - run.Sequence) / HalfLife))),
@@ -74,12 +87,12 @@ internal static class CostProfileFit
             overhead.Add([1], run.OverheadSeconds, r, weights[r]);
         }
 
-        FittedPrices computed = compute.Solve(drifts, guess, 0);
+        FittedPrices computed = compute.Solve(drifts, guess, 0, Ties);
         double[] prices = new double[CostTerm.Count];
         double[,] covariance = new double[CostTerm.Count, CostTerm.Count];
         Place(computed, 0);
-        Place(choosing.Solve(drifts, guess, CostTerm.Boundary), CostTerm.Boundary);
-        Place(overhead.Solve(drifts, guess, CostTerm.Prefill), CostTerm.Prefill);
+        Place(choosing.Solve(drifts, guess, CostTerm.Boundary, []), CostTerm.Boundary);
+        Place(overhead.Solve(drifts, guess, CostTerm.Prefill, []), CostTerm.Prefill);
         return new PrefillCostProfile(
             shape,
             layout,
@@ -87,8 +100,8 @@ internal static class CostProfileFit
             covariance,
             computed.Spread,
             computed.RunSpread,
-            runs.Count(run => run.Chunks.Count > 0),
-            chunks
+            runs.Count,
+            runs.Sum(run => run.Chunks.Count)
         );
 
         void Place(FittedPrices fitted, int first)
@@ -103,6 +116,10 @@ internal static class CostProfileFit
             }
         }
     }
+
+    /// <summary>Whether prefills tell more than counting does.</summary>
+    internal static bool IsEnough(IReadOnlyList<PrefillRun> runs) =>
+        runs.Count >= LeastRuns && runs.Sum(run => run.Chunks.Count) >= LeastChunks;
 
     /// <summary>What the prices would be if operations were all there is, with customary values for what is not counted.</summary>
     /// <remarks>Of the terms that are fitted together only the ratios matter.</remarks>
@@ -151,7 +168,7 @@ internal static class CostProfileFit
             }
         }
 
-        internal FittedPrices Solve(double[] drifts, double[] guess, int first) =>
+        internal FittedPrices Solve(double[] drifts, double[] guess, int first, (int, int, double)[] ties) =>
             RobustFit.Solve(
                 _counts,
                 _seconds,
@@ -159,7 +176,8 @@ internal static class CostProfileFit
                 _weights,
                 drifts,
                 guess.AsSpan(first, width),
-                Deviations.AsSpan(first, width)
+                Deviations.AsSpan(first, width),
+                ties
             );
     }
 }

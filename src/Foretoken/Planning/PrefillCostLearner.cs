@@ -17,6 +17,9 @@ internal sealed class PrefillCostLearner
     /// <summary>Prefills that are kept altogether.</summary>
     internal const int MostRuns = 128;
 
+    // prefills that a new process counts as
+    private const int RestartDrift = 4;
+
     private readonly Lock _lock = new();
     private readonly PrefillLayout _layout;
     private readonly PrefillCostModel _counted;
@@ -50,22 +53,19 @@ internal sealed class PrefillCostLearner
         }
     }
 
-    /// <summary>Learns from prefills, in their order. Takes a few milliseconds.</summary>
+    /// <summary>Learns from prefills that ran one after the other. Takes a few milliseconds.</summary>
     internal void Add(IEnumerable<PrefillRun> runs)
     {
         lock (_lock)
         {
-            foreach (PrefillRun run in runs)
-            {
-                _runs.Add(run with { Sequence = ++_sequence });
-            }
-
-            Thin();
-            Volatile.Write(ref _profile, CostProfileFit.Fit(_counted.Shape, _layout, _runs));
+            // the machine hardly changes between them
+            _sequence++;
+            _runs.AddRange(runs.Select(run => run with { Sequence = _sequence }));
+            Learn();
         }
     }
 
-    /// <summary>Forgets everything and learns from prefills.</summary>
+    /// <summary>Forgets everything and learns from prefills that ran one after the other.</summary>
     internal void Replace(IEnumerable<PrefillRun> runs)
     {
         lock (_lock)
@@ -73,6 +73,24 @@ internal sealed class PrefillCostLearner
             _runs.Clear();
             Add(runs);
         }
+    }
+
+    /// <summary>Learns what an earlier process knew.</summary>
+    internal void Restore(IReadOnlyList<PrefillRun> runs)
+    {
+        lock (_lock)
+        {
+            _runs = [.. runs];
+            // meanwhile the machine had time to change
+            _sequence = _runs.Count == 0 ? 0 : _runs.Max(run => run.Sequence) + RestartDrift;
+            Learn();
+        }
+    }
+
+    private void Learn()
+    {
+        Thin();
+        Volatile.Write(ref _profile, CostProfileFit.Fit(_counted.Shape, _layout, _runs, _sequence));
     }
 
     /// <summary>Keeps the newest chunks of every kind.</summary>

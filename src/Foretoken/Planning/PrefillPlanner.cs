@@ -28,6 +28,9 @@ public sealed class PrefillPlanner
     // below this it is not worth it to leave tokens out
     private const double LeastUsefulSpeedup = 1.1;
 
+    // in a shorter prompt hardly anything stands outside the places that are always kept
+    private const int LeastMultipleOfKept = 4;
+
     private readonly int _mostBoundaries;
 
     /// <summary>Creates a planner for a model.</summary>
@@ -238,7 +241,13 @@ public sealed class PrefillPlanner
     /// <summary>Why a prompt is too short to leave tokens out; <see langword="null"/> when it is not.</summary>
     private string? TooShort(in PlanRequest request)
     {
-        int floor = Options.MinNewTokens ?? (CostModel.IsMeasured ? 0 : PrefillPlannerOptions.CountedMinNewTokens);
+        int floor =
+            Options.MinNewTokens
+            ?? (
+                CostModel.IsMeasured
+                    ? LeastMultipleOfKept * (AlwaysKept.SinkTokens + AlwaysKept.TailTokens)
+                    : PrefillPlannerOptions.CountedMinNewTokens
+            );
         if (request.NewTokens < floor)
         {
             return string.Create(

@@ -12,8 +12,8 @@ public sealed record PrefillPlannerOptions
 
     /// <summary>
     /// Prompts with fewer new tokens are prefilled plainly: there is little to gain and much to lose. Default
-    /// <see langword="null"/>: with a cost that was measured, where plain prefill is about as fast as the fastest plan; with a
-    /// counted one 256.
+    /// <see langword="null"/>: with a cost that was measured, where plain prefill is about as fast as the fastest plan, but at
+    /// least four times the tokens that are kept by their place (<see cref="AlwaysKept"/>); with a counted one 256.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public int? MinNewTokens

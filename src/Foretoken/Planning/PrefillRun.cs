@@ -3,7 +3,7 @@ namespace Foretoken.Planning;
 /// <summary>The times of one real prefill: a sample of what a machine does. Immutable.</summary>
 internal sealed record PrefillRun
 {
-    /// <summary>When it ran, counted in prefills of its cost profile: later ones have larger numbers.</summary>
+    /// <summary>When it ran, counted in prefills of its cost profile; prefills that ran together have the same number.</summary>
     internal long Sequence { get; init; }
 
     /// <summary>

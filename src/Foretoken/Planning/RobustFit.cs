@@ -24,6 +24,9 @@ internal static class RobustFit
     // spread of runs before there are enough of them to tell
     private const double UsualRunSpread = 0.1;
 
+    // drift of a run that counts half for the spread of runs
+    private const double UsualDrift = 0.2;
+
     /// <summary>Fits prices.</summary>
     /// <param name="counts">The counts, one array per measurement.</param>
     /// <param name="seconds">The times, positive.</param>
@@ -32,6 +35,7 @@ internal static class RobustFit
     /// <param name="drifts">Per run, by how much (logarithm) the machine's speed may have drifted since.</param>
     /// <param name="guess">Prices up to a common factor, positive.</param>
     /// <param name="deviations">Per price, standard deviation of its ratio to the guess.</param>
+    /// <param name="ties">Pairs of prices whose ratios to the guess differ by no more than a standard deviation.</param>
     internal static FittedPrices Solve(
         IReadOnlyList<double[]> counts,
         IReadOnlyList<double> seconds,
@@ -39,7 +43,8 @@ internal static class RobustFit
         IReadOnlyList<double> weights,
         IReadOnlyList<double> drifts,
         ReadOnlySpan<double> guess,
-        ReadOnlySpan<double> deviations
+        ReadOnlySpan<double> deviations,
+        ReadOnlySpan<(int First, int Second, double Deviation)> ties
     )
     {
         int n = counts.Count;
@@ -51,6 +56,15 @@ internal static class RobustFit
         for (int j = 0; j < k; j++)
         {
             precision[j, j] = 1 / (deviations[j] * deviations[j]);
+        }
+
+        foreach ((int first, int second, double deviation) in ties)
+        {
+            double tie = 1 / (deviation * deviation);
+            precision[first, first] += tie;
+            precision[second, second] += tie;
+            precision[first, second] -= tie;
+            precision[second, first] -= tie;
         }
 
         if (n == 0)
@@ -107,10 +121,8 @@ internal static class RobustFit
 
             information = Accumulate(shares, errors, multipliers, rowWeights, groups, spread, out Vector<double> right);
             information += precision;
-            for (int j = 0; j < k; j++)
-            {
-                right[j] += precision[j, j];
-            }
+            // the guess is where all ratios are 1
+            right += precision.RowSums();
 
             double[] next = SolvePositive(information, right, multipliers);
             double change = 0;
@@ -343,8 +355,9 @@ internal static class RobustFit
                 double[] own = [.. _rows[r].Select(i => errors[i])];
                 double[] ownWeights = [.. _rows[r].Select(i => weights[i])];
                 double median = _medians[r] = WeightedMedian(own, ownWeights);
-                between.Add(Math.Abs(median));
-                betweenWeights.Add(ownWeights.Average());
+                between.Add(median);
+                // how steady the machine is, is told by runs that it had no time to drift away from
+                betweenWeights.Add(ownWeights.Average() / (1 + Math.Pow(_drifts[r] / UsualDrift, 2)));
                 if (own.Length > 1)
                 {
                     // a median lies close to its own few values
@@ -357,14 +370,16 @@ internal static class RobustFit
                 }
             }
 
-            double runs = MedianDeviation(between, betweenWeights);
+            // around where most runs are: the prices may not have followed them yet
+            double center = between.Count == 0 ? 0 : WeightedMedian([.. between], [.. betweenWeights]);
+            double runs = MedianDeviation([.. between.Select(median => Math.Abs(median - center))], betweenWeights);
             double spread = Math.Max(LeastSpread, within.Count > 3 ? MedianDeviation(within, withinWeights) : runs);
             Spread = Math.Max(LeastRunSpread, between.Count >= 3 ? runs : UsualRunSpread);
             for (int r = 0; r < _rows.Length; r++)
             {
                 double deviation = Math.Sqrt((Spread * Spread) + (_drifts[r] * _drifts[r]));
                 // Huber's weight on the run as a whole: an unusual one says little about the common scale
-                deviation = Math.Max(deviation, Math.Abs(_medians[r]) / 2);
+                deviation = Math.Max(deviation, Math.Abs(_medians[r] - center) / 2);
                 _variances[r] = deviation * deviation;
                 _effects[r] =
                     _medians[r] * _variances[r] / (_variances[r] + (spread * spread / Math.Max(1, _rows[r].Count)));

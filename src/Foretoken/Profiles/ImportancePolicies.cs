@@ -1,4 +1,5 @@
 using System.Globalization;
+using Foretoken.Planning;
 
 namespace Foretoken.Profiles;
 
@@ -39,6 +40,34 @@ public static class ImportancePolicies
         {
             Get(name);
         }
+    }
+
+    /// <summary>What an importance has probed, as far as the time of a stage depends on it.</summary>
+    /// <param name="importance">The importance.</param>
+    /// <param name="layerCount">Layers of the model.</param>
+    public static ProbeLoad GetProbeLoad(IImportancePolicy importance, int layerCount)
+    {
+        ArgumentNullException.ThrowIfNull(importance);
+        IReadOnlyList<AttentionProbe> probes = importance.GetProbes(0, layerCount);
+        int layers = probes.Select(probe => probe.Layer).Distinct().Count();
+        if (layers == 0)
+        {
+            return default;
+        }
+        double last = 0;
+        double share = 0;
+        foreach (AttentionProbe probe in probes)
+        {
+            if (probe.FirstQuery < 0)
+            {
+                last += (double)-probe.FirstQuery / probe.Stride;
+            }
+            else
+            {
+                share += 1.0 / probe.Stride;
+            }
+        }
+        return new ProbeLoad(layers, last / layers, share / layers);
     }
 
     /// <summary>Finds a policy by its name.</summary>

@@ -117,10 +117,10 @@ public class PrefillCostProfileTests
     {
         SyntheticMachine machine = new(Shapes.SmolLM2, 1);
         PrefillRun plain = machine.Run(PrefillPlan.KeepAll, 4096);
-        Assert.Null(CostProfileFit.Fit(machine.Shape, machine.Layout, [plain, plain]));
+        Assert.Null(CostProfileFit.Fit(machine.Shape, machine.Layout, [plain, plain], latest: 0));
         PrefillRun small = machine.Run(PrefillPlan.KeepAll, 30);
-        Assert.Null(CostProfileFit.Fit(machine.Shape, machine.Layout, [small, small, small]));
-        Assert.NotNull(CostProfileFit.Fit(machine.Shape, machine.Layout, [plain, plain, small, small]));
+        Assert.Null(CostProfileFit.Fit(machine.Shape, machine.Layout, [small, small, small], latest: 0));
+        Assert.NotNull(CostProfileFit.Fit(machine.Shape, machine.Layout, [plain, plain, small, small], latest: 0));
     }
 
     [Fact]
@@ -131,7 +131,7 @@ public class PrefillCostProfileTests
         [
             .. Enumerable.Range(0, 12).Select(_ => machine.Run(PrefillPlan.KeepAll, 1024, 0, 0.02, 0.05)),
         ];
-        PrefillCostProfile profile = CostProfileFit.Fit(machine.Shape, machine.Layout, runs)!;
+        PrefillCostProfile profile = CostProfileFit.Fit(machine.Shape, machine.Layout, runs, latest: 0)!;
         double truth = machine.Truth.Cost(PrefillPlan.KeepAll, 1024);
         Assert.InRange(profile.Cost(PrefillPlan.KeepAll, 1024) / truth, 0.9, 1.1);
         double counted = new PrefillCostModel(machine.Shape).Speedup(OneBoundary, 1024);
@@ -144,7 +144,12 @@ public class PrefillCostProfileTests
         SyntheticMachine machine = new(Shapes.SmolLM2, 2);
         PrefillRun[] quiet = [.. machine.Calibrate(3, noise: 0.01).Select(run => run with { CpuShare = 0.97 })];
         PrefillRun[] disturbed = [.. machine.Calibrate(1, noise: 0.8).Select(run => run with { CpuShare = 0.4 })];
-        PrefillCostProfile profile = CostProfileFit.Fit(machine.Shape, machine.Layout, [.. quiet, .. disturbed])!;
+        PrefillCostProfile profile = CostProfileFit.Fit(
+            machine.Shape,
+            machine.Layout,
+            [.. quiet, .. disturbed],
+            latest: 0
+        )!;
         double truth = machine.Truth.Speedup(OneBoundary, 1024);
         Assert.InRange(profile.Speedup(OneBoundary, 1024) / truth, 0.96, 1.04);
     }
@@ -163,7 +168,7 @@ public class PrefillCostProfileTests
     }
 
     private static PrefillCostProfile Fit(SyntheticMachine machine, IEnumerable<PrefillRun> runs) =>
-        CostProfileFit.Fit(machine.Shape, machine.Layout, [.. runs])!;
+        CostProfileFit.Fit(machine.Shape, machine.Layout, [.. runs], latest: 0)!;
 
     private static double Median(IEnumerable<double> values)
     {

@@ -27,17 +27,51 @@ public class PrefillPlannerProperties
             VocabularySize = vocabulary,
         };
 
+    /// <summary>A counted cost, or one measured on a machine of whatever prices.</summary>
+    private static readonly Gen<PrefillCost> AnyCost =
+        from shape in AnyShape
+        from isMeasured in Gen.Elements(false, true)
+        from firstDeviceLayer in Gen.Choose(0, 96)
+        from uBatchSize in Gen.Elements(32, 512, 2048)
+        from exponents in Gen.Choose(-400, 400).ArrayOf(CostTerm.Count)
+        select isMeasured
+            ? (PrefillCost)Measured(shape, firstDeviceLayer, uBatchSize, exponents)
+            : new PrefillCostModel(shape);
+
+    private static PrefillCostProfile Measured(ModelShape shape, int firstDeviceLayer, int uBatchSize, int[] exponents)
+    {
+        double[] prices = new SyntheticMachine(shape, seed: 1).Prices;
+        for (int j = 0; j < prices.Length; j++)
+        {
+            // a hundredth to a hundred times of what is usual
+            prices[j] *= Math.Pow(10, exponents[j] / 200.0);
+        }
+
+        return new PrefillCostProfile(
+            shape,
+            PrefillLayout.Of(shape, firstDeviceLayer, uBatchSize),
+            prices,
+            new double[CostTerm.Count, CostTerm.Count],
+            0,
+            0,
+            1,
+            1
+        );
+    }
+
     private static readonly Gen<PlanRequest> AnyRequest =
         from target in AnyTarget()
         from newTokens in Gen.Frequency((1, Gen.Choose(0, 400)), (4, Gen.Choose(256, 20_000)))
         from pastTokens in Gen.Frequency((2, Gen.Constant(0)), (1, Gen.Choose(0, 20_000)))
         from alwaysKept in Gen.Frequency((2, Gen.Constant(0)), (1, Gen.Choose(0, newTokens)))
+        from probes in Gen.Elements(default, SyntheticMachine.Probes, new ProbeLoad(96, 0, 1))
         select new PlanRequest
         {
             TargetSpeedup = target,
             NewTokens = newTokens,
             PastTokens = pastTokens,
             AlwaysKept = alwaysKept,
+            Probes = probes,
         };
 
     private static Gen<double> AnyTarget() =>
@@ -93,7 +127,7 @@ public class PrefillPlannerProperties
         Check.One(
             Thorough,
             Prop.ForAll(
-                AnyShape.Zip(AnyOptions).Zip(AnyRequest).ToArbitrary(),
+                AnyCost.Zip(AnyOptions).Zip(AnyRequest).ToArbitrary(),
                 three => holds(new PrefillPlanner(three.Item1.Item1, three.Item1.Item2), three.Item2)
             )
         );
@@ -106,11 +140,11 @@ public class PrefillPlannerProperties
         Check.One(
             Thorough.WithMaxTest(maxTest),
             Prop.ForAll(
-                AnyShape.Zip(options).Zip(AnyRequest.Zip(AnyTarget())).ToArbitrary(),
+                AnyCost.Zip(options).Zip(AnyRequest.Zip(AnyTarget())).ToArbitrary(),
                 all =>
                 {
-                    ((ModelShape shape, PrefillPlannerOptions any), (PlanRequest request, double other)) = all;
-                    PrefillPlanner planner = new(shape, any);
+                    ((PrefillCost cost, PrefillPlannerOptions any), (PlanRequest request, double other)) = all;
+                    PrefillPlanner planner = new(cost, any);
                     double target = request.TargetSpeedup!.Value;
                     foreach (double near in (double[])[other, planner.Plan(request).PromisedSpeedup, target * 1.0003])
                     {
@@ -141,7 +175,8 @@ public class PrefillPlannerProperties
                     planned.Plan,
                     request.NewTokens,
                     request.PastTokens,
-                    request.AlwaysKept
+                    request.AlwaysKept,
+                    request.Probes
                 );
                 Assert.Equal(estimate, planned.PromisedSpeedup);
                 Assert.Equal(planned.PromisedSpeedup >= request.TargetSpeedup, planned.IsTargetReached);
@@ -156,9 +191,27 @@ public class PrefillPlannerProperties
                 PlannedPrefill planned = planner.Plan(request);
                 Assert.True(planned.PromisedSpeedup <= planned.ReachableSpeedup);
                 Assert.True(planned.PromisedSpeedup >= 1);
-                if (request.NewTokens >= 256 && request.TargetSpeedup <= planned.ReachableSpeedup)
+                if (
+                    (request.NewTokens >= 256 || planned.ReachableSpeedup > 1)
+                    && request.TargetSpeedup <= planned.ReachableSpeedup
+                )
                 {
                     Assert.True(planned.IsTargetReached);
+                }
+            }
+        );
+
+    [Fact]
+    public void With_measured_times_no_plan_is_expected_to_be_slower_than_plain_prefill() =>
+        ForAll(
+            (planner, request) =>
+            {
+                PlannedPrefill planned = planner.Plan(request);
+                Assert.Equal(planner.CostModel.IsMeasured, planned.ExpectedTime is not null);
+                if (planned is { ExpectedTime: { } expected, ExpectedPlainTime: { } plain })
+                {
+                    Assert.True(expected.Time <= plain.Time);
+                    Assert.Equal(plain.Time / expected.Time, planned.PromisedSpeedup, planned.PromisedSpeedup * 1e-3);
                 }
             }
         );
@@ -265,11 +318,11 @@ public class PrefillPlannerProperties
         Check.One(
             Thorough,
             Prop.ForAll(
-                AnyShape.Zip(AnyOptions).Zip(AnyRequest.Zip(Gen.Choose(1, 1500).Two())).ToArbitrary(),
+                AnyCost.Zip(AnyOptions).Zip(AnyRequest.Zip(Gen.Choose(1, 1500).Two())).ToArbitrary(),
                 all =>
                 {
-                    ((ModelShape shape, PrefillPlannerOptions options), (PlanRequest request, (int a, int b))) = all;
-                    PrefillPlanner planner = new(shape, options);
+                    ((PrefillCost cost, PrefillPlannerOptions options), (PlanRequest request, (int a, int b))) = all;
+                    PrefillPlanner planner = new(cost, options);
                     // a budget alone, and beside a target
                     foreach (double? target in (double?[])[null, request.TargetSpeedup])
                     {
@@ -334,7 +387,13 @@ public class PrefillPlannerProperties
     private static double Loss(PlannedPrefill planned) => planned.ExpectedLoss ?? double.PositiveInfinity;
 
     private static double Cost(PrefillPlanner planner, PlanRequest request) =>
-        planner.CostModel.Cost(planner.Plan(request).Plan, request.NewTokens, request.PastTokens, request.AlwaysKept);
+        planner.CostModel.Cost(
+            planner.Plan(request).Plan,
+            request.NewTokens,
+            request.PastTokens,
+            request.AlwaysKept,
+            request.Probes
+        );
 
     private static int[] TokensPerLayer(PrefillPlanner planner, PlanRequest request)
     {

@@ -348,4 +348,59 @@ public class PrefillPlannerTests
         );
         Assert.Throws<ArgumentException>(() => new PrefillSchedule([], []));
     }
+
+    [Fact]
+    public void On_a_machine_with_slow_attention_less_must_go_for_the_same_speedup()
+    {
+        PrefillPlanner usual = Measured(attention: 1);
+        PrefillPlanner slow = Measured(attention: 8);
+        PlannedPrefill a = usual.Plan(Request(1.8, 4096));
+        PlannedPrefill b = slow.Plan(Request(1.8, 4096));
+        Assert.True(a.IsTargetReached && b.IsTargetReached);
+        Assert.True(b.Plan.Boundaries[0].Retention > a.Plan.Boundaries[0].Retention * 1.05);
+        Assert.True(b.ReachableSpeedup > a.ReachableSpeedup);
+        Assert.True(b.ExpectedPlainTime!.Value.Time > a.ExpectedPlainTime!.Value.Time);
+    }
+
+    [Fact]
+    public void Where_boundaries_are_dear_short_prompts_are_prefilled_plainly()
+    {
+        PrefillPlanner usual = Measured();
+        PrefillPlanner dear = Measured(boundary: 1e4);
+        int? floor = dear.FindShortestPrompt(Request(2), 8192);
+        Assert.InRange(floor!.Value, 300, 8000);
+        Assert.InRange(usual.FindShortestPrompt(Request(2), 8192)!.Value, 144, floor.Value - 1);
+
+        PlannedPrefill below = dear.Plan(Request(2, floor.Value / 2) with { IsStrict = true });
+        Assert.True(below.Plan.IsKeepAll);
+        Assert.Contains("measured on this machine", below.Reason, StringComparison.Ordinal);
+        Assert.Equal(1, below.PromisedSpeedup);
+        Assert.False(dear.Plan(Request(1.5, floor.Value * 2)).Plan.IsKeepAll);
+        // whoever says where the floor is, has it there
+        PrefillPlanner told = new(dear.CostModel, new() { MinNewTokens = 5000 });
+        Assert.Contains("5000", told.Plan(Request(2, 4000)).Reason, StringComparison.Ordinal);
+        Assert.Null(Measured(boundary: 1e7).FindShortestPrompt(Request(2), 8192));
+    }
+
+    [Fact]
+    public void A_plan_by_measured_times_says_what_it_expects()
+    {
+        PlannedPrefill planned = Measured().Plan(Request(2));
+        string ms = string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"{planned.ExpectedTime!.Value.Time.TotalMilliseconds:#,0} ms"
+        );
+        Assert.Contains(ms, planned.Reason, StringComparison.Ordinal);
+        Assert.NotNull(planned.PromiseStandardError);
+        Assert.Null(Planner.Plan(Request(2)).ExpectedTime);
+    }
+
+    private static PrefillPlanner Measured(double attention = 1, double boundary = 1)
+    {
+        SyntheticMachine machine = new(Shapes.SmolLM2, seed: 1);
+        machine.Prices[CostTerm.Host + CostTerm.PastPair] *= attention;
+        machine.Prices[CostTerm.Host + CostTerm.OwnPair] *= attention;
+        machine.Prices[CostTerm.Boundary] *= boundary;
+        return new PrefillPlanner(machine.Truth);
+    }
 }

@@ -1,0 +1,53 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Foretoken.Inference;
+
+namespace Foretoken.Cli;
+
+/// <summary>The settings that measured times belong to, for every command that measures or uses them.</summary>
+internal sealed class TimingOptions
+{
+    private readonly Option<int> _threads = new("--threads", "-t")
+    {
+        HelpName = "n",
+        Description = "Threads that compute. Default: one per core.",
+    };
+    private readonly Option<int> _gpuLayers = new("--gpu-layers")
+    {
+        HelpName = "n",
+        Description = "Layers on the GPU; -1 for all.",
+    };
+    private readonly Option<int> _ubatch = new("--ubatch")
+    {
+        HelpName = "tokens",
+        Description = "Tokens per graph.",
+        DefaultValueFactory = _ => new SessionOptions().UBatchSize,
+    };
+    private readonly Option<string> _flashAttention = CommandOptions.FlashAttention();
+
+    internal TimingOptions()
+    {
+        CommandOptions.AtLeast(_threads, 0);
+        CommandOptions.AtLeast(_gpuLayers, -1);
+        CommandOptions.AtLeast(_ubatch, 1);
+    }
+
+    internal void AddTo(Command command)
+    {
+        command.Add(_threads);
+        command.Add(_gpuLayers);
+        command.Add(_ubatch);
+        command.Add(_flashAttention);
+    }
+
+    internal ModelOptions Model(ParseResult parsed, string? profile) =>
+        ProfileOption.ToModelOptions(profile, parsed.GetValue(_gpuLayers));
+
+    internal SessionOptions Session(ParseResult parsed) =>
+        new()
+        {
+            Threads = parsed.GetValue(_threads),
+            UBatchSize = parsed.GetValue(_ubatch),
+            FlashAttention = CommandOptions.FlashAttentionOf(parsed, _flashAttention),
+        };
+}
