@@ -13,6 +13,7 @@ internal static class CalibrateCommand
 {
     internal static Command Create(CliContext context)
     {
+        Argument<string?> path = TimingOptions.ModelArgument();
         Option<string?> model = new("--model", "-m")
         {
             HelpName = "path",
@@ -39,6 +40,7 @@ internal static class CalibrateCommand
             "Measures what prefills take on this machine. Plans and promises rest on it from then on."
         )
         {
+            path,
             model,
             profile,
             budget,
@@ -50,7 +52,8 @@ internal static class CalibrateCommand
                 context.RunAsync(async () =>
                 {
                     using ForetokenModel loaded = await ForetokenModel.LoadAsync(
-                        parsed.GetValue(model) ?? RepositoryFolder.SampleModel(),
+                        TimingOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model))
+                            ?? RepositoryFolder.SampleModel(),
                         timing.Model(parsed, parsed.GetValue(profile)),
                         progress: null,
                         cancellationToken

@@ -41,6 +41,7 @@ internal static class PlanCommand
             HelpName = "n",
             Description = "Tokens that the cache holds already; they are not thinned.",
         };
+        Argument<string?> path = TimingOptions.ModelArgument();
         Option<string?> model = new("--model", "-m")
         {
             HelpName = "path",
@@ -66,6 +67,7 @@ internal static class PlanCommand
             maxQualityLoss,
             thresholds,
             past,
+            path,
             model,
             profile,
             shape,
@@ -90,7 +92,7 @@ internal static class PlanCommand
                 context.RunAsync(async () =>
                 {
                     (string name, ModelShape sizes, ModelProfile? learned, ModelFileInfo? file) = Shape(
-                        parsed.GetValue(model),
+                        TimingOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model)),
                         parsed.GetValue(profile),
                         parsed.GetValue(shape)
                     );

@@ -32,6 +32,17 @@ internal sealed class TimingOptions
         CommandOptions.AtLeast(_ubatch, 1);
     }
 
+    /// <summary>The model's file, as an argument beside <c>--model</c>.</summary>
+    internal static Argument<string?> ModelArgument() =>
+        new("model") { Arity = ArgumentArity.ZeroOrOne, Description = "GGUF file, as --model." };
+
+    /// <summary>The model that was named; null for the one that comes with the samples.</summary>
+    /// <exception cref="CliException">Two were.</exception>
+    internal static string? ModelOf(string? argument, string? option) =>
+        argument is not null && option is not null
+            ? throw new CliException($"'{argument}' and --model '{option}' both name a model; give one.")
+            : argument ?? option;
+
     internal void AddTo(Command command)
     {
         command.Add(_threads);

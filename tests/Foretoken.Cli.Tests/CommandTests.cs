@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Text.Json;
 using Foretoken.Gguf;
 using Foretoken.Profiles;
@@ -133,7 +134,41 @@ public sealed class CommandTests : IDisposable
         Assert.True(json.RootElement.GetProperty("promisedSpeedup").GetDouble() >= 2);
     }
 
+    [Fact]
+    public async Task Calibrated_once_plans_tell_milliseconds_and_before_that_how_to_calibrate()
+    {
+        string model = WriteTiny();
+        Assert.Equal(0, await Run("plan", model, "-n", "1000", "-s", "1.5", "--threads", "1"));
+        Assert.Contains("'calibrate'", _errors.Text, StringComparison.Ordinal);
+        Assert.DoesNotContain(" ms", _output.Text, StringComparison.Ordinal);
+
+        Assert.Equal(0, await Run("calibrate", model, "--threads", "1", "--ubatch", "128", "--budget", "60"));
+        Assert.Contains("8,192", _output.Text, StringComparison.Ordinal);
+        Assert.Contains("Cached in", _errors.Text, StringComparison.Ordinal);
+
+        TestConsole output = new();
+        RootCommand command = ForetokenCommand.Create(new CliContext(output.Console, _errors.Console));
+        string[] line = ["plan", model, "-n", "1000", "-s", "1.2", "--threads", "1", "--ubatch", "128", "--json"];
+        Assert.Equal(0, await command.Parse(line).InvokeAsync());
+        using JsonDocument json = JsonDocument.Parse(output.Text);
+        JsonElement root = json.RootElement;
+        Assert.True(root.GetProperty("isMeasured").GetBoolean());
+        Assert.Equal(
+            root.GetProperty("promisedSpeedup").GetDouble(),
+            root.GetProperty("expectedPlainMs").GetDouble() / root.GetProperty("expectedMs").GetDouble(),
+            2
+        );
+        Assert.Contains(
+            root.GetProperty("ranges").EnumerateArray(),
+            range =>
+                range.GetProperty("promptTokens").GetInt32() == 1024 && range.GetProperty("plainMs").GetDouble() > 0
+        );
+    }
+
     [Theory]
+    [InlineData("plan", "-n", "100", "-s", "2", "--shape", "llama-3.2-1b", "--calibrate")]
+    [InlineData("plan", "a.gguf", "-n", "100", "-s", "2", "--model", "b.gguf")]
+    [InlineData("calibrate", "missing.gguf")]
     [InlineData("plan", "-n", "100", "-s", "0.5")]
     [InlineData("plan", "-n", "100", "--max-quality-loss", "0")]
     [InlineData("plan", "-n", "100", "--max-quality-loss", "NaN")]
@@ -172,6 +207,8 @@ public sealed class CommandTests : IDisposable
     [InlineData("bench", "--pairs", "few")]
     [InlineData("bench", "--lengths", "a")]
     [InlineData("bench", "--kv-type", "q3")]
+    [InlineData("calibrate", "--budget", "0")]
+    [InlineData("calibrate", "--budget", "NaN")]
     public void What_cannot_be_understood_is_refused(params string[] line) =>
         Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).Errors);
 

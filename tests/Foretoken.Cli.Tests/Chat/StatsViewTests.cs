@@ -34,7 +34,7 @@ public sealed class StatsViewTests
         console.Console.Write(StatsView.Render(Answer));
 
         Assert.Contains("2.01x", console.Text, StringComparison.Ordinal);
-        Assert.Contains("2.00x, estimated", console.Text, StringComparison.Ordinal);
+        Assert.Contains("2.00x ± 4 %, estimated", console.Text, StringComparison.Ordinal);
         Assert.Contains("after 520 ms", console.Text, StringComparison.Ordinal);
         Assert.Contains("12 tokens, 34.6 per second", console.Text, StringComparison.Ordinal);
         Assert.Contains("12.0 MiB", console.Text, StringComparison.Ordinal);
