@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Attributes;
 using Foretoken.Planning;
+using Foretoken.Tests.Planning;
 
 namespace Foretoken.Benchmarks;
 
@@ -9,6 +10,7 @@ public class PlannerBenchmark
 {
     private PrefillPlanner _default = null!;
     private PrefillPlanner _profiled = null!;
+    private PrefillPlanner _measured = null!;
 
     /// <summary>Layers of Llama 3.2 1B, Llama 3.1 8B, 70B and 405B.</summary>
     [Params(16, 32, 80, 126)]
@@ -28,10 +30,9 @@ public class PlannerBenchmark
         };
         _default = new PrefillPlanner(shape);
         // as a profile has it: several families of plans, each with the losses that were measured along it
-        _profiled = new PrefillPlanner(
-            shape,
-            new PrefillPlannerOptions { Schedules = [.. new[] { 4, 5, 6, 8, 10 }.Select(Schedule)] }
-        );
+        PrefillPlannerOptions profile = new() { Schedules = [.. new[] { 4, 5, 6, 8, 10 }.Select(Schedule)] };
+        _profiled = new PrefillPlanner(shape, profile);
+        _measured = new PrefillPlanner(new SyntheticMachine(shape, seed: 1).Truth, profile);
     }
 
     /// <summary>The default schedule, of which no losses are known.</summary>
@@ -43,7 +44,12 @@ public class PlannerBenchmark
     public PlannedPrefill PlanOfFiveSchedules() =>
         _profiled.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
-    /// <summary>The same, with a quality budget instead of a target.</summary>
+    /// <summary>The same, with a cost profile: by the times of a machine instead of operations.</summary>
+    [Benchmark]
+    public PlannedPrefill PlanByMeasuredTimes() =>
+        _measured.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+
+    /// <summary>Five schedules, operations, and a quality budget instead of a target.</summary>
     [Benchmark]
     public PlannedPrefill PlanWithinQualityBudget() =>
         _profiled.Plan(new PlanRequest { MaxQualityLoss = 0.3, NewTokens = 4096 });
