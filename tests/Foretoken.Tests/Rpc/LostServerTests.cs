@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Foretoken.Gguf;
 using Foretoken.Inference;
 using Foretoken.Planning;
@@ -58,6 +60,26 @@ public sealed class LostServerTests : IDisposable
         );
         Assert.Contains($"'{endpoint}'", e.Message, StringComparison.Ordinal);
         Assert.Contains("rpc-server -H", e.Message, StringComparison.Ordinal);
+    }
+
+    [RpcFact]
+    public async Task A_server_that_serves_another_process_is_not_waited_for()
+    {
+        using RpcServer server = new();
+        using TcpClient other = new();
+        await other.ConnectAsync(IPAddress.Loopback, server.Port);
+
+        DeviceUnavailableException e = await Assert.ThrowsAsync<DeviceUnavailableException>(() =>
+            ForetokenModel.LoadAsync(_model, new ModelOptions { RpcServers = [server.Endpoint] })
+        );
+        Assert.Contains("serves one client at a time", e.Message, StringComparison.Ordinal);
+
+        other.Close();
+        using ForetokenModel model = await ForetokenModel.LoadAsync(
+            _model,
+            new ModelOptions { RpcServers = [server.Endpoint] }
+        );
+        Assert.Equal(8, model.Info.LayerCount);
     }
 
     [Theory]
