@@ -18,4 +18,6 @@ if (parsed.Errors.Count > 0)
     context.Errors.WriteLine("--help lists commands and options.");
     return ExitCode.Usage;
 }
-return await parsed.InvokeAsync();
+
+// a command that is cancelled still writes what it has; the default would end it after two seconds
+return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = TimeSpan.FromMinutes(1) });

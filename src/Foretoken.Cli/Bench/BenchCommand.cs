@@ -48,7 +48,7 @@ internal static class BenchCommand
         };
         Option<bool> keepAll = new("--keep-all")
         {
-            Description = "Also rows that run in stages and keep every token; always beside --plan.",
+            Description = "Also rows that run in stages and keep every token: what staging costs.",
         };
         Option<double> calibrate = new("--calibrate")
         {

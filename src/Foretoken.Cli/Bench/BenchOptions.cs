@@ -20,7 +20,7 @@ internal sealed record BenchOptions
     /// <summary>All lengths and targets.</summary>
     public bool Full { get; init; }
 
-    /// <summary>Also rows that run in stages and keep everything; always beside given plans.</summary>
+    /// <summary>Also rows that run in stages and keep everything.</summary>
     public bool KeepAll { get; init; }
 
     public int Seed { get; init; } = 1;
@@ -113,7 +113,7 @@ internal sealed record BenchOptions
         foreach (int length in LengthsFor(trainedContext))
         {
             cases.AddRange(AskedTargets.Select(target => new BenchCase(length, BenchKind.Target, target, null)));
-            if (layers > 1 && (KeepAll || Plans.Count > 0))
+            if (layers > 1 && KeepAll)
             {
                 cases.Add(new BenchCase(length, BenchKind.KeepAll, 1, KeepAllPlan(layers)));
             }

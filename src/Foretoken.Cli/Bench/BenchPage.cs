@@ -195,9 +195,15 @@ internal static class BenchPage
         }
         for (int i = 0; i < lengths.Length; i++)
         {
+            // side by side, so that no whisker hides another
+            double aside = 6 * (i - ((lengths.Length - 1) / 2.0));
             plot.Points(
                 i,
-                x,
+                x with
+                {
+                    From = x.From + aside,
+                    To = x.To + aside,
+                },
                 y,
                 [
                     .. asked

@@ -10,6 +10,9 @@ namespace Foretoken.Cli.Bench;
 /// </summary>
 internal sealed class JsonLineProcess : IDisposable
 {
+    // Ctrl+C reaches the child as well, and perhaps ends it before this process has noticed
+    private static readonly TimeSpan CancellationDelay = TimeSpan.FromSeconds(1);
+
     private readonly string _name;
     private readonly Process _process;
     private readonly StringBuilder _stderr = new();
@@ -70,7 +73,8 @@ internal sealed class JsonLineProcess : IDisposable
             _process.StandardInput.Flush();
             return Read(command.Split(' ')[0]);
         }
-        catch (Exception e) when (e is IOException or CliException && cancellationToken.IsCancellationRequested)
+        catch (Exception e)
+            when (e is IOException or CliException && cancellationToken.WaitHandle.WaitOne(CancellationDelay))
         {
             throw new OperationCanceledException(e.Message, e, cancellationToken);
         }

@@ -52,7 +52,7 @@ internal sealed class SvgPlot
             double middle = (bottom + top) / 2;
             _svg.Append(
                 I(
-                    $"""<text class="tick" text-anchor="middle" transform="translate({left - 48:0.#} {middle:0.#}) rotate(-90)">{E(y.Title)}</text>"""
+                    $"""<text class="tick" text-anchor="middle" transform="translate({left - 62:0.#} {middle:0.#}) rotate(-90)">{E(y.Title)}</text>"""
                 )
             );
         }

@@ -40,6 +40,7 @@ public sealed class BenchEndToEndTests : IDisposable
             "1",
             "--plan",
             "2@0.25",
+            "--keep-all",
             "--pairs",
             "1",
             "--decode",

@@ -324,7 +324,12 @@ public sealed class BenchRunnerTests
     [Fact]
     public void Cases_are_targets_keep_all_and_plans_per_length()
     {
-        BenchOptions options = new() { Lengths = [128, 256], Plans = [PlanText.Parse("3@0.25")] };
+        BenchOptions options = new()
+        {
+            Lengths = [128, 256],
+            Plans = [PlanText.Parse("3@0.25")],
+            KeepAll = true,
+        };
 
         IReadOnlyList<BenchCase> cases = options.Cases(layers: 16, trainedContext: 100);
 
@@ -345,6 +350,7 @@ public sealed class BenchRunnerTests
                 .Cases(16, 100)
                 .Select(c => c.Target)
         );
+        Assert.Equal(4, (options with { KeepAll = false }).Cases(16, 100).Count);
         Assert.Throws<CliException>(() => options.Cases(layers: 3, trainedContext: 100));
     }
 

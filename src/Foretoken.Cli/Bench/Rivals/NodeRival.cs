@@ -73,6 +73,8 @@ internal sealed class NodeRival : IRival
     // packages are looked for from the folder that the benchmark is run in
     private const string Script = """
         import { createInterface } from "node:readline";
+        // the package tries its binaries in children, which must not run this script again
+        process.execArgv.length = 0;
         const answer = value => process.stdout.write(JSON.stringify(value) + "\n");
         let llamaCpp;
         try {
