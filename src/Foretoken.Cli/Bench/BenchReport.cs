@@ -116,16 +116,16 @@ internal sealed record BenchSettings
     public required int GpuLayers { get; init; }
 
     /// <summary>Devices that computed, the CPU last.</summary>
-    public IReadOnlyList<string> Devices { get; init; } = [];
+    public required IReadOnlyList<string> Devices { get; init; }
 
     /// <summary>Devices that were named; none for the default ones.</summary>
-    public IReadOnlyList<string> AskedDevices { get; init; } = [];
+    public required IReadOnlyList<string> AskedDevices { get; init; }
 
     /// <summary>RPC servers of the patched side.</summary>
-    public IReadOnlyList<string> RpcServers { get; init; } = [];
+    public required IReadOnlyList<string> RpcServers { get; init; }
 
     /// <summary>RPC servers of the unpatched side, on the same machines.</summary>
-    public IReadOnlyList<string> BaselineRpcServers { get; init; } = [];
+    public required IReadOnlyList<string> BaselineRpcServers { get; init; }
     public required double? MaxMinutes { get; init; }
 
     /// <summary>Environment variables that steer OpenMP, ggml and llama.cpp; both sides had them.</summary>

@@ -142,6 +142,19 @@ public sealed class BenchComparisonTests : IDisposable
         Assert.Contains(message, _errors.Text, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_result_that_lacks_a_setting_is_refused()
+    {
+        string whole = BenchReports.Measured(1).ToJson();
+        string file = _folder.Write(
+            "file.json",
+            whole.Replace("\"rpcServers\"", "\"other\"", StringComparison.Ordinal)
+        );
+
+        Assert.Equal(ExitCode.Failed, await Run("bench", "--compare", file, file));
+        Assert.Contains("rpcServers", _errors.Text, StringComparison.Ordinal);
+    }
+
     private Task<int> Run(params string[] line)
     {
         var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);

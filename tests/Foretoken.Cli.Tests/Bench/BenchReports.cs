@@ -57,6 +57,10 @@ internal static class BenchReports
             KvCacheType = "f16",
             FlashAttention = "auto",
             GpuLayers = 0,
+            Devices = ["CPU"],
+            AskedDevices = [],
+            RpcServers = [],
+            BaselineRpcServers = [],
             MaxMinutes = null,
             Environment = new Dictionary<string, string>(),
         };
