@@ -12,11 +12,7 @@ internal sealed class TimingOptions
         HelpName = "n",
         Description = "Threads that compute. Default: one per core.",
     };
-    private readonly Option<int> _gpuLayers = new("--gpu-layers")
-    {
-        HelpName = "n",
-        Description = "Layers on the GPU; -1 for all.",
-    };
+    private readonly DeviceOptions _devices = new();
     private readonly Option<int> _ubatch = new("--ubatch")
     {
         HelpName = "tokens",
@@ -28,7 +24,6 @@ internal sealed class TimingOptions
     internal TimingOptions()
     {
         CommandOptions.AtLeast(_threads, 0);
-        CommandOptions.AtLeast(_gpuLayers, -1);
         CommandOptions.AtLeast(_ubatch, 1);
     }
 
@@ -46,13 +41,13 @@ internal sealed class TimingOptions
     internal void AddTo(Command command)
     {
         command.Add(_threads);
-        command.Add(_gpuLayers);
+        _devices.AddTo(command);
         command.Add(_ubatch);
         command.Add(_flashAttention);
     }
 
     internal ModelOptions Model(ParseResult parsed, string? profile) =>
-        ProfileOption.ToModelOptions(profile, parsed.GetValue(_gpuLayers));
+        ProfileOption.ToModelOptions(profile, _devices.Read(parsed));
 
     internal SessionOptions Session(ParseResult parsed) =>
         new()
