@@ -9,10 +9,6 @@ internal sealed record DeviceChoice
     public IReadOnlyList<string> Devices { get; init; } = [];
     public IReadOnlyList<string> RpcServers { get; init; } = [];
 
-    /// <summary>Layers on a GPU, and nothing named.</summary>
-    /// <param name="gpuLayers">Layers; -1 for all.</param>
-    public static implicit operator DeviceChoice(int gpuLayers) => new() { GpuLayers = gpuLayers };
-
     /// <summary>Adds the choice to the options of a model.</summary>
     /// <returns><paramref name="options"/>.</returns>
     internal ModelOptions ApplyTo(ModelOptions options)

@@ -181,6 +181,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 LogCostProblem(slot.Session);
                 return result;
             }
+            catch (DeviceLostException)
+            {
+                Volatile.Write(ref _lostPool, pool);
+                throw;
+            }
             finally
             {
                 pool!.Release(slot);

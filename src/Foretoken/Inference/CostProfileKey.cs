@@ -71,7 +71,7 @@ internal sealed record CostProfileKey
         {
             text.Append(CultureInfo.InvariantCulture, $"gpu layers {model.OffloadedLayers}");
             text.Append(session.OffloadKvCache ? "" : ", KV cache on the host");
-            foreach (DeviceInfo device in ForetokenModel.GetDevices().Where(device => device.Type != "cpu"))
+            foreach (DeviceInfo device in ForetokenModel.GetDevices().Where(IsLocal))
             {
                 text.Append(CultureInfo.InvariantCulture, $", {device.Name} {device.Description}");
             }
@@ -79,6 +79,10 @@ internal sealed record CostProfileKey
         Append("devices", model.Devices);
         Append("rpc", model.RpcServers);
         return text.Length == 0 ? "host" : text.ToString();
+
+        // servers are listed only once a model has named them, and are appended by their addresses
+        static bool IsLocal(DeviceInfo device) =>
+            device.Type != "cpu" && !device.Name.StartsWith("RPC", StringComparison.Ordinal);
 
         void Append(string what, IReadOnlyList<string>? names)
         {
