@@ -1,0 +1,158 @@
+using System.Text.Json;
+using System.Xml.Linq;
+using Foretoken.Cli.Bench;
+using Foretoken.Cli.Growth;
+using Foretoken.Cli.Tests.Quality;
+using Foretoken.Profiles;
+
+namespace Foretoken.Cli.Tests.Growth;
+
+public sealed class GrowthTests
+{
+    private static readonly GrowthCase[] Cases =
+    [
+        .. from facts in (string[])["digits", "words", "all"]
+        from count in (int[])[8, 160]
+        select new GrowthCase(Named(GrowthCase.Name(facts, count)), facts, count),
+        new GrowthCase(new MostRecent(), null, null),
+    ];
+
+    [Fact]
+    public void A_row_counts_facts_of_digits_and_of_words_apart()
+    {
+        GrowthSample[] samples =
+        [
+            Sample("a", "retrieval-last", "digits", full: true, answered: true),
+            Sample("b", "retrieval-last", "digits", full: true, answered: false),
+            Sample("c", "retrieval-last", "digits", full: false, answered: null),
+            Sample("d", "retrieval-first", "words", full: true, answered: true),
+            Sample("e", "summary", null, full: null, answered: null, kl: 0.1),
+            Sample("f", "summary", null, full: null, answered: null, kl: 0.2),
+            Sample("g", "summary", null, full: null, answered: null, kl: 3),
+        ];
+        GrowthRow row = Assert.Single(GrowthCase.Summarize(Cases, samples));
+        Assert.Equal(("learned:digits-8", "digits", 8), (row.Importance, row.Facts, row.TuningPrompts));
+        Assert.Equal("1/2 0/0", row.Digits.ToString());
+        Assert.Equal("0/0 1/1", row.Words.ToString());
+        Assert.Equal(0.5, row.Digits.Share);
+        Assert.Equal(1.1, row.SummaryKl!.Value, 1e-9);
+        Assert.Equal(0.2, row.SummaryKlMedian);
+        Assert.Equal(2, row.MeasuredSpeedup);
+    }
+
+    [Fact]
+    public void What_full_prefill_never_answers_has_no_share() =>
+        Assert.Null(
+            GrowthCase
+                .Summarize(Cases, [Sample("a", "retrieval-last", "digits", full: false, answered: null)])
+                .Single()
+                .Words.Share
+        );
+
+    [Fact]
+    public void The_page_has_a_line_for_every_sort_of_facts_and_a_level_one_for_what_needs_no_training()
+    {
+        XDocument page = XDocument.Parse(
+            GrowthPage.Render(Report()).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal)
+        );
+        XElement plot = page.Descendants("svg").Single();
+        Assert.Equal(
+            ["learned, digits", "learned, words", "learned, all", "most-recent"],
+            plot.Elements("text").Where(text => text.Attribute("class")?.Value == "legend").Select(text => text.Value)
+        );
+        string[] lines = [.. plot.Descendants("polyline").Select(line => line.Attribute("points")!.Value)];
+        // four series in four panels
+        Assert.Equal(16, lines.Length);
+        string[] level = [.. lines.Where((_, i) => i % 4 == 3)];
+        Assert.All(level, line => Assert.Single(line.Split(' ').Select(point => point.Split(',')[1]).Distinct()));
+        Assert.Equal(Cases.Length, page.Descendants("tbody").Single().Elements("tr").Count());
+    }
+
+    [Fact]
+    public void The_report_is_an_object_with_rows()
+    {
+        using JsonDocument json = JsonDocument.Parse(Report().ToJson());
+        JsonElement row = json.RootElement.GetProperty("rows")[1];
+        Assert.Equal("learned:digits-160", row.GetProperty("importance").GetString());
+        Assert.Equal(160, row.GetProperty("tuningPrompts").GetInt32());
+        Assert.Equal(1, row.GetProperty("digits").GetProperty("last").GetInt32());
+        Assert.Equal(Cases.Length * 3, json.RootElement.GetProperty("samples").GetArrayLength());
+    }
+
+    [Theory]
+    [InlineData("at least one prompt", "growth", "--counts", "8,0")]
+    [InlineData("1.5 to 3 are useful", "growth", "--target", "0.5")]
+    [InlineData("missing.txt", "growth", "--documents", "missing.txt")]
+    [InlineData("no folder", "growth", "--html", "no/such/folder/page.html")]
+    public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
+    {
+        TestConsole output = new();
+        TestConsole errors = new();
+        int code = await ForetokenCommand
+            .Create(new CliContext(output.Console, errors.Console))
+            .Parse(line)
+            .InvokeAsync();
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains(message, errors.Text, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(output.Text);
+    }
+
+    private static GrowthReport Report()
+    {
+        GrowthSample[] samples =
+        [
+            .. Cases.SelectMany(one =>
+                (GrowthSample[])
+                    [
+                        Sample("a", "retrieval-last", "digits", true, true, importance: one.Importance.Name),
+                        Sample("b", "retrieval-first", "words", true, false, importance: one.Importance.Name),
+                        Sample("c", "summary", null, null, null, 0.3, one.Importance.Name),
+                    ]
+            ),
+        ];
+        return new GrowthReport
+        {
+            CreatedAt = DateTimeOffset.UnixEpoch,
+            IsComplete = true,
+            Model = QualityReports.Of(QualityReports.Samples(1024)).Model,
+            Machine = MachineInfo.Read(),
+            Build = QualityReports.Of(QualityReports.Samples(1024)).Build,
+            Target = 2.9,
+            Length = 1024,
+            TuningLength = 640,
+            PromptsPerKind = 1,
+            Seed = 1,
+            Documents = ["a.txt"],
+            Plan = "4@0.6,8@0.2",
+            Rows = GrowthCase.Summarize(Cases, samples),
+            Samples = samples,
+        };
+    }
+
+    private static LearnedImportance Named(string name) =>
+        new([new ImportancePredictor(1, new float[12], default, null, double.NaN)], name);
+
+    private static GrowthSample Sample(
+        string prompt,
+        string kind,
+        string? fact,
+        bool? full,
+        bool? answered,
+        double kl = 0.1,
+        string importance = "learned:digits-8"
+    ) =>
+        new()
+        {
+            Prompt = prompt,
+            Kind = kind,
+            Fact = fact,
+            Importance = importance,
+            FullPrefillMs = 1000,
+            PrefillMs = 500,
+            KeptShare = 0.5,
+            Kl = kl,
+            Agreement = 0.9,
+            AnsweredByFullPrefill = full,
+            Answered = answered,
+        };
+}
