@@ -159,11 +159,7 @@ internal sealed unsafe class StagedPrefill
         int newTokens = _decision.Protected.Length;
         int alwaysKept = AlwaysKept.Count(_decision.Protected);
         int atMost = Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept));
-        TokenSpans.Share(
-            importance,
-            positions,
-            TokenSpans.LengthFor(_decision.Importance.SpanTokens, atMost - alwaysKept)
-        );
+        TokenSpans.Share(importance, TokenSpans.LengthFor(_decision.Importance.SpanTokens, atMost - alwaysKept));
         int[] kept = TokenSelector.Select(
             importance,
             isProtected,

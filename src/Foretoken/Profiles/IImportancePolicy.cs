@@ -20,7 +20,7 @@ public interface IImportancePolicy
     void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
 
     /// <summary>
-    /// Neighbouring tokens that are kept or left out together, at most, a power of 2; see <see cref="TokenSpans"/>: 1 (the default) when every
+    /// Neighbouring tokens that are kept or left out together, at most, see <see cref="TokenSpans"/>: 1 (the default) when every
     /// token counts for itself; more only where importances are logarithms.
     /// </summary>
     int SpanTokens => 1;

@@ -269,7 +269,7 @@ public sealed class ModelTuner : IDisposable
             ImportanceTarget.Compute(answer, example.TokenCount, target);
             correlation += Correlation(importance.AsSpan(body), target.AsSpan(body)) / judges.Count;
             // the threshold is for what ranks the tokens
-            TokenSpans.Share(importance, [.. Enumerable.Range(0, importance.Length)], learned.SpanTokens);
+            TokenSpans.Share(importance, learned.SpanTokens);
             ImportanceTarget.Mass(answer, example.TokenCount, target);
             float mass = TensorPrimitives.Sum<float>(target.AsSpan(body));
             int from = body.GetOffsetAndLength(example.TokenCount).Offset;
