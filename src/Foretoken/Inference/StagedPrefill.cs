@@ -158,13 +158,11 @@ internal sealed unsafe class StagedPrefill
         PlanBoundary planned = _decision.Plan.Boundaries[index];
         int newTokens = _decision.Protected.Length;
         int alwaysKept = AlwaysKept.Count(_decision.Protected);
-        int atMost = Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept));
-        TokenSpans.Share(importance, TokenSpans.LengthFor(_decision.Importance.SpanTokens, atMost - alwaysKept));
         int[] kept = TokenSelector.Select(
             importance,
             isProtected,
             atLeast: Math.Min(count, PrefillPlan.CountKept(planned.MinRetention, newTokens, alwaysKept)),
-            atMost,
+            atMost: Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept)),
             // where importance knows no threshold, and where the plan has a fixed share, that share counts
             planned.MinRetention < planned.Retention
                 ? _decision.Importance.GetThreshold(planned.Layer)

@@ -19,12 +19,6 @@ public interface IImportancePolicy
     /// <exception cref="ArgumentException"><paramref name="importance"/> has another length than there are tokens.</exception>
     void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
 
-    /// <summary>
-    /// Neighbouring tokens that are kept or left out together, at most, see <see cref="TokenSpans"/>: 1 (the default) when every
-    /// token counts for itself; more only where importances are logarithms.
-    /// </summary>
-    int SpanTokens => 1;
-
     /// <summary>The importance from which a token is worth keeping at a boundary.</summary>
     /// <param name="layer">The boundary.</param>
     /// <returns><see langword="null"/> (the default) when only the order of the importances means something.</returns>

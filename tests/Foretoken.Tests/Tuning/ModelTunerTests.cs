@@ -192,7 +192,10 @@ public sealed class ModelTunerTests(TestModel test)
             weights[i] = (random.NextSingle() - 0.5f) / 10;
         }
 
-        return new LearnedImportance([new ImportancePredictor(layer, weights, default, null, double.NaN)]);
+        return new LearnedImportance([new ImportancePredictor(layer, weights, default, null, double.NaN)])
+        {
+            SpanTokens = 1,
+        };
     }
 
     private sealed class Recording(IImportancePolicy inner) : IImportancePolicy
