@@ -15,20 +15,12 @@ namespace Foretoken.Profiles;
 /// state; the eliminated tokens of LAT (arXiv 2201.03327) follow attention averages.
 /// </para>
 /// <para>
-/// Tokens go on or stay behind in spans of <see cref="SpanTokens"/>: every token of a span has the importance ln(mean of exp(p))
-/// of the predictions p, which is the share of the answer's attention that the span is predicted to receive. A text that is
-/// quoted or copied is of no use with holes in it, as ChunkKV (arXiv 2502.00299) saw for KV caches.
-/// </para>
-/// <para>
 /// A boundary without a predictor of its own uses that of the nearest boundary below. Layers below an earlier boundary were
 /// measured when more tokens were there: their share of a later boundary's importance is computed then, and remembered.
 /// </para>
 /// </remarks>
 public sealed class LearnedImportance : IImportancePolicy
 {
-    /// <summary>Tokens that share one importance, by default: 32.</summary>
-    public const int DefaultSpanTokens = 32;
-
     /// <summary>The name under which a model's learned importance is found.</summary>
     public const string PolicyName = "learned";
 
@@ -66,21 +58,6 @@ public sealed class LearnedImportance : IImportancePolicy
 
     /// <summary>The predictors, in the order of their boundaries.</summary>
     public IReadOnlyList<ImportancePredictor> Predictors => _predictors;
-
-    /// <summary>
-    /// How many neighbouring tokens share one importance. Default <see cref="DefaultSpanTokens"/>; 1 for every token its own.
-    /// The last span of a prompt may have fewer.
-    /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
-    public int SpanTokens
-    {
-        get;
-        init
-        {
-            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(value);
-            field = value;
-        }
-    } = DefaultSpanTokens;
 
     /// <inheritdoc/>
     public IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd)
@@ -158,7 +135,6 @@ public sealed class LearnedImportance : IImportancePolicy
             }
 
             AddResidual(here, probes, importance);
-            Share(importance, SpanTokens);
             // centred, as the thresholds are
             ReadOnlySpan<float> body = importance[AttentionScores.Body(n)];
             TensorPrimitives.Subtract(importance, TensorPrimitives.Sum(body) / Math.Max(1, body.Length), importance);
@@ -167,24 +143,6 @@ public sealed class LearnedImportance : IImportancePolicy
         {
             ArrayPool<float>.Shared.Return(rows);
             ArrayPool<float>.Shared.Return(laterScores);
-        }
-    }
-
-    /// <summary>Gives every token of a span the logarithm of the span's mean.</summary>
-    private static void Share(Span<float> importance, int tokens)
-    {
-        for (int from = 0; tokens > 1 && from < importance.Length; from += tokens)
-        {
-            Span<float> span = importance[from..Math.Min(from + tokens, importance.Length)];
-            // the largest is taken out, so that no exponential overflows
-            float largest = TensorPrimitives.Max<float>(span);
-            double sum = 0;
-            foreach (float value in span)
-            {
-                sum += Math.Exp(value - largest);
-            }
-
-            span.Fill(largest + (float)Math.Log(sum / span.Length));
         }
     }
 

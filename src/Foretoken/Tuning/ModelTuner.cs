@@ -257,8 +257,6 @@ public sealed class ModelTuner : IDisposable
             return predictor;
         }
 
-        // what is predicted of each token, and what ranks them
-        LearnedImportance predicted = new([predictor]) { SpanTokens = 1 };
         LearnedImportance learned = new([predictor]);
         List<(float Importance, float Mass)> tokens = [];
         double correlation = 0;
@@ -269,9 +267,7 @@ public sealed class ModelTuner : IDisposable
             float[] target = new float[example.TokenCount];
             ReadOnlySpan<float> answer = ImportanceFit.AnswerFrom(example, predictor.Layer);
             ImportanceTarget.Compute(answer, example.TokenCount, target);
-            correlation +=
-                Correlation(example.ComputeImportance(predicted, predictor.Layer).AsSpan(body), target.AsSpan(body))
-                / judges.Count;
+            correlation += Correlation(importance.AsSpan(body), target.AsSpan(body)) / judges.Count;
             ImportanceTarget.Mass(answer, example.TokenCount, target);
             float mass = TensorPrimitives.Sum<float>(target.AsSpan(body));
             int from = body.GetOffsetAndLength(example.TokenCount).Offset;

@@ -79,7 +79,7 @@ public class GoldenImportanceTests
         float[] importance = new float[Values.Tokens];
         int[] later = [Values.Layers];
         ImportancePredictor low = new(1, new float[Values.Weights.Length / Values.Layers], default, null, double.NaN);
-        LearnedImportance learned = new([low, .. Learned().Predictors]) { SpanTokens = 1 };
+        LearnedImportance learned = new([low, .. Learned().Predictors]);
         learned.ComputeImportance(Values.Probes(0, 0, 1, later, memory), importance);
         learned.ComputeImportance(Values.Probes(0, 1, Values.Layers, [], memory), importance);
         Assert.All(whole.Zip(importance), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
@@ -93,30 +93,7 @@ public class GoldenImportanceTests
         Assert.Equal(Values.Keep0, ReferenceImportance.Keep(Values.Importance0, new bool[importance.Length], 0.5));
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(7)]
-    [InlineData(LearnedImportance.DefaultSpanTokens)]
-    [InlineData(100_000)]
-    public void Tokens_of_a_span_share_the_attention_that_is_predicted_for_it(int span)
-    {
-        TokenMemory memory = new();
-        float[] alone = new float[Values.Tokens];
-        Learned().ComputeImportance(Values.Probes(0, 0, Values.Layers, [], memory), alone);
-        float[] shared = new float[Values.Tokens];
-        Learned(span).ComputeImportance(Values.Probes(0, 0, Values.Layers, [], new TokenMemory()), shared);
-
-        // both are centred, each around a mean of its own
-        double[] attention =
-        [
-            .. alone.Chunk(span).SelectMany(one => Enumerable.Repeat(one.Average(x => Math.Exp(x)), one.Length)),
-        ];
-        double shift = shared[0] - Math.Log(attention[0]);
-        Assert.All(attention.Zip(shared), pair => Assert.Equal(Math.Log(pair.First) + shift, pair.Second, 1e-4));
-        Assert.Equal((alone.Length + span - 1) / span, shared.Distinct().Count());
-    }
-
-    private static LearnedImportance Learned(int span = 1) =>
+    private static LearnedImportance Learned() =>
         new([
             new ImportancePredictor(
                 Values.Layers,
@@ -125,8 +102,5 @@ public class GoldenImportanceTests
                 Threshold: null,
                 double.NaN
             ),
-        ])
-        {
-            SpanTokens = span,
-        };
+        ]);
 }

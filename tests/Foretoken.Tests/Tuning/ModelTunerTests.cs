@@ -192,10 +192,7 @@ public sealed class ModelTunerTests(TestModel test)
             weights[i] = (random.NextSingle() - 0.5f) / 10;
         }
 
-        return new LearnedImportance([new ImportancePredictor(layer, weights, default, null, double.NaN)])
-        {
-            SpanTokens = 1,
-        };
+        return new LearnedImportance([new ImportancePredictor(layer, weights, default, null, double.NaN)]);
     }
 
     private sealed class Recording(IImportancePolicy inner) : IImportancePolicy
