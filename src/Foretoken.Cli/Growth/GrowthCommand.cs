@@ -80,7 +80,7 @@ internal static class GrowthCommand
             HelpName = "n",
             Description = "Threads. Default: one per core.",
         };
-        Option<int> gpuLayers = new("--gpu-layers") { HelpName = "n", Description = "Layers on the GPU; -1 for all." };
+        DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = CommandOptions.Json();
         Option<string?> html = new("--html")
@@ -92,7 +92,6 @@ internal static class GrowthCommand
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
         CommandOptions.AtLeast(perKind, 1);
         CommandOptions.AtLeast(threads, 0);
-        CommandOptions.AtLeast(gpuLayers, -1);
 
         Command command = new(
             "growth",
@@ -109,11 +108,11 @@ internal static class GrowthCommand
             examples,
             seed,
             threads,
-            gpuLayers,
             flashAttention,
             json,
             html,
         };
+        devices.AddTo(command);
         command.SetAction(
             (parsed, cancellationToken) =>
                 context.RunAsync(() =>
@@ -131,7 +130,7 @@ internal static class GrowthCommand
                             Examples = parsed.GetValue(examples),
                             Seed = parsed.GetValue(seed),
                             Threads = parsed.GetValue(threads),
-                            GpuLayers = parsed.GetValue(gpuLayers),
+                            Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
                             Json = CommandOptions.JsonOf(parsed, json),
                             Html = parsed.GetValue(html),
@@ -164,8 +163,8 @@ internal static class GrowthCommand
         string modelPath = options.Model ?? RepositoryFolder.SampleModel();
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
-            // a profile would steer those that were not learned here
-            new ModelOptions { GpuLayers = options.GpuLayers, UseProfile = false },
+            // a profile would steer those that were not learned here, and times those that are judged later
+            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseCostProfile = false }),
             progress: null,
             cancellationToken
         );

@@ -31,7 +31,7 @@ internal sealed record GrowthOptions
 
     internal int Seed { get; init; } = 1;
     internal int Threads { get; init; }
-    internal int GpuLayers { get; init; }
+    internal DeviceChoice Devices { get; init; } = new();
     internal FlashAttentionMode FlashAttention { get; init; }
 
     /// <summary>File for the JSON report; <c>-</c> for standard output; null for none.</summary>
