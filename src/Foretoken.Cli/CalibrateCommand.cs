@@ -52,7 +52,7 @@ internal static class CalibrateCommand
                 context.RunAsync(async () =>
                 {
                     using ForetokenModel loaded = await ForetokenModel.LoadAsync(
-                        TimingOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model))
+                        CommandOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model))
                             ?? RepositoryFolder.SampleModel(),
                         timing.Model(parsed, parsed.GetValue(profile)),
                         progress: null,

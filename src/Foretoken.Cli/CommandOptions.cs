@@ -36,6 +36,52 @@ internal static class CommandOptions
             CustomParser = result => [.. Parts(result, StringSplitOptions.RemoveEmptyEntries)],
         };
 
+    /// <summary><c>MODEL</c>, in front of the options.</summary>
+    internal static Argument<string?> Model() =>
+        new("MODEL")
+        {
+            Description = "GGUF file. Default: the model that comes with the samples.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+
+    /// <summary>The model that was named; null for the one that comes with the samples.</summary>
+    /// <exception cref="CliException">Two were.</exception>
+    internal static string? ModelOf(string? argument, string? option) =>
+        argument is not null && option is not null
+            ? throw new CliException($"'{argument}' and --model '{option}' both name a model; give one.")
+            : argument ?? option;
+
+    /// <summary><c>--documents</c>; <see cref="SampleDocuments.Or"/> knows the default.</summary>
+    internal static Option<string[]> Documents() =>
+        new("--documents", "-d")
+        {
+            HelpName = "file...",
+            Description = "Text files to cut documents from. Default: those that come with the samples.",
+            AllowMultipleArgumentsPerToken = true,
+            DefaultValueFactory = _ => [],
+        };
+
+    /// <summary><c>--seed</c>.</summary>
+    internal static Option<int> Seed(int seed, string description = "Seed of the generated prompts.") =>
+        new("--seed")
+        {
+            HelpName = "n",
+            Description = description,
+            DefaultValueFactory = _ => seed,
+        };
+
+    /// <summary><c>--threads</c>; 0 is one per core.</summary>
+    internal static Option<int> Threads(string description = "Threads. Default: one per core.")
+    {
+        Option<int> option = new("--threads", "-t") { HelpName = "n", Description = description };
+        AtLeast(option, 0);
+        return option;
+    }
+
+    /// <summary><c>--html</c>.</summary>
+    internal static Option<string?> Html(string description) =>
+        new("--html") { HelpName = "file", Description = description };
+
     /// <summary><c>--flash-attn</c>; <see cref="FlashAttentionOf"/> reads it.</summary>
     internal static Option<string> FlashAttention(string description = "Fused attention.")
     {

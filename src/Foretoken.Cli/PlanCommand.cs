@@ -92,7 +92,7 @@ internal static class PlanCommand
                 context.RunAsync(async () =>
                 {
                     (string name, ModelShape sizes, ModelProfile? learned, ModelFileInfo? file) = Shape(
-                        TimingOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model)),
+                        CommandOptions.ModelOf(parsed.GetValue(path), parsed.GetValue(model)),
                         parsed.GetValue(profile),
                         parsed.GetValue(shape)
                     );

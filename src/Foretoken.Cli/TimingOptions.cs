@@ -7,11 +7,7 @@ namespace Foretoken.Cli;
 /// <summary>The settings that measured times belong to, for every command that measures or uses them.</summary>
 internal sealed class TimingOptions
 {
-    private readonly Option<int> _threads = new("--threads", "-t")
-    {
-        HelpName = "n",
-        Description = "Threads that compute. Default: one per core.",
-    };
+    private readonly Option<int> _threads = CommandOptions.Threads("Threads that compute. Default: one per core.");
     private readonly DeviceOptions _devices = new();
     private readonly Option<int> _ubatch = new("--ubatch")
     {
@@ -21,22 +17,11 @@ internal sealed class TimingOptions
     };
     private readonly Option<string> _flashAttention = CommandOptions.FlashAttention();
 
-    internal TimingOptions()
-    {
-        CommandOptions.AtLeast(_threads, 0);
-        CommandOptions.AtLeast(_ubatch, 1);
-    }
+    internal TimingOptions() => CommandOptions.AtLeast(_ubatch, 1);
 
     /// <summary>The model's file, as an argument beside <c>--model</c>.</summary>
     internal static Argument<string?> ModelArgument() =>
         new("model") { Arity = ArgumentArity.ZeroOrOne, Description = "GGUF file, as --model." };
-
-    /// <summary>The model that was named; null for the one that comes with the samples.</summary>
-    /// <exception cref="CliException">Two were.</exception>
-    internal static string? ModelOf(string? argument, string? option) =>
-        argument is not null && option is not null
-            ? throw new CliException($"'{argument}' and --model '{option}' both name a model; give one.")
-            : argument ?? option;
 
     internal void AddTo(Command command)
     {

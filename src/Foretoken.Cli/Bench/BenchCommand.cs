@@ -88,11 +88,7 @@ internal static class BenchCommand
             Description = "Tokens to decode after each prompt, and time; 0 for none.",
             DefaultValueFactory = _ => defaults.DecodeTokens,
         };
-        Option<int> threads = new("--threads", "-t")
-        {
-            HelpName = "n",
-            Description = "Threads of both sides. Default: one per core.",
-        };
+        Option<int> threads = CommandOptions.Threads("Threads of both sides. Default: one per core.");
         Option<int> ubatch = new("--ubatch")
         {
             HelpName = "tokens",
@@ -124,12 +120,7 @@ internal static class BenchCommand
             Description = $"How the tokens to keep are chosen: {string.Join(", ", ImportancePolicies.Names)}.",
         };
         Option<string?> profile = ProfileOption.Create();
-        Option<int> seed = new("--seed")
-        {
-            HelpName = "n",
-            Description = "Seed of the prompts, the order and the bootstrap.",
-            DefaultValueFactory = _ => defaults.Seed,
-        };
+        Option<int> seed = CommandOptions.Seed(defaults.Seed, "Seed of the prompts, the order and the bootstrap.");
         Option<string[]> rivals = new("--rival")
         {
             HelpName = "URL[,model=NAME]|node-llama-cpp",
@@ -144,12 +135,9 @@ internal static class BenchCommand
                 "Start such a server and end it afterwards, as in \"llama-server -m {model} -c {context} -t {threads} --port {port}\"; the placeholders are filled in.",
         };
         Option<string?> json = CommandOptions.Json();
-        Option<string?> html = new("--html")
-        {
-            HelpName = "file",
-            Description =
-                "Write a page with plots: time to first token by length, promised against measured, where the time goes.",
-        };
+        Option<string?> html = CommandOptions.Html(
+            "Write a page with plots: time to first token by length, promised against measured, where the time goes."
+        );
         Option<string[]> compare = new("--compare")
         {
             HelpName = "before.json after.json",
@@ -169,7 +157,6 @@ internal static class BenchCommand
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
         CommandOptions.AtLeast(pairs, 1);
         CommandOptions.AtLeast(decode, 0);
-        CommandOptions.AtLeast(threads, 0);
         CommandOptions.AtLeast(ubatch, 1);
         CommandOptions.AtLeast(batch, 1);
 

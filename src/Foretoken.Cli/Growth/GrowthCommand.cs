@@ -22,11 +22,7 @@ internal static class GrowthCommand
     internal static Command Create(CliContext context)
     {
         GrowthOptions defaults = new();
-        Argument<string?> model = new("MODEL")
-        {
-            Description = "GGUF file. Default: the model that comes with the samples.",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
+        Argument<string?> model = CommandOptions.Model();
         Option<int[]> counts = CommandOptions.WholeNumbers(
             "--counts",
             "8,24,80,160",
@@ -56,42 +52,24 @@ internal static class GrowthCommand
             Description = "Prompts to judge on, of each kind: question last, question first, summary.",
             DefaultValueFactory = _ => defaults.PromptsPerKind,
         };
-        Option<string[]> documents = new("--documents", "-d")
-        {
-            HelpName = "file...",
-            Description = "Text files to cut documents from. Default: those that come with the samples.",
-            AllowMultipleArgumentsPerToken = true,
-            DefaultValueFactory = _ => [],
-        };
+        Option<string[]> documents = CommandOptions.Documents();
         Option<string?> examples = new("--examples")
         {
             HelpName = "folder",
             Description =
                 "Where to keep what was gathered, for further runs. Default: the user's cache, until the run has succeeded.",
         };
-        Option<int> seed = new("--seed")
-        {
-            HelpName = "n",
-            Description = "Seed of the generated prompts.",
-            DefaultValueFactory = _ => defaults.Seed,
-        };
-        Option<int> threads = new("--threads", "-t")
-        {
-            HelpName = "n",
-            Description = "Threads. Default: one per core.",
-        };
+        Option<int> seed = CommandOptions.Seed(defaults.Seed);
+        Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = CommandOptions.Json();
-        Option<string?> html = new("--html")
-        {
-            HelpName = "file",
-            Description = "Write a page with a plot of quality against the number of prompts learned from.",
-        };
+        Option<string?> html = CommandOptions.Html(
+            "Write a page with a plot of quality against the number of prompts learned from."
+        );
         CommandOptions.AtLeast(tuningLength, PromptSpec.MinLength);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
         CommandOptions.AtLeast(perKind, 1);
-        CommandOptions.AtLeast(threads, 0);
 
         Command command = new(
             "growth",

@@ -22,11 +22,7 @@ internal static class QualityCommand
     internal static Command Create(CliContext context)
     {
         QualityOptions defaults = new();
-        Argument<string?> model = new("MODEL")
-        {
-            Description = "GGUF file. Default: the model that comes with the samples.",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
+        Argument<string?> model = CommandOptions.Model();
         Option<string?> modelOption = new("--model", "-m") { HelpName = "path", Description = "The same as MODEL." };
         Option<string[]> importance = CommandOptions.Names(
             "--importance",
@@ -67,40 +63,20 @@ internal static class QualityCommand
             Description =
                 "Also ask every question in the next turn, so that the document is thinned before it is known.",
         };
-        Option<int> seed = new("--seed")
-        {
-            HelpName = "n",
-            Description = "Seed of the generated prompts.",
-            DefaultValueFactory = _ => defaults.Seed,
-        };
-        Option<string[]> documents = new("--documents", "-d")
-        {
-            HelpName = "file...",
-            Description = "Text files to cut documents from. Default: those that come with the samples.",
-            AllowMultipleArgumentsPerToken = true,
-            DefaultValueFactory = _ => [],
-        };
+        Option<int> seed = CommandOptions.Seed(defaults.Seed);
+        Option<string[]> documents = CommandOptions.Documents();
         Option<string?> prompts = new("--prompts")
         {
             HelpName = "file.jsonl",
             Description =
                 "Your own prompts instead of generated ones, one JSON object a line: document, question, question_at (last or first), kind (retrieval or summary), expect (of a retrieval: text that an answer must contain), answer_start (optional).",
         };
-        Option<int> threads = new("--threads", "-t")
-        {
-            HelpName = "n",
-            Description = "Threads. Default: one per core.",
-        };
+        Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = CommandOptions.Json();
-        Option<string?> html = new("--html")
-        {
-            HelpName = "file",
-            Description = "Write a page with a plot of quality against measured speedup.",
-        };
+        Option<string?> html = CommandOptions.Html("Write a page with a plot of quality against measured speedup.");
         CommandOptions.AtLeast(perKind, 1);
-        CommandOptions.AtLeast(threads, 0);
 
         Command command = new(
             "quality",
@@ -133,7 +109,7 @@ internal static class QualityCommand
                         context,
                         new QualityOptions
                         {
-                            Model = OneOf(parsed.GetValue(model), parsed.GetValue(modelOption)),
+                            Model = CommandOptions.ModelOf(parsed.GetValue(model), parsed.GetValue(modelOption)),
                             Profile = parsed.GetValue(profile),
                             Importances = parsed.GetValue(importance) ?? [],
                             Targets = parsed.GetValue(targets) is { Length: > 0 } given ? given : null,
@@ -482,9 +458,4 @@ internal static class QualityCommand
 
         return prompts;
     }
-
-    private static string? OneOf(string? argument, string? option) =>
-        argument is not null && option is not null
-            ? throw new CliException("MODEL and --model both name a model; give one.")
-            : argument ?? option;
 }

@@ -13,11 +13,7 @@ internal static class TuneCommand
     internal static Command Create(CliContext context)
     {
         TuneOptions defaults = new();
-        Argument<string?> model = new("MODEL")
-        {
-            Description = "GGUF file. Default: the model that comes with the samples.",
-            Arity = ArgumentArity.ZeroOrOne,
-        };
+        Argument<string?> model = CommandOptions.Model();
         Option<string?> output = new("--output", "-o")
         {
             HelpName = "path",
@@ -29,13 +25,7 @@ internal static class TuneCommand
             Description =
                 "Your own prompts instead of generated ones: a JSONL file, or a folder of such files. One object a line, with messages (role, content), or with document, question and kind as for quality.",
         };
-        Option<string[]> documents = new("--documents", "-d")
-        {
-            HelpName = "file...",
-            Description = "Text files to cut documents from. Default: those that come with the samples.",
-            AllowMultipleArgumentsPerToken = true,
-            DefaultValueFactory = _ => [],
-        };
+        Option<string[]> documents = CommandOptions.Documents();
         Option<int> count = new("--count", "-n")
         {
             HelpName = "n",
@@ -76,17 +66,8 @@ internal static class TuneCommand
             Description =
                 "Where to keep what was gathered, for further runs. Default: the user's cache, until the tuning has succeeded.",
         };
-        Option<int> seed = new("--seed")
-        {
-            HelpName = "n",
-            Description = "Seed of the generated prompts.",
-            DefaultValueFactory = _ => defaults.Seed,
-        };
-        Option<int> threads = new("--threads", "-t")
-        {
-            HelpName = "n",
-            Description = "Threads. Default: one per core.",
-        };
+        Option<int> seed = CommandOptions.Seed(defaults.Seed);
+        Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         facts.AcceptOnlyFromAmong("all", "digits", "words");
@@ -94,7 +75,6 @@ internal static class TuneCommand
         CommandOptions.AtLeast(count, 1);
         CommandOptions.AtLeast(heldOut, 0);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
-        CommandOptions.AtLeast(threads, 0);
 
         Command command = new(
             "tune",
