@@ -44,14 +44,13 @@ internal static class ProgressView
     }
 
     /// <summary>For example <c>, about 40 s left</c>; nothing when nothing is known.</summary>
-    internal static string Left(TimeSpan? remaining) =>
-        remaining is not { } time ? ""
-        : time.TotalSeconds < 90
-            ? string.Create(
-                CultureInfo.InvariantCulture,
-                $", about {Math.Max(1, Math.Round(time.TotalSeconds))} s left"
-            )
-        : string.Create(CultureInfo.InvariantCulture, $", about {Math.Round(time.TotalMinutes)} min left");
+    internal static string Left(TimeSpan? remaining) => remaining is { } time ? $", {About(time)} left" : "";
+
+    /// <summary>For example <c>about 40 s</c>.</summary>
+    internal static string About(TimeSpan time) =>
+        time.TotalSeconds < 90
+            ? string.Create(CultureInfo.InvariantCulture, $"about {Math.Max(1, Math.Round(time.TotalSeconds))} s")
+            : string.Create(CultureInfo.InvariantCulture, $"about {Math.Round(time.TotalMinutes)} min");
 
     private static Task OnThread(Action work) =>
         Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);

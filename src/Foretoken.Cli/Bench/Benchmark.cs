@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Reflection;
 using System.Text.Json;
 using Foretoken.Cli.Bench.Rivals;
 using Foretoken.Gguf;
@@ -75,7 +74,14 @@ internal sealed class Benchmark
         }
 
         BenchReport report = Report(build, library, machine, created, stopped);
-        await WriteAsync(report);
+        await MeasuredResult.WriteAsync(
+            _context,
+            _options.Json,
+            _options.Html,
+            report.ToJson,
+            () => BenchTable.Render(report),
+            () => BenchPage.Render(report)
+        );
         return exitCode != ExitCode.Ok ? exitCode
             : report.Exactness is { SameFirstToken: false } or { SameDecodedTokens: false }
             || report.Promises.OutOfRange > 0
@@ -110,7 +116,7 @@ internal sealed class Benchmark
         IImportancePolicy importance = ImportancePolicies.Get(_options.Importance, model.Profile);
         IReadOnlyList<BenchCase> cases = _options.Cases(model.Info.LayerCount, model.Info.TrainingContextSize);
         int longest = cases.Max(what => what.PromptTokens);
-        string name = shape ?? NameOf(path);
+        string name = shape ?? Measurand.NameOf(path);
         if (longest > model.Info.TrainingContextSize)
         {
             _notes.Add(
@@ -186,7 +192,7 @@ internal sealed class Benchmark
         BenchEstimate estimate = await Task.Run(() => runner.Probe(run, cancellationToken), cancellationToken);
         TimeSpan expected = BenchRunner.Estimate(run, estimate);
         _context.Note(
-            $"{name}: {Describe(run)}, {Duration(expected)}{(run.MaxDuration < expected ? ", of which --max-minutes leaves less" : "")}. Ctrl+C stops and keeps what was measured."
+            $"{name}: {Describe(run)}, {ProgressView.About(expected)}{(run.MaxDuration < expected ? ", of which --max-minutes leaves less" : "")}. Ctrl+C stops and keeps what was measured."
         );
         bool isComplete = true;
         await ProgressView.RunAsync<BenchProgress>(
@@ -226,11 +232,6 @@ internal sealed class Benchmark
             $"{run.Cases.Count} {(run.Cases.Count == 1 ? "row" : "rows")} beside unpatched llama.cpp, a warm-up and {run.Rounds} {(run.Rounds == 1 ? "round" : "rounds")}"
         );
 
-    internal static string Duration(TimeSpan time) =>
-        time.TotalSeconds < 90
-            ? FormattableString.Invariant($"about {Math.Max(1, Math.Round(time.TotalSeconds))} s")
-            : FormattableString.Invariant($"about {Math.Round(time.TotalMinutes)} min");
-
     // what is left, shared by the models that are left
     private TimeSpan? TimeLeft(DateTimeOffset started, int models) =>
         _options.MaxMinutes is { } minutes
@@ -264,11 +265,7 @@ internal sealed class Benchmark
                 Compiler = build.Compiler,
                 BuildType = build.BuildType,
                 Tree = build.Tree,
-                Version =
-                    typeof(ForetokenModel)
-                        .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
-                        ?.InformationalVersion
-                    ?? "",
+                Version = Measurand.LibraryVersion,
                 Library = libraryInfo.RootElement.Clone(),
                 BaselineSystemInfo = _baselineSystemInfo ?? "",
             },
@@ -286,30 +283,6 @@ internal sealed class Benchmark
             Baseline = [.. _measured.SelectMany(model => BenchRows.Baselines(model.Measurements, model.Name))],
             Rivals = [.. _measured.SelectMany(model => BenchRows.Rivals(model.Measurements, model.Rivals, model.Name))],
         };
-    }
-
-    private async Task WriteAsync(BenchReport report)
-    {
-        // a benchmark that was cancelled is written all the same
-        if (_options.Json == "-")
-        {
-            _context.WriteRaw(report.ToJson());
-        }
-        else
-        {
-            _context.Output.Write(BenchTable.Render(report));
-            _context.WriteRaw("");
-        }
-        if (_options.Json is { } path and not "-")
-        {
-            await File.WriteAllTextAsync(path, report.ToJson() + "\n", CancellationToken.None);
-            _context.Note($"The raw samples are in {path}.");
-        }
-        if (_options.Html is { } page)
-        {
-            await File.WriteAllTextAsync(page, BenchPage.Render(report), CancellationToken.None);
-            _context.Note($"The page is {page}.");
-        }
     }
 
     private BenchSettings Settings(ContextInfo context) =>
@@ -404,11 +377,6 @@ internal sealed class Benchmark
         CommandOptions.EnsureWritable("--json", _options.Json);
         CommandOptions.EnsureWritable("--html", _options.Html);
     }
-
-    private static string NameOf(string path) =>
-        GgufShardName.Parse(path) is { } shard
-            ? Path.GetFileName(shard.Prefix)
-            : Path.GetFileNameWithoutExtension(path);
 
     /// <summary>A model, and what was measured of it so far.</summary>
     private sealed record Measured(

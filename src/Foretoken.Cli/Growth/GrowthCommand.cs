@@ -186,7 +186,14 @@ internal static class GrowthCommand
             Rows = GrowthCase.Summarize(cases, samples),
             Samples = samples,
         };
-        await WriteAsync(context, options, report);
+        await MeasuredResult.WriteAsync(
+            context,
+            options.Json,
+            options.Html,
+            report.ToJson,
+            () => GrowthTableView.Render(report),
+            () => GrowthPage.Render(report)
+        );
         if (options.Examples is null && isComplete)
         {
             Directory.Delete(examples, recursive: true);
@@ -347,30 +354,5 @@ internal static class GrowthCommand
                     Answered = sample.Answered,
                 }
             );
-    }
-
-    private static async Task WriteAsync(CliContext context, GrowthOptions options, GrowthReport report)
-    {
-        if (options.Json == "-")
-        {
-            context.WriteRaw(report.ToJson());
-        }
-        else
-        {
-            context.Output.Write(GrowthTableView.Render(report));
-            context.WriteRaw("");
-        }
-
-        if (options.Json is { } path && path != "-")
-        {
-            await File.WriteAllTextAsync(path, report.ToJson() + "\n", CancellationToken.None);
-            context.Note($"The raw samples are in {path}.");
-        }
-
-        if (options.Html is { } page)
-        {
-            await File.WriteAllTextAsync(page, GrowthPage.Render(report), CancellationToken.None);
-            context.Note($"The page is {page}.");
-        }
     }
 }

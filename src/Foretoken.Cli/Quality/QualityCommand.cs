@@ -233,7 +233,15 @@ internal static class QualityCommand
             CreatedAt = created,
             IsComplete = isComplete,
         };
-        await WriteAsync(context, options, report, QualityLine.From(samples));
+        IReadOnlyList<QualityLine> lines = QualityLine.From(samples);
+        await MeasuredResult.WriteAsync(
+            context,
+            options.Json,
+            options.Html,
+            report.ToJson,
+            () => QualityTableView.Render(report, lines),
+            () => QualityPage.Render(report, lines)
+        );
         if (!isComplete)
         {
             context.Note("Cancelled; this is what had been measured.");
@@ -365,36 +373,6 @@ internal static class QualityCommand
                     AnsweredByFullPrefill = group.Count(sample => sample.AnsweredByFullPrefill == true),
                 }),
         ];
-
-    private static async Task WriteAsync(
-        CliContext context,
-        QualityOptions options,
-        QualityReport report,
-        IReadOnlyList<QualityLine> lines
-    )
-    {
-        if (options.Json == "-")
-        {
-            context.WriteRaw(report.ToJson());
-        }
-        else
-        {
-            context.Output.Write(QualityTableView.Render(report, lines));
-            context.WriteRaw("");
-        }
-
-        if (options.Json is { } path && path != "-")
-        {
-            await File.WriteAllTextAsync(path, report.ToJson() + "\n", CancellationToken.None);
-            context.Note($"The raw samples are in {path}.");
-        }
-
-        if (options.Html is { } page)
-        {
-            await File.WriteAllTextAsync(page, QualityPage.Render(report, lines), CancellationToken.None);
-            context.Note($"The page is {page}.");
-        }
-    }
 
     private static QualityCase[] Cases(QualityOptions options, IImportancePolicy[] importances)
     {

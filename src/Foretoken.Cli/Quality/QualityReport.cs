@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
@@ -54,21 +53,13 @@ internal sealed record QualityModel
     internal static QualityModel Of(ForetokenModel model) =>
         new()
         {
-            Name = NameOf(model.Path),
+            Name = Measurand.NameOf(model.Path),
             Description = model.Info.Description,
             Architecture = model.Info.Architecture,
             Layers = model.Info.LayerCount,
             Parameters = model.Info.ParameterCount,
             SizeBytes = model.Info.SizeBytes,
         };
-
-    // of a split model without the number of the shard
-    private static string NameOf(string path)
-    {
-        string name = Path.GetFileNameWithoutExtension(path);
-        int shard = name.LastIndexOf("-00001-of-", StringComparison.Ordinal);
-        return shard > 0 ? name[..shard] : name;
-    }
 }
 
 /// <summary>The library that computed.</summary>
@@ -88,11 +79,7 @@ internal sealed record QualityBuild
         using JsonDocument info = JsonDocument.Parse(library.BuildInfo);
         return new QualityBuild
         {
-            Version =
-                typeof(ForetokenModel)
-                    .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
-                    ?.InformationalVersion
-                ?? "",
+            Version = Measurand.LibraryVersion,
             LlamaRelease = library.LlamaRelease,
             PatchHash = library.PatchHash,
             Library = info.RootElement.Clone(),
