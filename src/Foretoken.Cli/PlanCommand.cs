@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Gguf;
@@ -7,6 +6,7 @@ using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
 using Spectre.Console;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli;
 
@@ -320,8 +320,6 @@ internal static class PlanCommand
         int filled = share > 0 ? Math.Clamp((int)Math.Round(share * Width), 1, Width) : 0;
         return new string('█', filled) + new string('░', Width - filled);
     }
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
 
 /// <summary>What `foretoken plan --json` prints.</summary>

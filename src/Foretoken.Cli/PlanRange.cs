@@ -1,6 +1,6 @@
-using System.Globalization;
 using Foretoken.Planning;
 using Spectre.Console;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli;
 
@@ -77,6 +77,4 @@ internal sealed record PlanRange(
         }
         context.Output.Write(grid);
     }
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,5 @@
 using Foretoken.Cli.Pages;
-using static Foretoken.Cli.Pages.PageText;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Bench;
 

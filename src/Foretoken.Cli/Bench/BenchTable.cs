@@ -1,6 +1,6 @@
-using System.Globalization;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Bench;
 
@@ -164,6 +164,4 @@ internal static class BenchTable
 
     internal static string Milliseconds(double value) =>
         value < 10_000 ? I($"{value:0.0} ms") : I($"{value / 1000:0.00} s");
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,6 +1,6 @@
-using System.Globalization;
 using System.Text.Json;
 using Spectre.Console;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Bench;
 
@@ -159,6 +159,4 @@ internal static class CompareCommand
             }
         }
     }
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

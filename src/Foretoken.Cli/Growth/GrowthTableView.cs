@@ -1,6 +1,6 @@
-using System.Globalization;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Growth;
 
@@ -63,6 +63,4 @@ internal static class GrowthTableView
             I($"{100 * row.Agreement:0} %"),
             I($"{row.MeasuredSpeedup:0.00}x"),
         ];
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

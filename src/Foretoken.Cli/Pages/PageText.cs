@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 
 namespace Foretoken.Cli.Pages;
@@ -8,7 +7,4 @@ internal static class PageText
 {
     /// <summary>Text that is shown as it is, whatever characters it has.</summary>
     internal static string E(string text) => WebUtility.HtmlEncode(text);
-
-    /// <summary>Numbers as every page spells them, whatever the user's culture.</summary>
-    internal static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,6 +1,6 @@
 using Foretoken.Cli.Pages;
 using Foretoken.Tuning;
-using static Foretoken.Cli.Pages.PageText;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Quality;
 

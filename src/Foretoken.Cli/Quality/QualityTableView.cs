@@ -1,6 +1,6 @@
-using System.Globalization;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Quality;
 
@@ -73,6 +73,4 @@ internal static class QualityTableView
     internal const string Legend =
         "Questions: answered, of those that full prefill answers. KL: divergence from full prefill over its own answer's tokens, nats. "
         + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); 'bench' compares with unpatched llama.cpp.";
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

@@ -1,5 +1,5 @@
-using System.Globalization;
 using Spectre.Console;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Scale;
 
@@ -81,6 +81,4 @@ internal static class ScaleTable
             table.AddColumn(new TableColumn(header) { NoWrap = true });
         }
     }
-
-    private static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }
