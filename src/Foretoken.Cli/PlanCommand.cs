@@ -51,8 +51,9 @@ internal static class PlanCommand
         Option<string?> shape = new("--shape") { HelpName = "shape", Description = SyntheticCommand.ShapeHelp };
         Option<string?> plan = new("--plan")
         {
-            HelpName = "layer@retention,...",
-            Description = "Estimate this plan instead of making one; --target is then what it is compared with.",
+            HelpName = PlanText.HelpName,
+            Description =
+                $"Estimate this plan, such as {PlanText.Examples}, instead of making one; --target is then what it is compared with.",
         };
         Option<bool> calibrate = new("--calibrate")
         {
@@ -186,7 +187,7 @@ internal static class PlanCommand
             ShortestPrompt = planner.FindShortestPrompt(request, MostTokens),
             Ranges = PlanRange.Of(planner, request.Probes, request.MaxQualityLoss),
             Importance = importance.Name,
-            Plan = planned.Plan.Boundaries.Count > 0 ? PlanText.Format(planned.Plan) : null,
+            Plan = PlanText.FormatOrNull(planned.Plan),
             Stages = stages,
             PlainOperations = counted.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens),
             PlannedOperations = counted.Cost(planned.Plan, request.NewTokens, request.PastTokens),
@@ -366,7 +367,7 @@ internal sealed record PlanExplanation
     /// <summary>What ranks the tokens when nothing else is named.</summary>
     public required string Importance { get; init; }
 
-    /// <summary>Boundaries as <c>layer@retention</c>; null when everything is kept.</summary>
+    /// <summary>The plan as it would be typed; null when everything is kept.</summary>
     public required string? Plan { get; init; }
     public required IReadOnlyList<PlanStage> Stages { get; init; }
 

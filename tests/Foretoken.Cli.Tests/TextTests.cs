@@ -22,8 +22,30 @@ public sealed class TextTests
         Assert.Equal("4@0.3..0.6,8@0.2", PlanText.Format(plan));
     }
 
+    [Fact]
+    public void A_plan_names_the_layers_to_skip_alone_or_beside_boundaries()
+    {
+        PrefillPlan skips = PlanText.Parse("skip:26, 25");
+        Assert.Empty(skips.Boundaries);
+        Assert.Equal([25, 26], skips.SkippedLayers);
+        Assert.Equal("skip:25,26", PlanText.Format(skips));
+
+        PrefillPlan both = PlanText.Parse("5@0.4 + skip:25");
+        Assert.Equal([new PlanBoundary(5, 0.4)], both.Boundaries);
+        Assert.Equal([25], both.SkippedLayers);
+        Assert.Equal("5@0.4+skip:25", PlanText.Format(both));
+        Assert.Null(PlanText.FormatOrNull(PrefillPlan.KeepAll));
+    }
+
     [Theory]
     [InlineData("")]
+    [InlineData("+")]
+    [InlineData("skip:")]
+    [InlineData("skip:x")]
+    [InlineData("skip:25,-1")]
+    [InlineData("skip:25,25")]
+    [InlineData("skip:25+skip:25")]
+    [InlineData("5@0.4+skip")]
     [InlineData("3@0.5..0.2")]
     [InlineData("3@..0.2")]
     [InlineData("3@0.1..0.2..0.3")]

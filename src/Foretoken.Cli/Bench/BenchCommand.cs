@@ -78,8 +78,8 @@ internal static class BenchCommand
         };
         Option<string[]> plans = new("--plan")
         {
-            HelpName = "layer@retention,...",
-            Description = "A plan to measure, such as 3@0.25; may be given several times.",
+            HelpName = PlanText.HelpName,
+            Description = $"A plan to measure, such as {PlanText.Examples}; may be given several times.",
             DefaultValueFactory = _ => [],
         };
         Option<int> decode = new("--decode")

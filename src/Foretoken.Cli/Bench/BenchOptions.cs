@@ -122,11 +122,11 @@ internal sealed record BenchOptions
         return cases;
     }
 
-    // the boundaries of the first given plan; otherwise one after a fifth of the layers, where the planner cuts first
+    // the boundaries of the first given plan that has any; otherwise one after a fifth of the layers, where the planner cuts first
     private PrefillPlan KeepAllPlan(int layers) =>
         PrefillPlan.FromBoundaries(
-            Plans.Count > 0
-                ? Plans[0].Boundaries.Select(b => b with { Retention = 1 })
+            Plans.FirstOrDefault(plan => plan.Boundaries.Count > 0) is { } plan
+                ? plan.Boundaries.Select(b => b with { Retention = 1 })
                 : [new PlanBoundary(Math.Clamp((int)Math.Round(layers / 5.0), 1, layers - 1), 1)]
         );
 }

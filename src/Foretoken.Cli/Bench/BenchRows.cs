@@ -132,7 +132,7 @@ internal static class BenchRows
                 BenchKind.KeepAll => 1,
                 _ => what.Target,
             },
-            Plan = (what.Plan ?? report.Plan) is { Boundaries.Count: > 0 } plan ? PlanText.Format(plan) : null,
+            Plan = PlanText.FormatOrNull(what.Plan ?? report.Plan),
             PromisedSpeedup = promised,
             IsPromiseMeasured = Array.TrueForAll(samples, s => s.IsPromiseMeasured),
             ReachableSpeedup = MedianOrNull(samples.Select(s => s.ReachableSpeedup).OfType<double>()),
@@ -193,7 +193,7 @@ internal static class BenchRows
             IsPromiseMeasured = ours.Run.Report?.IsPromiseMeasured ?? false,
             // a plan that is given may be faster than any that would be made
             ReachableSpeedup = kind == BenchKind.Target ? ours.Run.ReachableSpeedup : null,
-            Plan = ours.Run.Report?.Plan is { Boundaries.Count: > 0 } plan ? PlanText.Format(plan) : null,
+            Plan = PlanText.FormatOrNull(ours.Run.Report?.Plan),
             Round = ours.Round,
             Position = ours.Slot.Position,
             BaselinePosition = baseline.Slot.Position,

@@ -37,8 +37,8 @@ internal static class QualityCommand
         );
         Option<string[]> plans = new("--plan")
         {
-            HelpName = "layer@retention,...",
-            Description = "A plan to judge, such as 6@0.25; may be given several times.",
+            HelpName = PlanText.HelpName,
+            Description = $"A plan to judge, such as {PlanText.Examples}; may be given several times.",
             DefaultValueFactory = _ => [],
         };
         Option<int[]> lengths = CommandOptions.WholeNumbers(
@@ -333,6 +333,8 @@ internal static class QualityCommand
                     PromisedSpeedup = sample.PromisedSpeedup,
                     FullPrefillMs = sample.FullPrefillMs,
                     PrefillMs = sample.PrefillMs,
+                    FullDecodeMs = sample.FullDecodeMs,
+                    DecodeMs = sample.DecodeMs,
                     KeptShare = sample.KeptShare,
                     ForcedTokens = sample.ForcedTokens,
                     Kl = sample.Kl,
@@ -380,10 +382,16 @@ internal static class QualityCommand
             options.Targets ?? (options.Plans.Count > 0 ? [] : QualityOptions.DefaultTargets);
         return
         [
-            .. importances.SelectMany(importance =>
-                targets
-                    .Select(target => new QualityCase(importance, target))
-                    .Concat(options.Plans.Select(plan => new QualityCase(importance, plan)))
+            .. importances.SelectMany(
+                (importance, i) =>
+                    targets
+                        .Select(target => new QualityCase(importance, target))
+                        .Concat(
+                            options
+                                // where no token is left out, none is ranked: one importance stands for all
+                                .Plans.Where(plan => i == 0 || plan.Boundaries.Count > 0)
+                                .Select(plan => new QualityCase(importance, plan))
+                        )
             ),
         ];
     }

@@ -17,6 +17,9 @@ internal sealed record QualityLine
     /// <summary>Median over the prompts of all kinds, against our own full prefill.</summary>
     internal required double MeasuredSpeedup { get; init; }
     internal required double PromisedSpeedup { get; init; }
+
+    /// <summary>As <see cref="QualityRow.DecodeTimeRatio"/>, over the prompts of all kinds.</summary>
+    internal required double? DecodeTimeRatio { get; init; }
     internal required double KeptShare { get; init; }
     internal required double Agreement { get; init; }
 
@@ -51,6 +54,7 @@ internal sealed record QualityLine
                         group.Select(sample => sample.FullPrefillMs / sample.PrefillMs)
                     ),
                     PromisedSpeedup = QualityTable.Median(group.Select(sample => sample.PromisedSpeedup)),
+                    DecodeTimeRatio = QualityTable.DecodeTimeRatio(group),
                     KeptShare = group.Average(sample => sample.KeptShare),
                     Agreement = group.Average(sample => sample.Agreement),
                     Kinds = QualityTable.Summarize(group).ToDictionary(row => row.Kind),
@@ -83,6 +87,10 @@ internal sealed record QualityLine
             ),
             QualityRow row => string.Create(CultureInfo.InvariantCulture, $"{row.Kl:0.000}"),
         };
+
+    /// <summary>Time of an output token beside that behind full prefill; empty when none was decoded.</summary>
+    internal string DecodeCell =>
+        DecodeTimeRatio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{100 * ratio:0} %") : "";
 
     /// <summary>A kind as a heading.</summary>
     internal static string Heading(string kind) =>

@@ -164,7 +164,7 @@ internal static class QualityPage
         IReadOnlyList<string> kinds = QualityLine.KindsOf(lines);
         page.Heading("Side by side");
         page.Paragraph(
-            "Questions: answered, of those that full prefill answers. KL: mean divergence from full prefill over the tokens of its own answer, in nats. Same token: how often the most likely next token is the same."
+            "Questions: answered, of those that full prefill answers. KL: mean divergence from full prefill over the tokens of its own answer, in nats. Per token: the time of an output token beside that behind full prefill (median). Same token: how often the most likely next token is the same."
         );
         page.Table(
             [
@@ -173,6 +173,7 @@ internal static class QualityPage
                 "asked",
                 "promised",
                 "measured",
+                "per token",
                 "kept",
                 .. kinds.Select(QualityLine.Heading),
                 "same token",
@@ -185,6 +186,7 @@ internal static class QualityPage
                         line.Asked,
                         I($"{line.PromisedSpeedup:0.00}x"),
                         I($"{line.MeasuredSpeedup:0.00}x"),
+                        line.DecodeCell,
                         I($"{100 * line.KeptShare:0} %"),
                         .. kinds.Select(line.Cell),
                         I($"{100 * line.Agreement:0} %"),

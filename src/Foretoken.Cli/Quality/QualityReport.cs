@@ -148,13 +148,15 @@ internal sealed record QualityReportSample
     public required string Importance { get; init; }
     public required double Target { get; init; }
 
-    /// <summary>The plan that ran, as <c>layer@retention</c>; null when everything was kept.</summary>
+    /// <summary>The plan that ran, as it would be typed; null when everything was kept.</summary>
     public required string? Plan { get; init; }
     public required int PromptTokens { get; init; }
     public required int ThinnedTokens { get; init; }
     public required double PromisedSpeedup { get; init; }
     public required double FullPrefillMs { get; init; }
     public required double PrefillMs { get; init; }
+    public required double? FullDecodeMs { get; init; }
+    public required double? DecodeMs { get; init; }
     public required double KeptShare { get; init; }
     public required int ForcedTokens { get; init; }
     public required double Kl { get; init; }

@@ -20,7 +20,15 @@ internal static class QualityTableView
 
         foreach (
             string column in (string[])
-                ["asked", "promised", "measured", "kept", .. kinds.Select(QualityLine.Heading), "same token"]
+                [
+                    "asked",
+                    "promised",
+                    "measured",
+                    "per token",
+                    "kept",
+                    .. kinds.Select(QualityLine.Heading),
+                    "same token",
+                ]
         )
         {
             table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
@@ -40,6 +48,7 @@ internal static class QualityTableView
                 line.Asked,
                 I($"{line.PromisedSpeedup:0.00}x"),
                 I($"{line.MeasuredSpeedup:0.00}x"),
+                line.DecodeCell,
                 I($"{100 * line.KeptShare:0} %"),
                 .. kinds.Select(line.Cell),
                 I($"{100 * line.Agreement:0} %"),
@@ -72,5 +81,5 @@ internal static class QualityTableView
 
     internal const string Legend =
         "Questions: answered, of those that full prefill answers. KL: divergence from full prefill over its own answer's tokens, nats. "
-        + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); 'bench' compares with unpatched llama.cpp.";
+        + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); per token: time of an output token, thinned / full (median); 'bench' compares with unpatched llama.cpp.";
 }

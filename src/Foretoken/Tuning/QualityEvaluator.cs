@@ -14,8 +14,8 @@ namespace Foretoken.Tuning;
 /// judged too.
 /// </para>
 /// <para>
-/// Speed is the time of our own full prefill divided by that of the thinned one, of the same prompt in the same run. For a
-/// comparison with unpatched llama.cpp there is <c>foretoken bench</c>.
+/// Speed is the time of our own full prefill divided by that of the thinned one, of the same prompt in the same run; the times
+/// of the forced tokens are compared likewise. For a comparison with unpatched llama.cpp there is <c>foretoken bench</c>.
 /// </para>
 /// <para>Not thread-safe; it computes on the calling thread.</para>
 /// </remarks>
@@ -188,6 +188,7 @@ public sealed class QualityEvaluator : IDisposable
         PrefillReport report = Prefill(session, rendered, null, cancellationToken);
         List<int> tokens = [];
         List<float[]> logits = [];
+        List<double> times = [];
         int limit = TokensOf(prompt);
         while (true)
         {
@@ -201,12 +202,13 @@ public sealed class QualityEvaluator : IDisposable
                 break;
             }
 
-            session.Decode(token, cancellationToken);
+            times.Add(DecodeMs(session, token, cancellationToken));
         }
 
         string text = prompt.AnswerStart + _model.Detokenize([.. tokens]);
         return new FullAnswer(
             report.PrefillTime,
+            times.Count == 0 ? null : QualityTable.Median(times),
             tokens,
             logits,
             text,
@@ -226,6 +228,7 @@ public sealed class QualityEvaluator : IDisposable
         PrefillReport report = Prefill(session, rendered, one, cancellationToken);
         double kl = 0;
         int agreements = 0;
+        List<double> times = [];
         // the first token that the thinned model would have chosen differently, and which
         int parting = -1;
         int chosen = -1;
@@ -246,7 +249,7 @@ public sealed class QualityEvaluator : IDisposable
 
             if (i + 1 < full.Tokens.Count)
             {
-                session.Decode(full.Tokens[i], cancellationToken);
+                times.Add(DecodeMs(session, full.Tokens[i], cancellationToken));
             }
         }
 
@@ -268,6 +271,8 @@ public sealed class QualityEvaluator : IDisposable
             PromisedSpeedup = report.PromisedSpeedup,
             FullPrefillMs = full.PrefillTime.TotalMilliseconds,
             PrefillMs = report.PrefillTime.TotalMilliseconds,
+            FullDecodeMs = full.DecodeMs,
+            DecodeMs = times.Count == 0 ? null : QualityTable.Median(times),
             KeptShare = KeptShare(report),
             ForcedTokens = full.Tokens.Count,
             Kl = kl / full.Tokens.Count,
@@ -277,6 +282,13 @@ public sealed class QualityEvaluator : IDisposable
             FullAnswer = full.Text,
             Answer = answer,
         };
+    }
+
+    private double DecodeMs(ForetokenSession session, int token, CancellationToken cancellationToken)
+    {
+        long start = _options.TimeProvider.GetTimestamp();
+        session.Decode(token, cancellationToken);
+        return _options.TimeProvider.GetElapsedTime(start).TotalMilliseconds;
     }
 
     /// <summary>The thinned model's own answer: the full model's up to where they part, and from there on greedily.</summary>
@@ -323,7 +335,8 @@ public sealed class QualityEvaluator : IDisposable
         double kept = 0;
         foreach (PrefillStageReport stage in report.Stages)
         {
-            kept += (double)stage.Tokens * (stage.LayerEnd - stage.LayerBegin);
+            int skipped = report.SkippedLayers.Count(layer => layer >= stage.LayerBegin && layer < stage.LayerEnd);
+            kept += (double)stage.Tokens * (stage.LayerEnd - stage.LayerBegin - skipped);
         }
 
         return kept / ((double)report.NewTokens * _model.Info.LayerCount);
@@ -331,6 +344,7 @@ public sealed class QualityEvaluator : IDisposable
 
     private sealed record FullAnswer(
         TimeSpan PrefillTime,
+        double? DecodeMs,
         List<int> Tokens,
         List<float[]> Logits,
         string Text,

@@ -42,6 +42,12 @@ public sealed record QualityRow
     /// </summary>
     public required double MeasuredSpeedup { get; init; }
 
+    /// <summary>
+    /// Median over the prompts of the time of an output token behind the thinned prefill divided by that of the same token
+    /// behind full prefill; <see langword="null"/> when none was decoded.
+    /// </summary>
+    public double? DecodeTimeRatio { get; init; }
+
     /// <summary>Median of the cost model's estimates.</summary>
     public required double PromisedSpeedup { get; init; }
 

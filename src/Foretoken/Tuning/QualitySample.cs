@@ -44,7 +44,17 @@ public sealed record QualitySample
     /// <summary>Milliseconds of the thinned prefill, selection included.</summary>
     public required double PrefillMs { get; init; }
 
-    /// <summary>Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1.</summary>
+    /// <summary>
+    /// Milliseconds of a forced output token behind full prefill, median; <see langword="null"/> when none was decoded.
+    /// </summary>
+    public double? FullDecodeMs { get; init; }
+
+    /// <summary>The same tokens behind the thinned prefill, in the same run.</summary>
+    public double? DecodeMs { get; init; }
+
+    /// <summary>
+    /// Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1. In a skipped layer it is none.
+    /// </summary>
     public required double KeptShare { get; init; }
 
     /// <summary>Tokens of the full model's answer that were forced.</summary>

@@ -44,6 +44,7 @@ public static class QualityTable
                     Kl = all.Average(sample => sample.Kl),
                     Agreement = all.Average(sample => sample.Agreement),
                     MeasuredSpeedup = Median(all.Select(sample => sample.FullPrefillMs / sample.PrefillMs)),
+                    DecodeTimeRatio = DecodeTimeRatio(all),
                     PromisedSpeedup = Median(all.Select(sample => sample.PromisedSpeedup)),
                     KeptShare = all.Average(sample => sample.KeptShare),
                 }
@@ -51,6 +52,15 @@ public static class QualityTable
         }
 
         return rows;
+    }
+
+    /// <summary>As <see cref="QualityRow.DecodeTimeRatio"/>, of any samples.</summary>
+    /// <param name="samples">The samples.</param>
+    public static double? DecodeTimeRatio(IEnumerable<QualitySample> samples)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        double[] ratios = [.. samples.Select(sample => sample.DecodeMs / sample.FullDecodeMs).OfType<double>()];
+        return ratios.Length == 0 ? null : Median(ratios);
     }
 
     /// <summary>The middle value, or the mean of the two middle ones.</summary>

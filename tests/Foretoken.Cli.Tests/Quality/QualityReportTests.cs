@@ -22,6 +22,7 @@ public class QualityReportTests
         Assert.Equal(0.15, row.GetProperty("kl").GetDouble(), 9);
         Assert.Equal(0.8, row.GetProperty("agreement").GetDouble(), 9);
         Assert.Equal(1.6, row.GetProperty("measuredSpeedup").GetDouble(), 9);
+        Assert.Equal(1 / 1.5, row.GetProperty("decodeTimeRatio").GetDouble(), 9);
         Assert.InRange(row.GetProperty("keptShare").GetDouble(), 0.66, 0.67);
         JsonElement summary = rows.First(r => r.GetProperty("kind").GetString() == "summary");
         Assert.Equal(JsonValueKind.Null, summary.GetProperty("answered").ValueKind);
@@ -40,6 +41,7 @@ public class QualityReportTests
         Assert.Equal("", line.Cell("retrieval-blind"));
         Assert.Equal((0, 2), (line.Answered, line.AnsweredByFullPrefill));
         Assert.Equal(2.1, line.MeasuredSpeedup, 9);
+        Assert.Equal("50 %", line.DecodeCell);
     }
 
     [Theory]

@@ -29,6 +29,8 @@ internal static class QualityReports
                 PromisedSpeedup = target,
                 FullPrefillMs = 1000,
                 PrefillMs = 1000 / (target + 0.1),
+                FullDecodeMs = 20,
+                DecodeMs = 20 / target,
                 KeptShare = 1 / target,
                 ForcedTokens = 16,
                 Kl = target / 10,

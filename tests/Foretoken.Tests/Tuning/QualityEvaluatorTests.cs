@@ -68,6 +68,24 @@ public sealed class QualityEvaluatorTests(TestModel test)
     }
 
     [Fact]
+    public void A_skipped_layer_counts_as_not_computed_and_decode_is_timed_beside_full_prefill()
+    {
+        using QualityEvaluator evaluator = new(test.Model, Short);
+        QualitySample sample = Assert.Single(
+            evaluator.Evaluate(
+                [Generator.Create(Spec(PromptKind.Summary), 1)],
+                [new QualityCase(ImportancePolicies.Default, PrefillPlan.FromBoundaries([], skippedLayers: [14, 25]))]
+            )
+        );
+
+        Assert.True(sample.Kl > 0);
+        Assert.Equal(28 / 30.0, sample.KeptShare, 9);
+        Assert.True(sample.DecodeMs > 0);
+        Assert.True(sample.FullDecodeMs > 0);
+        Assert.Equal(sample.DecodeMs / sample.FullDecodeMs, QualityTable.DecodeTimeRatio([sample]));
+    }
+
+    [Fact]
     public void Generated_prompts_are_as_long_as_asked_in_the_tokens_of_the_model()
     {
         foreach (DocumentPrompt prompt in Generator.CreateMix(PromptSet.Evaluation, 8, 1024))
