@@ -16,12 +16,17 @@ namespace Foretoken.Inference;
 /// prompt again, or a later turn of the same conversation), and never by a request with a target of 1. Otherwise the
 /// prefix is reused up to the thinned span and the rest computed.
 /// </para>
+/// <para>
+/// What a sequence does without (<see cref="PrefillPlan.Skips"/>) stays the same until nothing of it is left: a prompt that
+/// reuses a prefix goes on without the same, whatever its own plan says, and the report tells. A request with a target of 1
+/// reuses nothing of such a sequence.
+/// </para>
 /// </remarks>
 public sealed class ForetokenSession : IDisposable
 {
     private const int Sequence = 0;
     private const uint StateMagic = 0x534B5446; // "FTKS"
-    private const int StateVersion = 1;
+    private const int StateVersion = 2;
 
     private readonly SafeContextHandle _context;
     private readonly SafeCancelHandle _cancel;
@@ -29,7 +34,7 @@ public sealed class ForetokenSession : IDisposable
 
     // spans of _tokens that were thinned, ascending; Prompt is the length of the prompt they were thinned for
     private readonly List<ThinnedSpan> _thinned = [];
-    private int[] _skippedLayers = [];
+    private LayerSkip[] _skips = [];
     private readonly PrefillPlannerOptions? _learnedOptions;
     private readonly CostTracker? _costs;
     private readonly PrefillCostModel _counted;
@@ -166,12 +171,6 @@ public sealed class ForetokenSession : IDisposable
 
         int reused = ReusablePrefix(prompt, request);
         PrefillDecision decision = Decide(request, prompt.Length, reused);
-        if (reused > 0 && !decision.Plan.SkippedLayers.SequenceEqual(_skippedLayers))
-        {
-            // a skipped layer has no keys and values of the prefix; one that is not skipped needs them
-            reused = 0;
-            decision = Decide(request, prompt.Length, reused);
-        }
 
         TimeProvider time = TimeProvider.System;
         TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
@@ -190,7 +189,7 @@ public sealed class ForetokenSession : IDisposable
         {
             _thinned.Add(new ThinnedSpan(reused, prompt.Length));
         }
-        _skippedLayers = [.. decision.Plan.SkippedLayers];
+        _skips = [.. decision.Plan.Skips];
 
         PrefillTimeEstimate? plain = Learn(native, decision, reused, computed, elapsed, cpuShare);
         return new PrefillReport
@@ -225,7 +224,7 @@ public sealed class ForetokenSession : IDisposable
             KvBytes = KvBytes,
             Importance = decision.Plan.IsKeepAll ? null : decision.Importance.Name,
             Plan = decision.Plan.IsKeepAll ? null : decision.Plan,
-            SkippedLayers = decision.Plan.SkippedLayers,
+            Skips = _skips,
             Reason = decision.Reason,
         };
     }
@@ -414,11 +413,11 @@ public sealed class ForetokenSession : IDisposable
             StateVersion,
             _tokens.Count,
             _thinned.Count,
-            _skippedLayers.Length,
+            _skips.Length,
             native.Length,
             .. _tokens,
             .. _thinned.SelectMany(span => (int[])[span.Start, span.End]),
-            .. _skippedLayers,
+            .. _skips.SelectMany(skip => (int[])[skip.Layer, (int)skip.Part]),
         ];
         byte[] state = new byte[(header.Length * sizeof(int)) + native.Length];
         for (int i = 0; i < header.Length; i++)
@@ -449,7 +448,7 @@ public sealed class ForetokenSession : IDisposable
         int spanCount = Number(state, 3);
         int skippedCount = Number(state, 4);
         int nativeLength = Number(state, 5);
-        long numbers = (long)HeaderLength + tokenCount + (2L * spanCount) + skippedCount;
+        long numbers = (long)HeaderLength + tokenCount + (2L * spanCount) + (2L * skippedCount);
         if (
             tokenCount < 0
             || spanCount < 0
@@ -479,10 +478,10 @@ public sealed class ForetokenSession : IDisposable
         {
             _thinned.Add(new ThinnedSpan(Number(state, at++), Number(state, at++)));
         }
-        _skippedLayers = new int[skippedCount];
+        _skips = new LayerSkip[skippedCount];
         for (int i = 0; i < skippedCount; i++)
         {
-            _skippedLayers[i] = Number(state, at++);
+            _skips[i] = new LayerSkip(Number(state, at++), (LayerPart)Number(state, at++));
         }
 
         static int Number(ReadOnlySpan<byte> bytes, int index) =>
@@ -504,6 +503,10 @@ public sealed class ForetokenSession : IDisposable
     internal int ReusablePrefix(ReadOnlySpan<int> prompt, PrefillRequest request)
     {
         bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
+        if (exact && _skips.Length > 0)
+        {
+            return 0;
+        }
         int common = Tokens.CommonPrefixLength(prompt);
         foreach (ThinnedSpan span in _thinned)
         {
@@ -521,7 +524,7 @@ public sealed class ForetokenSession : IDisposable
         if (tokenCount == 0)
         {
             NativeCall.Check(NativeMethods.ftk_clear(_context));
-            _skippedLayers = [];
+            _skips = [];
         }
         else if (tokenCount < _tokens.Count)
         {
@@ -591,7 +594,8 @@ public sealed class ForetokenSession : IDisposable
             request,
             NotStagedReason,
             promptLength,
-            reused
+            reused,
+            reused > 0 ? _skips : null
         );
     }
 
@@ -614,7 +618,7 @@ public sealed class ForetokenSession : IDisposable
         PrefillRun run = PrefillTimes.Sample(
             native,
             costs.Layout,
-            decision.Plan.SkippedSpan,
+            decision.Plan.SkipSpan,
             reused,
             decision.Probes,
             elapsed,

@@ -43,6 +43,7 @@ internal sealed record PrefillDecision
     /// <param name="notStagedReason">Why prefill cannot be staged; null when it can.</param>
     /// <param name="promptLength">Tokens of the prompt.</param>
     /// <param name="reused">Leading tokens of it that the cache holds.</param>
+    /// <param name="sequenceSkips">What the sequence with the reused tokens does without; null where nothing is reused.</param>
     internal static PrefillDecision Make(
         PrefillPlanner planner,
         PrefillPlanner learnedPlanner,
@@ -50,13 +51,22 @@ internal sealed record PrefillDecision
         PrefillRequest request,
         string? notStagedReason,
         int promptLength,
-        int reused
+        int reused,
+        IReadOnlyList<LayerSkip>? sequenceSkips = null
     )
     {
         IImportancePolicy importance = request.Importance ?? ImportancePolicies.Get(request.Plan?.Importance, profile);
         bool isNamed = request.Importance is not null || request.Plan?.Importance is not null;
         PrefillPlanner ownPlanner = importance is LearnedImportance ? learnedPlanner : planner;
-        PrefillDecision decision = Choose(ownPlanner, importance, request, notStagedReason, promptLength, reused);
+        PrefillDecision decision = Choose(
+            ownPlanner,
+            importance,
+            request,
+            notStagedReason,
+            promptLength,
+            reused,
+            sequenceSkips
+        );
         if (decision.FindUnlearnedBoundary() is not { } problem)
         {
             return decision;
@@ -69,7 +79,15 @@ internal sealed record PrefillDecision
         }
 
         // what was learned about losses holds for learned importance only, so the other one has plans of its own
-        decision = Choose(planner, ImportancePolicies.Default, request, notStagedReason, promptLength, reused);
+        decision = Choose(
+            planner,
+            ImportancePolicies.Default,
+            request,
+            notStagedReason,
+            promptLength,
+            reused,
+            sequenceSkips
+        );
         return decision with
         {
             Reason =
@@ -83,7 +101,8 @@ internal sealed record PrefillDecision
         PrefillRequest request,
         string? notStagedReason,
         int promptLength,
-        int reused
+        int reused,
+        IReadOnlyList<LayerSkip>? sequenceSkips
     )
     {
         int newTokens = promptLength - reused;
@@ -138,8 +157,33 @@ internal sealed record PrefillDecision
             )
         );
 
-        PrefillDecision From(PlannedPrefill planned) =>
-            new()
+        PrefillDecision From(PlannedPrefill planned)
+        {
+            if (
+                sequenceSkips is not null
+                && (planned.Plan.Routing is not null || !planned.Plan.Skips.SequenceEqual(sequenceSkips))
+            )
+            {
+                // the cache of the reused prefix has no keys and values of what was skipped, and a part that was not is needed
+                PlannedPrefill kept = planner.Estimate(
+                    planned.Plan.WithSkips(sequenceSkips),
+                    newTokens,
+                    reused,
+                    alwaysKept,
+                    probes
+                );
+                string how =
+                    sequenceSkips.Count == 0
+                        ? "with all parts of its layers"
+                        : $"without {LayerSkip.Describe(sequenceSkips)}";
+                planned = kept with
+                {
+                    TargetSpeedup = planned.TargetSpeedup,
+                    ExpectedLoss = null,
+                    Reason = $"{planned.Reason} The sequence goes on {how}, as its reused prefix was computed.",
+                };
+            }
+            return new()
             {
                 Plan = planned.Plan,
                 Target = planned.TargetSpeedup,
@@ -152,6 +196,7 @@ internal sealed record PrefillDecision
                 Protected = isProtected,
                 Probes = probes,
             };
+        }
     }
 
     /// <summary>What learned importance lacks for this plan, for people: below its lowest boundary nothing was learned. Null when nothing.</summary>

@@ -95,8 +95,11 @@ public sealed record PrefillReport
     /// <summary>The plan; null for plain prefill.</summary>
     public PrefillPlan? Plan { get; init; }
 
-    /// <summary>Layers that the whole sequence does without.</summary>
-    public IReadOnlyList<int> SkippedLayers { get; init; } = [];
+    /// <summary>
+    /// What the whole sequence does without, in prefill and in decode: what the plan or the prompt chose, or what the sequence
+    /// whose prefix was reused did without already.
+    /// </summary>
+    public IReadOnlyList<LayerSkip> Skips { get; init; } = [];
 
     /// <summary>Why this plan, in a sentence: for people.</summary>
     public required string Reason { get; init; }

@@ -8,7 +8,7 @@ internal static class PrefillTimes
     /// <summary>The sample.</summary>
     /// <param name="native">What the native library reports.</param>
     /// <param name="layout">How layers are computed.</param>
-    /// <param name="skippedLayers">Layers that were not computed.</param>
+    /// <param name="skips">What was not computed.</param>
     /// <param name="pastTokens">Tokens in front of the prefill.</param>
     /// <param name="probes">The probes of the importance.</param>
     /// <param name="elapsed">How long the prefill took.</param>
@@ -16,7 +16,7 @@ internal static class PrefillTimes
     internal static PrefillRun Sample(
         NativePrefillReport native,
         in PrefillLayout layout,
-        ReadOnlySpan<int> skippedLayers,
+        ReadOnlySpan<LayerSkip> skips,
         int pastTokens,
         in ProbeLoad probes,
         TimeSpan elapsed,
@@ -30,7 +30,7 @@ internal static class PrefillTimes
         {
             NativeStageReport stage = native.Stages[s];
             bool isLast = s == native.Stages.Count - 1;
-            StageLayers layers = StageLayers.Of(layout, stage.LayerBegin, stage.LayerEnd, skippedLayers);
+            StageLayers layers = StageLayers.Of(layout, stage.LayerBegin, stage.LayerEnd, skips);
             int begin = 0;
             foreach (long us in stage.ChunkUs)
             {

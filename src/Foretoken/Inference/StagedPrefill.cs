@@ -203,8 +203,14 @@ internal sealed unsafe class StagedPrefill
                 }
                 stageBegin = boundary.Layer;
             }
-            foreach (int layer in _decision.Plan.SkippedLayers)
+            foreach ((int layer, LayerPart part) in _decision.Plan.Skips)
             {
+                if (part != LayerPart.Block)
+                {
+                    throw new UnsupportedModelException(
+                        $"The plan '{_decision.Plan}' cannot run: this native library skips whole blocks only."
+                    );
+                }
                 NativeCall.Check(NativeMethods.ftk_plan_skip_layer(plan, layer));
             }
             return plan;

@@ -40,7 +40,7 @@ public abstract class PrefillCost
     )
     {
         EnsureValid(plan, newTokens, pastTokens, alwaysKept);
-        return CostOf(plan.BoundarySpan, plan.SkippedSpan, newTokens, pastTokens, alwaysKept, probes);
+        return CostOf(plan.BoundarySpan, plan.SkipSpan, newTokens, pastTokens, alwaysKept, probes);
     }
 
     /// <summary>By what factor a plan shortens a prefill: the cost of keeping all over the cost of the plan.</summary>
@@ -84,7 +84,7 @@ public abstract class PrefillCost
     /// <summary>Cost of boundaries that fit the model, without a plan to hold them.</summary>
     internal abstract double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
-        ReadOnlySpan<int> skippedLayers,
+        ReadOnlySpan<LayerSkip> skips,
         int newTokens,
         int pastTokens,
         int alwaysKept,

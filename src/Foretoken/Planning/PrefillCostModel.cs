@@ -94,7 +94,7 @@ public sealed class PrefillCostModel : PrefillCost
 
     internal override double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
-        ReadOnlySpan<int> skippedLayers,
+        ReadOnlySpan<LayerSkip> skips,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -110,14 +110,17 @@ public sealed class PrefillCostModel : PrefillCost
         {
             bool isLast = stage == boundaries.Length;
             int end = isLast ? Shape.LayerCount : boundaries[stage].Layer;
-            int layers = end - begin;
-            foreach (int skipped in skippedLayers)
+            int attentions = end - begin;
+            int feedForwards = end - begin;
+            foreach ((int layer, LayerPart part) in skips)
             {
-                layers -= skipped >= begin && skipped < end ? 1 : 0;
+                bool isHere = layer >= begin && layer < end;
+                attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
+                feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
             }
 
-            cost += layers * LayerCost(tokens, pastTokens);
-            if (isLast && !skippedLayers.Contains(last))
+            cost += (attentions * AttentionCost(tokens, pastTokens)) + (feedForwards * _feedForward * tokens);
+            if (isLast && !skips.Contains(new LayerSkip(last)) && !skips.Contains(new(last, LayerPart.FeedForward)))
             {
                 cost -= _feedForward * Math.Max(0, tokens - 1);
             }
@@ -134,11 +137,11 @@ public sealed class PrefillCostModel : PrefillCost
 
     /// <summary>Operations of layers that all run the same tokens, the last layer not among them.</summary>
     internal double CostOfLayers(int layers, int newTokens, int pastTokens) =>
-        layers * LayerCost(newTokens, pastTokens);
+        layers * (AttentionCost(newTokens, pastTokens) + (_feedForward * newTokens));
 
-    private double LayerCost(double tokens, double pastTokens)
+    private double AttentionCost(double tokens, double pastTokens)
     {
         double pairs = (tokens * pastTokens) + (tokens * (tokens + 1) / 2);
-        return (tokens * (_projections + _feedForward)) + (AttentionWeight * _attention * pairs);
+        return (tokens * _projections) + (AttentionWeight * _attention * pairs);
     }
 }

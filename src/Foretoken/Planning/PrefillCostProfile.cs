@@ -125,7 +125,7 @@ public sealed class PrefillCostProfile : PrefillCost
 
     internal override double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
-        ReadOnlySpan<int> skippedLayers,
+        ReadOnlySpan<LayerSkip> skips,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -133,7 +133,7 @@ public sealed class PrefillCostProfile : PrefillCost
     )
     {
         Span<double> terms = stackalloc double[CostTerm.Count];
-        PrefillWork.CountPrefill(_layout, boundaries, skippedLayers, newTokens, pastTokens, alwaysKept, probes, terms);
+        PrefillWork.CountPrefill(_layout, boundaries, skips, newTokens, pastTokens, alwaysKept, probes, terms);
         return Dot(terms);
     }
 
@@ -148,7 +148,7 @@ public sealed class PrefillCostProfile : PrefillCost
         PrefillWork.CountPrefill(
             _layout,
             plan.BoundarySpan,
-            plan.SkippedSpan,
+            plan.SkipSpan,
             newTokens,
             pastTokens,
             alwaysKept,

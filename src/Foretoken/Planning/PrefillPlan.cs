@@ -7,29 +7,34 @@ namespace Foretoken.Planning;
 public sealed class PrefillPlan : IEquatable<PrefillPlan>
 {
     private readonly PlanBoundary[] _boundaries;
-    private readonly int[] _skippedLayers;
+    private readonly LayerSkip[] _skips;
 
-    private PrefillPlan(PlanBoundary[] boundaries, int[] skippedLayers, string? importance)
+    private PrefillPlan(PlanBoundary[] boundaries, string? importance, LayerSkip[] skips, SkipRouting? routing)
     {
         _boundaries = boundaries;
-        _skippedLayers = skippedLayers;
+        _skips = skips;
         Importance = importance;
+        Routing = routing;
     }
 
     /// <summary>The plan of a plain prefill: every token through every layer.</summary>
-    public static PrefillPlan KeepAll { get; } = new([], [], null);
+    public static PrefillPlan KeepAll { get; } = new([], null, [], null);
 
     /// <summary>The boundaries: layers strictly ascending, retentions never ascending.</summary>
     public IReadOnlyList<PlanBoundary> Boundaries => _boundaries;
 
-    /// <summary>Layers that the whole sequence does without, ascending. Empty for every plan that the planner makes today.</summary>
-    public IReadOnlyList<int> SkippedLayers => _skippedLayers;
+    /// <summary>What the whole sequence does without, in prefill and in decode; ordered, without duplicates.</summary>
+    public IReadOnlyList<LayerSkip> Skips => _skips;
+
+    /// <summary>How the prompt chooses what its sequence does without; <see langword="null"/> where it does not.</summary>
+    public SkipRouting? Routing { get; }
 
     /// <summary>Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</summary>
     public string? Importance { get; }
 
     /// <summary>Whether every token runs through every layer.</summary>
-    public bool IsKeepAll => _skippedLayers.Length == 0 && Array.TrueForAll(_boundaries, b => b.MinRetention >= 1);
+    public bool IsKeepAll =>
+        _skips.Length == 0 && Routing is null && Array.TrueForAll(_boundaries, b => b.MinRetention >= 1);
 
     /// <summary>Number of stages: one more than there are boundaries.</summary>
     public int StageCount => _boundaries.Length + 1;
@@ -40,13 +45,15 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     /// at most the retentions.
     /// </param>
     /// <param name="importance">Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</param>
-    /// <param name="skippedLayers">Layers that the whole sequence does without; <see langword="null"/> for none.</param>
-    /// <exception cref="ArgumentException">The boundaries contradict each other or the skipped layers.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A layer or a retention is out of range.</exception>
+    /// <param name="skips">What the whole sequence does without; <see langword="null"/> for nothing.</param>
+    /// <param name="routing">How the prompt chooses what it does without; only without <paramref name="skips"/>.</param>
+    /// <exception cref="ArgumentException">The boundaries contradict each other, or the skips do.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A layer, a retention or a count is out of range.</exception>
     public static PrefillPlan FromBoundaries(
         IEnumerable<PlanBoundary> boundaries,
         string? importance = null,
-        IEnumerable<int>? skippedLayers = null
+        IEnumerable<LayerSkip>? skips = null,
+        SkipRouting? routing = null
     )
     {
         ArgumentNullException.ThrowIfNull(boundaries);
@@ -102,17 +109,43 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             }
         }
 
-        int[] skipped = skippedLayers is null ? [] : [.. skippedLayers.Order()];
-        for (int i = 0; i < skipped.Length; i++)
+        LayerSkip[] skipped = skips is null ? [] : [.. skips.Order()];
+        EnsureConsistent(skipped);
+        if (routing is not null)
         {
-            ArgumentOutOfRangeException.ThrowIfNegative(skipped[i], nameof(skippedLayers));
-            if (i > 0 && skipped[i] == skipped[i - 1])
+            if (skipped.Length > 0)
             {
-                throw new ArgumentException($"Layer {skipped[i]} is skipped twice.", nameof(skippedLayers));
+                throw new ArgumentException(
+                    $"A plan either names what is skipped ({LayerSkip.Describe(skipped)}) or leaves it to the prompt ({routing}).",
+                    nameof(routing)
+                );
             }
+
+            if (!Enum.IsDefined(routing.Part))
+            {
+                throw new ArgumentOutOfRangeException(
+                    nameof(routing),
+                    routing.Part,
+                    "There is no such part of a layer."
+                );
+            }
+
+            ArgumentOutOfRangeException.ThrowIfLessThan(routing.Layer, 1, nameof(routing));
+            ArgumentOutOfRangeException.ThrowIfLessThan(routing.Count, 1, nameof(routing));
         }
 
-        return new PrefillPlan(all, skipped, importance);
+        return new PrefillPlan(all, importance, skipped, routing);
+    }
+
+    /// <summary>The same boundaries with other skips, of which none is left to the prompt.</summary>
+    /// <param name="skips">What the whole sequence does without.</param>
+    /// <exception cref="ArgumentException">The skips contradict each other.</exception>
+    public PrefillPlan WithSkips(IEnumerable<LayerSkip> skips)
+    {
+        ArgumentNullException.ThrowIfNull(skips);
+        LayerSkip[] all = [.. skips.Order()];
+        EnsureConsistent(all);
+        return new PrefillPlan(_boundaries, Importance, all, null);
     }
 
     /// <summary>How many of a prefill's tokens a retention keeps: the rounded share, but no token that is always kept goes.</summary>
@@ -137,7 +170,7 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
 
     /// <summary>Checks that a model has the layers that the plan names.</summary>
     /// <param name="layerCount">Layers of the model.</param>
-    /// <exception cref="ArgumentException">A boundary or a skipped layer is beyond the model's last layer.</exception>
+    /// <exception cref="ArgumentException">A boundary is beyond the model's last layer, or the model cannot do without what is skipped.</exception>
     public void EnsureFits(int layerCount)
     {
         if (_boundaries.Length > 0 && _boundaries[^1].Layer >= layerCount)
@@ -148,11 +181,28 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             );
         }
 
-        if (_skippedLayers.Length > 0 && _skippedLayers[^1] >= layerCount)
+        foreach (LayerSkip skip in _skips)
         {
-            throw new ArgumentException(
-                $"The plan skips layer {_skippedLayers[^1]}; this model has the layers 0 to {layerCount - 1}."
-            );
+            if (!skip.IsPossible(layerCount))
+            {
+                throw new ArgumentException(
+                    $"The plan is without {skip}, which this model of {layerCount} layers needs. Blocks can be skipped from 1 to "
+                        + $"{layerCount - 2}, attention from 1 to {layerCount - 1}, feed-forward from 0 to {layerCount - 1}."
+                );
+            }
+        }
+
+        if (Routing is { } routing)
+        {
+            int possible = Enumerable
+                .Range(0, layerCount)
+                .Count(layer => layer >= routing.Layer && new LayerSkip(layer, routing.Part).IsPossible(layerCount));
+            if (routing.Count > possible)
+            {
+                throw new ArgumentException(
+                    $"The plan is without {routing}; of this model's {layerCount} layers at most {possible} can be chosen from there on."
+                );
+            }
         }
     }
 
@@ -161,7 +211,8 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         other is not null
         && Importance == other.Importance
         && _boundaries.AsSpan().SequenceEqual(other._boundaries)
-        && _skippedLayers.AsSpan().SequenceEqual(other._skippedLayers);
+        && _skips.AsSpan().SequenceEqual(other._skips)
+        && Routing == other.Routing;
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as PrefillPlan);
@@ -176,15 +227,17 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             hash.Add(boundary);
         }
 
-        foreach (int layer in _skippedLayers)
+        foreach (LayerSkip skip in _skips)
         {
-            hash.Add(layer);
+            hash.Add(skip);
         }
+
+        hash.Add(Routing);
 
         return hash.ToHashCode();
     }
 
-    /// <summary>For people, for example <c>layer 5: 40.0 %, layer 10: 10.0 to 20.0 %</c>.</summary>
+    /// <summary>For people, for example <c>layer 5: 40.0 %, layer 10: 10.0 to 20.0 %, without blocks 14, 25; attention of 17</c>.</summary>
     public override string ToString()
     {
         if (IsKeepAll)
@@ -204,9 +257,10 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             text.Append(CultureInfo.InvariantCulture, $"{100 * boundary.Retention:F1} %");
         }
 
-        if (_skippedLayers.Length > 0)
+        string without = _skips.Length > 0 ? LayerSkip.Describe(_skips) : $"{Routing}";
+        if (without.Length > 0)
         {
-            text.Append(text.Length > 0 ? ", " : "").Append("without layers ").AppendJoin(", ", _skippedLayers);
+            text.Append(text.Length > 0 ? ", " : "").Append("without ").Append(without);
         }
 
         return text.ToString();
@@ -214,7 +268,30 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
 
     internal ReadOnlySpan<PlanBoundary> BoundarySpan => _boundaries;
 
-    internal ReadOnlySpan<int> SkippedSpan => _skippedLayers;
+    internal ReadOnlySpan<LayerSkip> SkipSpan => _skips;
+
+    private static void EnsureConsistent(ReadOnlySpan<LayerSkip> skips)
+    {
+        for (int i = 0; i < skips.Length; i++)
+        {
+            (int layer, LayerPart part) = skips[i];
+            ArgumentOutOfRangeException.ThrowIfNegative(layer, nameof(skips));
+            if (!Enum.IsDefined(part))
+            {
+                throw new ArgumentOutOfRangeException(nameof(skips), part, "There is no such part of a layer.");
+            }
+
+            if (i > 0 && layer == skips[i - 1].Layer)
+            {
+                throw new ArgumentException(
+                    part == skips[i - 1].Part
+                        ? $"The plan is without {skips[i]} twice."
+                        : $"The plan is without {skips[i - 1]} and {skips[i]}: without both sublayers it is the block, which is named alone.",
+                    nameof(skips)
+                );
+            }
+        }
+    }
 
     private int[] PerStage(int newTokens, int alwaysKept, Func<PlanBoundary, double> retention)
     {

@@ -29,7 +29,7 @@ internal static class PrefillWork
     /// <summary>Counts a whole prefill.</summary>
     /// <param name="layout">How the layers are computed.</param>
     /// <param name="boundaries">Boundaries that fit the model.</param>
-    /// <param name="skippedLayers">Layers that are not computed, ascending.</param>
+    /// <param name="skips">What is not computed.</param>
     /// <param name="newTokens">Tokens of the prefill.</param>
     /// <param name="pastTokens">Tokens in front of them.</param>
     /// <param name="alwaysKept">Tokens that are always kept; those kept by their place are counted at least.</param>
@@ -38,7 +38,7 @@ internal static class PrefillWork
     internal static void CountPrefill(
         in PrefillLayout layout,
         ReadOnlySpan<PlanBoundary> boundaries,
-        ReadOnlySpan<int> skippedLayers,
+        ReadOnlySpan<LayerSkip> skips,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -55,7 +55,7 @@ internal static class PrefillWork
         {
             bool isLast = stage == boundaries.Length;
             int end = isLast ? layout.LayerCount : boundaries[stage].Layer;
-            StageLayers layers = StageLayers.Of(layout, begin, end, skippedLayers);
+            StageLayers layers = StageLayers.Of(layout, begin, end, skips);
             AddStage(layout, layers, tokens, pastTokens, isLast ? default : probes, terms);
             if (isLast)
             {
@@ -187,18 +187,19 @@ internal readonly record struct StageLayers(int Host, int Device, bool HasLast)
 
     internal int Probed(in ProbeLoad probes) => Math.Min(Host + Device, probes.Layers);
 
-    internal static StageLayers Of(in PrefillLayout layout, int begin, int end, ReadOnlySpan<int> skippedLayers)
+    internal static StageLayers Of(in PrefillLayout layout, int begin, int end, ReadOnlySpan<LayerSkip> skips)
     {
         int host = Math.Max(0, Math.Min(end, layout.FirstDeviceLayer) - begin);
         int device = end - begin - host;
         bool hasLast = end == layout.LayerCount;
-        foreach (int skipped in skippedLayers)
+        foreach ((int layer, LayerPart part) in skips)
         {
-            if (skipped >= begin && skipped < end)
+            // what a sublayer alone saves is not measured: it is counted as if it were computed
+            if (part == LayerPart.Block && layer >= begin && layer < end)
             {
-                host -= skipped < layout.FirstDeviceLayer ? 1 : 0;
-                device -= skipped < layout.FirstDeviceLayer ? 0 : 1;
-                hasLast &= skipped != layout.LayerCount - 1;
+                host -= layer < layout.FirstDeviceLayer ? 1 : 0;
+                device -= layer < layout.FirstDeviceLayer ? 0 : 1;
+                hasLast &= layer != layout.LayerCount - 1;
             }
         }
 

@@ -42,14 +42,17 @@ public class PrefillCostModelTests
     }
 
     [Fact]
-    public void A_skipped_layer_costs_nothing()
+    public void What_is_skipped_costs_nothing()
     {
         PrefillCostModel model = new(Tiny);
-        double all = model.Cost(PrefillPlan.KeepAll, 100);
-        double withoutMiddle = model.Cost(PrefillPlan.FromBoundaries([], skippedLayers: [1]), 100);
-        double withoutLast = model.Cost(PrefillPlan.FromBoundaries([], skippedLayers: [2]), 100);
-        Assert.Equal((100 * (384 + 768)) + (32 * 5050), all - withoutMiddle);
-        Assert.Equal((100 * 384) + 768 + (32 * 5050), all - withoutLast);
+        Assert.Equal((100 * (384 + 768)) + (32 * 5050), Saved(new LayerSkip(1)));
+        Assert.Equal((100 * 384) + (32 * 5050), Saved(new(1, LayerPart.Attention)));
+        Assert.Equal(100 * 768, Saved(new(1, LayerPart.FeedForward)));
+        // the last layer runs its feed-forward block for the token of the logits only
+        Assert.Equal(768, Saved(new(2, LayerPart.FeedForward)));
+
+        double Saved(LayerSkip skip) =>
+            model.Cost(PrefillPlan.KeepAll, 100) - model.Cost(PrefillPlan.FromBoundaries([], skips: [skip]), 100);
     }
 
     [Fact]

@@ -79,18 +79,91 @@ public class PrefillPlanTests
         plan.EnsureFits(17);
         ArgumentException e = Assert.Throws<ArgumentException>(() => plan.EnsureFits(16));
         Assert.Contains("1 to 15", e.Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentException>(() => PrefillPlan.FromBoundaries([], skippedLayers: [16]).EnsureFits(16));
     }
 
     [Fact]
     public void Plans_of_equal_content_are_equal()
     {
-        PrefillPlan a = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [7, 5]);
-        PrefillPlan b = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [5, 7]);
+        PrefillPlan a = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [new(7), new(5)]);
+        PrefillPlan b = PrefillPlan.FromBoundaries([new(3, 0.25)], "recent-window", [new(5), new(7)]);
         Assert.Equal(a, b);
         Assert.Equal(a.GetHashCode(), b.GetHashCode());
         Assert.NotEqual(a, PrefillPlan.FromBoundaries([new(3, 0.25)]));
-        Assert.Equal([5, 7], a.SkippedLayers);
+        Assert.Equal([new(5), new(7)], a.Skips);
         Assert.False(a.IsKeepAll);
+    }
+
+    [Fact]
+    public void A_plan_says_what_it_does_without()
+    {
+        LayerSkip[] skips =
+        [
+            new(26, LayerPart.Attention),
+            new(25),
+            new(3, LayerPart.FeedForward),
+            new(17, LayerPart.Attention),
+            new(14),
+        ];
+        Assert.Equal(
+            "without blocks 14, 25; attention of 17, 26; feed-forward of 3",
+            PrefillPlan.FromBoundaries([], skips: skips).ToString()
+        );
+        Assert.Equal(
+            "layer 5: 40.0 %, without block 14",
+            PrefillPlan.FromBoundaries([new(5, 0.4)], skips: [new(14)]).ToString()
+        );
+        Assert.Equal(
+            "without 2 attention sublayers from layer 8 on, chosen by the prompt",
+            PrefillPlan.FromBoundaries([], routing: new(8, 2, LayerPart.Attention)).ToString()
+        );
+    }
+
+    [Fact]
+    public void A_layer_is_named_once()
+    {
+        Assert.Throws<ArgumentException>(() => PrefillPlan.FromBoundaries([], skips: [new(5), new(5)]));
+        Assert.Throws<ArgumentException>(() =>
+            PrefillPlan.FromBoundaries([], skips: [new(5, LayerPart.FeedForward), new(5, LayerPart.Attention)])
+        );
+    }
+
+    [Fact]
+    public void A_plan_names_what_is_skipped_or_leaves_it_to_the_prompt()
+    {
+        ArgumentException e = Assert.Throws<ArgumentException>(() =>
+            PrefillPlan.FromBoundaries([], skips: [new(5)], routing: new(8, 2, LayerPart.Block))
+        );
+        Assert.Contains("block 5", e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(0, LayerPart.Block, false)]
+    [InlineData(1, LayerPart.Block, true)]
+    [InlineData(14, LayerPart.Block, true)]
+    [InlineData(15, LayerPart.Block, false)]
+    [InlineData(0, LayerPart.Attention, false)]
+    [InlineData(15, LayerPart.Attention, true)]
+    [InlineData(0, LayerPart.FeedForward, true)]
+    [InlineData(15, LayerPart.FeedForward, true)]
+    [InlineData(16, LayerPart.FeedForward, false)]
+    public void The_first_and_the_last_layer_are_needed(int layer, LayerPart part, bool isPossible)
+    {
+        PrefillPlan plan = PrefillPlan.FromBoundaries([], skips: [new(layer, part)]);
+        Exception? e = Record.Exception(() => plan.EnsureFits(16));
+        Assert.Equal(isPossible, e is null);
+        if (e is not null)
+        {
+            Assert.Contains("Blocks can be skipped from 1 to 14", e.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void The_prompt_cannot_choose_more_than_there_is()
+    {
+        PrefillPlan.FromBoundaries([], routing: new(8, 7, LayerPart.Block)).EnsureFits(16);
+        ArgumentException e = Assert.Throws<ArgumentException>(() =>
+            PrefillPlan.FromBoundaries([], routing: new(8, 8, LayerPart.Block)).EnsureFits(16)
+        );
+        Assert.Contains("at most 7", e.Message, StringComparison.Ordinal);
     }
 }
