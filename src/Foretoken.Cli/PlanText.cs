@@ -5,36 +5,57 @@ using static Foretoken.Cli.InvariantText;
 namespace Foretoken.Cli;
 
 /// <summary>
-/// Plans as they are typed: boundaries, <c>3@0.25</c> or <c>4@0.6,8@0.35,12@0.2</c> (<c>3@0.1..0.25</c> where a threshold decides
-/// between two shares), and the layers to skip, <c>skip:25,26</c>; both with a plus sign between them: <c>5@0.4+skip:25</c>.
+/// Plans as they are typed, parts joined by plus signs. Boundaries: <c>3@0.25</c> or <c>4@0.6,8@0.35,12@0.2</c>
+/// (<c>3@0.1..0.25</c> where a threshold decides between two shares). What is skipped: <c>skip:25,26</c> for whole blocks,
+/// <c>skip-attn:14,17</c> and <c>skip-ffn:3</c> for sublayers; or what the prompt chooses: <c>route:2@10</c>,
+/// <c>route-attn:4@10</c>, <c>route-ffn:1@10</c> for so many at or above layer 10.
 /// </summary>
 internal static class PlanText
 {
-    private const string Skip = "skip:";
+    private static readonly (string Name, LayerPart Part)[] Skips =
+    [
+        ("skip:", LayerPart.Block),
+        ("skip-attn:", LayerPart.Attention),
+        ("skip-ffn:", LayerPart.FeedForward),
+    ];
+
+    private static readonly (string Name, LayerPart Part)[] Routings =
+    [
+        ("route:", LayerPart.Block),
+        ("route-attn:", LayerPart.Attention),
+        ("route-ffn:", LayerPart.FeedForward),
+    ];
 
     /// <summary>The syntax, for the description of an option.</summary>
     internal const string HelpName = "layer@retention,...+skip:layer,...";
 
     /// <summary>Examples, for the same.</summary>
-    internal const string Examples = "6@0.25, skip:25,26 or 5@0.4+skip:25";
+    internal const string Examples = "6@0.25, skip:25,26, 5@0.4+skip-attn:14,17 or route:2@10";
 
     /// <exception cref="CliException">It is not a plan.</exception>
     internal static PrefillPlan Parse(string text)
     {
         List<PlanBoundary> boundaries = [];
-        List<int> skipped = [];
+        List<LayerSkip> skips = [];
+        SkipRouting? routing = null;
         foreach (string part in Split(text, '+'))
         {
-            if (part.StartsWith(Skip, StringComparison.OrdinalIgnoreCase))
+            if (Find(Skips, part) is { } skip)
             {
-                skipped.AddRange(ParseSkips(part));
+                skips.AddRange(ParseLayers(skip.Name, part).Select(layer => new LayerSkip(layer, skip.Part)));
+            }
+            else if (Find(Routings, part) is { } route)
+            {
+                routing = routing is null
+                    ? ParseRouting(route.Name, part, route.Part)
+                    : throw new CliException($"'{text}' leaves two things to the prompt; a plan has one such part.");
             }
             else
             {
                 boundaries.AddRange(Split(part, ',').Select(ParseBoundary));
             }
         }
-        if (boundaries.Count == 0 && skipped.Count == 0)
+        if (boundaries.Count == 0 && skips.Count == 0 && routing is null)
         {
             throw new CliException(
                 "The plan is empty. A plan is LAYER@RETENTION, separated by commas, for example 3@0.25; skip:LAYER,... leaves layers out."
@@ -42,7 +63,7 @@ internal static class PlanText
         }
         try
         {
-            return PrefillPlan.FromBoundaries(boundaries, skippedLayers: skipped);
+            return PrefillPlan.FromBoundaries(boundaries, skips: skips, routing: routing);
         }
         catch (ArgumentException e)
         {
@@ -71,12 +92,25 @@ internal static class PlanText
                 )
             );
         }
-        if (plan.SkippedLayers.Count > 0)
+        foreach ((string name, LayerPart part) in Skips)
         {
-            parts.Add(Skip + string.Join(',', plan.SkippedLayers.Select(layer => I($"{layer}"))));
+            string[] layers = [.. plan.Skips.Where(skip => skip.Part == part).Select(skip => I($"{skip.Layer}"))];
+            if (layers.Length > 0)
+            {
+                parts.Add(name + string.Join(',', layers));
+            }
+        }
+        if (plan.Routing is { } routing)
+        {
+            parts.Add(Routings.First(route => route.Part == routing.Part).Name + I($"{routing.Count}@{routing.Layer}"));
         }
         return string.Join('+', parts);
     }
+
+    private static (string Name, LayerPart Part)? Find((string Name, LayerPart Part)[] all, string part) =>
+        all.Where(one => part.StartsWith(one.Name, StringComparison.OrdinalIgnoreCase))
+            .Select(one => ((string, LayerPart)?)one)
+            .FirstOrDefault();
 
     private static PlanBoundary ParseBoundary(string part)
     {
@@ -85,7 +119,7 @@ internal static class PlanText
         return
             halves.Length == 2
             && shares.Length <= 2
-            && TryParseLayer(halves[0], out int layer)
+            && TryParseNumber(halves[0], out int layer)
             && TryParseShare(shares[^1], out double retention)
             && TryParseShare(shares[0], out double least)
             ? new PlanBoundary(layer, retention) { MinRetention = least }
@@ -94,29 +128,40 @@ internal static class PlanText
             );
     }
 
-    private static List<int> ParseSkips(string part)
+    private static List<int> ParseLayers(string name, string part)
     {
         List<int> layers = [];
-        foreach (string one in Split(part[Skip.Length..], ','))
+        foreach (string one in Split(part[name.Length..], ','))
         {
             layers.Add(
-                TryParseLayer(one, out int layer)
+                TryParseNumber(one, out int layer)
                     ? layer
                     : throw new CliException(
-                        $"'{one}' in '{part}' is no layer. {Skip}LAYER,... names the layers that the whole sequence does without: skip:12,13."
+                        $"'{one}' in '{part}' is no layer. {name}LAYER,... names the layers that the whole sequence does without: {name}12,13."
                     )
             );
         }
         return layers.Count > 0
             ? layers
-            : throw new CliException($"'{part}' names no layer. {Skip}12,13 skips the layers 12 and 13.");
+            : throw new CliException($"'{part}' names no layer. {name}12,13 is about the layers 12 and 13.");
+    }
+
+    private static SkipRouting ParseRouting(string name, string part, LayerPart what)
+    {
+        string[] halves = part[name.Length..].Split('@', StringSplitOptions.TrimEntries);
+        return
+            halves.Length == 2 && TryParseNumber(halves[0], out int count) && TryParseNumber(halves[1], out int layer)
+            ? new SkipRouting(layer, count, what)
+            : throw new CliException(
+                $"'{part}' is not COUNT@LAYER. {name}2@10 lets the routers in front of layer 10 choose two for each prompt."
+            );
     }
 
     private static string[] Split(string text, char separator) =>
         text.Split(separator, StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
-    private static bool TryParseLayer(string text, out int layer) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out layer);
+    private static bool TryParseNumber(string text, out int number) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 
     private static bool TryParseShare(string text, out double share) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out share);

@@ -27,14 +27,34 @@ public sealed class TextTests
     {
         PrefillPlan skips = PlanText.Parse("skip:26, 25");
         Assert.Empty(skips.Boundaries);
-        Assert.Equal([25, 26], skips.SkippedLayers);
+        Assert.Equal([new LayerSkip(25), new(26)], skips.Skips);
         Assert.Equal("skip:25,26", PlanText.Format(skips));
 
-        PrefillPlan both = PlanText.Parse("5@0.4 + skip:25");
+        PrefillPlan both = PlanText.Parse("5@0.4 + skip-ffn:3 + skip:25 + skip-attn:17,14");
         Assert.Equal([new PlanBoundary(5, 0.4)], both.Boundaries);
-        Assert.Equal([25], both.SkippedLayers);
-        Assert.Equal("5@0.4+skip:25", PlanText.Format(both));
+        Assert.Equal(
+            [
+                new LayerSkip(3, LayerPart.FeedForward),
+                new(14, LayerPart.Attention),
+                new(17, LayerPart.Attention),
+                new(25),
+            ],
+            both.Skips
+        );
+        Assert.Equal("5@0.4+skip:25+skip-attn:14,17+skip-ffn:3", PlanText.Format(both));
         Assert.Null(PlanText.FormatOrNull(PrefillPlan.KeepAll));
+    }
+
+    [Theory]
+    [InlineData("route:2@10", LayerPart.Block)]
+    [InlineData("route-attn:2@10", LayerPart.Attention)]
+    [InlineData("route-ffn:2@10", LayerPart.FeedForward)]
+    public void A_plan_leaves_a_number_of_skips_to_the_prompt(string text, LayerPart part)
+    {
+        PrefillPlan plan = PlanText.Parse("5@0.4+" + text);
+
+        Assert.Equal(new SkipRouting(10, 2, part), plan.Routing);
+        Assert.Equal("5@0.4+" + text, PlanText.Format(plan));
     }
 
     [Theory]
@@ -45,6 +65,13 @@ public sealed class TextTests
     [InlineData("skip:25,-1")]
     [InlineData("skip:25,25")]
     [InlineData("skip:25+skip:25")]
+    [InlineData("skip:25+skip-attn:25")]
+    [InlineData("skip:25+route:1@10")]
+    [InlineData("route:1@10+route-attn:1@10")]
+    [InlineData("route:10")]
+    [InlineData("route:0@10")]
+    [InlineData("route:1@0")]
+    [InlineData("route:x@1")]
     [InlineData("5@0.4+skip")]
     [InlineData("3@0.5..0.2")]
     [InlineData("3@..0.2")]

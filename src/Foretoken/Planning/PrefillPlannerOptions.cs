@@ -9,6 +9,7 @@ public sealed record PrefillPlannerOptions
     private readonly int? _minNewTokens;
     private readonly double _thresholdFloor = 0.5;
     private readonly PrefillSchedule[] _schedules = [PrefillSchedule.Default];
+    private readonly SkipOption[] _skips = [];
 
     /// <summary>
     /// Prompts with fewer new tokens are prefilled plainly: there is little to gain and much to lose. Default
@@ -48,6 +49,20 @@ public sealed record PrefillPlannerOptions
             }
 
             _schedules = [.. value];
+        }
+    }
+
+    /// <summary>
+    /// What sequences may do without, with measured losses; each is weighed alone and with every schedule. Doing without nothing
+    /// is always possible. Default: empty.
+    /// </summary>
+    public IReadOnlyList<SkipOption> Skips
+    {
+        get => _skips;
+        init
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            _skips = [.. value];
         }
     }
 

@@ -11,7 +11,8 @@ namespace Foretoken.Profiles;
 /// <remarks>
 /// <para>
 /// The weights of the predictor at layer 5 are the F32 tensors <c>boundary.5.attention</c> ([layers below, sources, pools, heads]
-/// row-major) and <c>boundary.5.residual</c> ([embedding]); everything else is metadata under <c>foretoken.</c>. The first
+/// row-major) and <c>boundary.5.residual</c> ([embedding]), those of the first routers <c>router.0.weights</c> ([candidate
+/// layers, embedding] row-major); everything else is metadata under <c>foretoken.</c>. The first
 /// entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64 digits set to 0, so a single
 /// changed byte is noticed. The same profile gives the same bytes.
 /// </para>
@@ -53,6 +54,16 @@ public static class ProfileFile
     private const string QualityAnsweredKey = "foretoken.quality.answered";
     private const string QualityAnsweredByFullKey = "foretoken.quality.answered_by_full_prefill";
     private const string QualityKeptShareKey = "foretoken.quality.kept_share";
+
+    private const string RouterCountKey = "foretoken.router_count";
+    private const string SkipCountsKey = "foretoken.skips.counts";
+    private const string SkipLayersKey = "foretoken.skips.layers";
+    private const string SkipPartsKey = "foretoken.skips.parts";
+    private const string SkipRoutingLayersKey = "foretoken.skips.routing_layers";
+    private const string SkipRoutingCountsKey = "foretoken.skips.routing_counts";
+    private const string SkipRoutingPartsKey = "foretoken.skips.routing_parts";
+    private const string SkipKlKey = "foretoken.skips.kl_divergence";
+    private const string SkipAgreementKey = "foretoken.skips.agreement";
 
     private const string MakeAgain =
         "Delete it and make it again with 'foretoken tune', or go without a profile (UseProfile = false, on the command line '--profile none').";
@@ -330,6 +341,7 @@ public static class ProfileFile
         writer.Set(QualityKeptShareKey, GgufValue.FromArray<double>([.. quality.Select(q => q.KeptShare)]));
 
         weights = new(StringComparer.Ordinal);
+        EncodeSkips(profile, writer, weights);
         foreach (ImportancePredictor predictor in predictors)
         {
             if (!predictor.AttentionWeights.IsEmpty)
@@ -355,6 +367,53 @@ public static class ProfileFile
         }
 
         return writer;
+    }
+
+    // a profile without skips has none of these keys, so that it is the same file as before there were any
+    private static void EncodeSkips(
+        ModelProfile profile,
+        GgufWriter writer,
+        Dictionary<string, ReadOnlyMemory<float>> weights
+    )
+    {
+        if (profile.Routers.Count > 0)
+        {
+            writer.Set(RouterCountKey, GgufValue.From(profile.Routers.Count));
+        }
+
+        for (int i = 0; i < profile.Routers.Count; i++)
+        {
+            SkipRouter router = profile.Routers[i];
+            SkipRouting routing = router.Routing;
+            writer.Set(
+                RouterRoutingKey(i),
+                GgufValue.FromArray<int>([routing.Layer, routing.Count, (int)routing.Part])
+            );
+            writer.Set(RouterLayersKey(i), GgufValue.FromArray<int>([.. router.Layers]));
+            writer.Set(RouterBiasesKey(i), GgufValue.FromArray<float>(router.Biases.Span));
+            writer.AddTensor(RouterTensor(i), GgufTensorType.F32, profile.EmbeddingSize, router.Layers.Count);
+            weights.Add(RouterTensor(i), router.Weights);
+        }
+
+        IReadOnlyList<ProfileSkipQuality> quality = profile.SkipQuality;
+        if (quality.Count == 0)
+        {
+            return;
+        }
+
+        LayerSkip[] skips = [.. quality.SelectMany(q => q.Skips)];
+        writer.Set(SkipCountsKey, GgufValue.FromArray<int>([.. quality.Select(q => q.Skips.Count)]));
+        writer.Set(SkipLayersKey, GgufValue.FromArray<int>([.. skips.Select(skip => skip.Layer)]));
+        writer.Set(SkipPartsKey, GgufValue.FromArray<int>([.. skips.Select(skip => (int)skip.Part)]));
+        // 0 where the set is the same for every prompt: in front of layer 0 nothing can be chosen
+        writer.Set(SkipRoutingLayersKey, GgufValue.FromArray<int>([.. quality.Select(q => q.Routing?.Layer ?? 0)]));
+        writer.Set(SkipRoutingCountsKey, GgufValue.FromArray<int>([.. quality.Select(q => q.Routing?.Count ?? 0)]));
+        writer.Set(
+            SkipRoutingPartsKey,
+            GgufValue.FromArray<int>([.. quality.Select(q => (int)(q.Routing?.Part ?? LayerPart.Block))])
+        );
+        writer.Set(SkipKlKey, GgufValue.FromArray<double>([.. quality.Select(q => q.KlDivergence)]));
+        writer.Set(SkipAgreementKey, GgufValue.FromArray<double>([.. quality.Select(q => q.Agreement)]));
     }
 
     private static ModelProfile Decode(GgufFile header, byte[] bytes)
@@ -416,7 +475,89 @@ public static class ProfileFile
             ],
             Schedules = [.. schedules],
             Quality = DecodeQuality(header),
+            Routers = DecodeRouters(header, bytes),
+            SkipQuality = DecodeSkipQuality(header),
         };
+    }
+
+    private static SkipRouter[] DecodeRouters(GgufFile header, byte[] bytes)
+    {
+        if (!header.TryGetValue(RouterCountKey, out _))
+        {
+            return [];
+        }
+
+        int count = Int(header, RouterCountKey);
+        if (count < 0)
+        {
+            throw new FormatException($"There cannot be {count} routers.");
+        }
+
+        List<SkipRouter> routers = [];
+        for (int i = 0; i < count; i++)
+        {
+            int[] routing = Array<int>(header, RouterRoutingKey(i));
+            routers.Add(
+                new SkipRouter(
+                    new SkipRouting(
+                        At(routing, 0, RouterRoutingKey(i)),
+                        At(routing, 1, RouterRoutingKey(i)),
+                        (LayerPart)At(routing, 2, RouterRoutingKey(i))
+                    ),
+                    Array<int>(header, RouterLayersKey(i)),
+                    Weights(header, bytes, RouterTensor(i)),
+                    Array<float>(header, RouterBiasesKey(i))
+                )
+            );
+        }
+
+        return [.. routers];
+    }
+
+    private static ProfileSkipQuality[] DecodeSkipQuality(GgufFile header)
+    {
+        if (!header.TryGetValue(SkipCountsKey, out _))
+        {
+            return [];
+        }
+
+        int[] counts = Array<int>(header, SkipCountsKey);
+        int[] layers = Array<int>(header, SkipLayersKey);
+        int[] parts = Array<int>(header, SkipPartsKey);
+        int[] routingLayers = Array<int>(header, SkipRoutingLayersKey);
+        int[] routingCounts = Array<int>(header, SkipRoutingCountsKey);
+        int[] routingParts = Array<int>(header, SkipRoutingPartsKey);
+        double[] kl = Array<double>(header, SkipKlKey);
+        double[] agreement = Array<double>(header, SkipAgreementKey);
+        ProfileSkipQuality[] quality = new ProfileSkipQuality[counts.Length];
+        int next = 0;
+        for (int i = 0; i < quality.Length; i++)
+        {
+            int first = next;
+            next = checked(first + counts[i]);
+            int routingLayer = At(routingLayers, i, SkipRoutingLayersKey);
+            quality[i] = new ProfileSkipQuality(
+                [
+                    .. Enumerable
+                        .Range(first, counts[i])
+                        .Select(at => new LayerSkip(
+                            At(layers, at, SkipLayersKey),
+                            (LayerPart)At(parts, at, SkipPartsKey)
+                        )),
+                ],
+                routingLayer == 0
+                    ? null
+                    : new SkipRouting(
+                        routingLayer,
+                        At(routingCounts, i, SkipRoutingCountsKey),
+                        (LayerPart)At(routingParts, i, SkipRoutingPartsKey)
+                    ),
+                At(kl, i, SkipKlKey),
+                At(agreement, i, SkipAgreementKey)
+            );
+        }
+
+        return quality;
     }
 
     private static ProfileQuality[] DecodeQuality(GgufFile header)
@@ -539,13 +680,9 @@ public static class ProfileFile
 
         foreach (ProfileQuality quality in profile.Quality)
         {
-            try
+            if (FindProblem(() => PrefillPlan.FromBoundaries(quality.Boundaries), profile.LayerCount) is { } problem)
             {
-                PrefillPlan.FromBoundaries(quality.Boundaries).EnsureFits(profile.LayerCount);
-            }
-            catch (ArgumentException e)
-            {
-                return $"its quality table has a plan that cannot be. {e.Message}";
+                return $"its quality table has a plan that cannot be. {problem}";
             }
 
             if (
@@ -560,7 +697,116 @@ public static class ProfileFile
             }
         }
 
+        return FindRouterProblem(profile) ?? FindSkipProblem(profile);
+    }
+
+    private static string? FindRouterProblem(ModelProfile profile)
+    {
+        HashSet<SkipRouting> routings = [];
+        foreach (SkipRouter router in profile.Routers)
+        {
+            SkipRouting routing = router.Routing;
+            if (FindProblem(() => PrefillPlan.FromBoundaries([], routing: routing), profile.LayerCount) is { } problem)
+            {
+                return $"it has routers that cannot be. {problem}";
+            }
+
+            string which = $"its routers for {routing}";
+            if (!routings.Add(routing))
+            {
+                return $"{which} are there twice.";
+            }
+
+            if (router.Layers.Count < routing.Count)
+            {
+                return I($"{which} have only {router.Layers.Count} layers to choose from.");
+            }
+
+            for (int i = 0; i < router.Layers.Count; i++)
+            {
+                int layer = router.Layers[i];
+                if (
+                    layer < routing.Layer
+                    || !new LayerSkip(layer, routing.Part).IsPossible(profile.LayerCount)
+                    || (i > 0 && layer <= router.Layers[i - 1])
+                )
+                {
+                    return I(
+                        $"{which} have the candidates {string.Join(", ", router.Layers)}: not ascending layers that can be skipped in a model of {profile.LayerCount}."
+                    );
+                }
+            }
+
+            if (
+                router.Weights.Length != (long)router.Layers.Count * profile.EmbeddingSize
+                || router.Biases.Length != router.Layers.Count
+            )
+            {
+                return I(
+                    $"{which} have {router.Weights.Length} weights and {router.Biases.Length} biases; {router.Layers.Count} layers and a width of {profile.EmbeddingSize} need {(long)router.Layers.Count * profile.EmbeddingSize} and {router.Layers.Count}."
+                );
+            }
+
+            if (!AllFinite(router.Weights.Span) || !AllFinite(router.Biases.Span))
+            {
+                return $"{which} have a weight that is not a finite number.";
+            }
+        }
+
         return null;
+    }
+
+    private static string? FindSkipProblem(ModelProfile profile)
+    {
+        foreach (ProfileSkipQuality quality in profile.SkipQuality)
+        {
+            if (
+                FindProblem(
+                    () => PrefillPlan.FromBoundaries([], skips: quality.Skips, routing: quality.Routing),
+                    profile.LayerCount
+                ) is
+                { } problem
+            )
+            {
+                return $"its table of skips has a line that cannot be. {problem}";
+            }
+
+            if (
+                !(quality.KlDivergence >= 0 && double.IsFinite(quality.KlDivergence))
+                || !(quality.Agreement >= 0 && quality.Agreement <= 1)
+                || (quality.Routing is null && quality.Skips.Count == 0)
+            )
+            {
+                return $"its table of skips has a line that cannot be: {quality}.";
+            }
+
+            if (
+                quality.Routing is { } routing
+                && !profile.Routers.Any(router =>
+                    router.Routing.Layer == routing.Layer
+                    && router.Routing.Part == routing.Part
+                    && router.Layers.Count >= routing.Count
+                )
+            )
+            {
+                return $"its table of skips has {routing}, and it has no routers for that.";
+            }
+        }
+
+        return null;
+    }
+
+    private static string? FindProblem(Func<PrefillPlan> make, int layerCount)
+    {
+        try
+        {
+            make().EnsureFits(layerCount);
+            return null;
+        }
+        catch (ArgumentException e)
+        {
+            return e.Message;
+        }
     }
 
     private static bool AllFinite(ReadOnlySpan<float> values)
@@ -617,6 +863,14 @@ public static class ProfileFile
     private static string RetentionsKey(int schedule) => I($"foretoken.schedule.{schedule}.retentions");
 
     private static string LossesKey(int schedule) => I($"foretoken.schedule.{schedule}.losses");
+
+    private static string RouterRoutingKey(int router) => I($"foretoken.router.{router}.layer_count_part");
+
+    private static string RouterLayersKey(int router) => I($"foretoken.router.{router}.candidates");
+
+    private static string RouterBiasesKey(int router) => I($"foretoken.router.{router}.biases");
+
+    private static string RouterTensor(int router) => I($"router.{router}.weights");
 
     private static string AttentionTensor(int layer) => I($"boundary.{layer}.attention");
 

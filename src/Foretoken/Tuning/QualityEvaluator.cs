@@ -335,7 +335,9 @@ public sealed class QualityEvaluator : IDisposable
         double kept = 0;
         foreach (PrefillStageReport stage in report.Stages)
         {
-            int skipped = report.SkippedLayers.Count(layer => layer >= stage.LayerBegin && layer < stage.LayerEnd);
+            int skipped = report.Skips.Count(skip =>
+                skip.Part == LayerPart.Block && skip.Layer >= stage.LayerBegin && skip.Layer < stage.LayerEnd
+            );
             kept += (double)stage.Tokens * (stage.LayerEnd - stage.LayerBegin - skipped);
         }
 

@@ -53,7 +53,8 @@ public sealed record QualitySample
     public double? DecodeMs { get; init; }
 
     /// <summary>
-    /// Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1. In a skipped layer it is none.
+    /// Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1. In a block that is
+    /// skipped it is none; a skipped sublayer does not count.
     /// </summary>
     public required double KeptShare { get; init; }
 

@@ -83,6 +83,83 @@ public class ProfileFileTests
     }
 
     [Fact]
+    public void Routers_and_what_skips_lose_survive_a_round_trip_bit_for_bit()
+    {
+        using TemporaryFolder folder = new();
+        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small);
+        ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
+        TestProfiles.AssertEqual(TestProfiles.Small, read);
+
+        ProfileFile.Write(folder["b.gguf"], read);
+        Assert.Equal(File.ReadAllBytes(folder["a.gguf"]), File.ReadAllBytes(folder["b.gguf"]));
+        Assert.Equal(
+            [(2, 0.15), (1, 0.1), (1, 0.2)],
+            read.PlannerOptions.Skips.Select(option => (option.LowestLayer, option.Loss))
+        );
+        Assert.NotNull(read.CreateRouter());
+    }
+
+    [Fact]
+    public void A_profile_without_skips_has_no_router_and_nothing_to_skip()
+    {
+        using TemporaryFolder folder = new();
+        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small with { Routers = [], SkipQuality = [] });
+        ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
+
+        Assert.Null(read.CreateRouter());
+        Assert.Empty(read.PlannerOptions.Skips);
+        Assert.DoesNotContain(
+            GgufReader.Read(folder["a.gguf"]).Metadata,
+            entry =>
+                entry.Key.Contains("router", StringComparison.Ordinal)
+                || entry.Key.Contains("skips", StringComparison.Ordinal)
+        );
+    }
+
+    [Fact]
+    public void Routers_and_skips_fit_the_model()
+    {
+        SkipRouting one = new(1, 1, LayerPart.Block);
+        AssertRefusedRouter(new SkipRouter(one, [1, 2], new float[15], new float[2]), "need 16 and 2");
+        AssertRefusedRouter(new SkipRouter(one, [1, 2], new float[16], new float[3]), "need 16 and 2");
+        AssertRefusedRouter(new SkipRouter(one, [2, 1], new float[16], new float[2]), "not ascending");
+        AssertRefusedRouter(new SkipRouter(one, [1, 3], new float[16], new float[2]), "can be skipped");
+        AssertRefusedRouter(new SkipRouter(new(2, 1, LayerPart.Block), [1, 2], new float[16], new float[2]), "skipped");
+        AssertRefusedRouter(new SkipRouter(one with { Count = 2 }, [1], new float[8], new float[1]), "only 1 layers");
+        AssertRefusedRouter(new SkipRouter(one with { Count = 9 }, [1], new float[8], new float[1]), "cannot be");
+        AssertRefusedRouter(new SkipRouter(one with { Part = (LayerPart)7 }, [1], new float[8], new float[1]), "part");
+        float[] weights = new float[8];
+        weights[3] = float.NaN;
+        AssertRefusedRouter(new SkipRouter(one, [1], weights, new float[1]), "not a finite number");
+        AssertRefusedRouter(
+            new SkipRouter(one, [1], new float[8], (float[])[float.NegativeInfinity]),
+            "not a finite number"
+        );
+        AssertRefused(
+            TestProfiles.Small with
+            {
+                Routers = [TestProfiles.Small.Routers[0], TestProfiles.Small.Routers[0]],
+            },
+            "twice"
+        );
+
+        AssertRefusedSkips(new ProfileSkipQuality([new LayerSkip(3)], null, 0.1, 1), "cannot be");
+        AssertRefusedSkips(new ProfileSkipQuality([], null, 0.1, 1), "cannot be");
+        AssertRefusedSkips(new ProfileSkipQuality([new LayerSkip(2)], null, double.NaN, 1), "cannot be");
+        AssertRefusedSkips(new ProfileSkipQuality([new LayerSkip(2)], null, 0.1, 1.1), "cannot be");
+        AssertRefusedSkips(
+            new ProfileSkipQuality([], new SkipRouting(1, 1, LayerPart.FeedForward), 0.1, 1),
+            "no routers for that"
+        );
+
+        static void AssertRefusedRouter(SkipRouter router, string reason) =>
+            AssertRefused(TestProfiles.Small with { Routers = [router], SkipQuality = [] }, reason);
+
+        static void AssertRefusedSkips(ProfileSkipQuality quality, string reason) =>
+            AssertRefused(TestProfiles.Small with { SkipQuality = [quality] }, reason);
+    }
+
+    [Fact]
     public void Every_flipped_byte_is_noticed()
     {
         using TemporaryFolder folder = new();
@@ -168,6 +245,14 @@ public class ProfileFileTests
             ("foretoken.schedule_count", GgufValue.From(3), "lacks 'foretoken.schedule.2.depths'"),
             ("foretoken.schedule_count", GgufValue.From(int.MaxValue), "schedule"),
             ("foretoken.schedule_count", GgufValue.From(-1), "schedule"),
+            ("foretoken.router_count", GgufValue.From(3), "lacks 'foretoken.router.2.layer_count_part'"),
+            ("foretoken.router_count", GgufValue.From(-1), "router"),
+            ("foretoken.router_count", GgufValue.From(0), "no routers for that"),
+            ("foretoken.router.0.candidates", GgufValue.FromArray<int>([1, 2, 3]), "can be skipped"),
+            ("foretoken.router.0.layer_count_part", GgufValue.FromArray<int>([1]), "has 1 elements"),
+            ("foretoken.router.1.biases", GgufValue.FromArray<float>([0, 0, float.NaN]), "not a finite number"),
+            ("foretoken.skips.counts", GgufValue.FromArray<int>([1, 0, 3]), "'foretoken.skips.layers' has 3 elements"),
+            ("foretoken.skips.kl_divergence", GgufValue.FromArray<double>([0.1]), "has 1 elements"),
             ("foretoken.origin.created_at", GgufValue.From("yesterday"), "DateTime"),
         ];
         foreach ((string key, GgufValue value, string reason) in changes)

@@ -91,6 +91,32 @@ internal static class TestProfiles
                 new ProfileQuality([new PlanBoundary(1, 0.5)], 0.1, 0.9, 7, 8, 0.6),
                 new ProfileQuality([new PlanBoundary(1, 0.5), new PlanBoundary(3, 0.25)], 0.2, 0.8, 6, 8, 0.5),
             ],
+            Routers =
+            [
+                new SkipRouter(
+                    new SkipRouting(1, 1, LayerPart.Block),
+                    [1, 2],
+                    Weights(new Random(5), 16),
+                    Weights(new Random(6), 2)
+                ),
+                new SkipRouter(
+                    new SkipRouting(1, 2, LayerPart.Attention),
+                    [1, 2, 3],
+                    Weights(new Random(7), 24),
+                    Weights(new Random(8), 3)
+                ),
+            ],
+            SkipQuality =
+            [
+                new ProfileSkipQuality([new LayerSkip(2)], null, 0.15, 0.85),
+                new ProfileSkipQuality([], new SkipRouting(1, 1, LayerPart.Block), 0.1, 0.9),
+                new ProfileSkipQuality(
+                    [new LayerSkip(1, LayerPart.FeedForward), new LayerSkip(3, LayerPart.Attention)],
+                    null,
+                    0.2,
+                    0.8
+                ),
+            ],
         };
 
     public static float[] Weights(Random random, int count)
@@ -112,6 +138,8 @@ internal static class TestProfiles
         Assert.Equal(expected.Predictors.Select(Bits), actual.Predictors.Select(Bits));
         Assert.Equal(expected.Schedules.Select(Bits), actual.Schedules.Select(Bits));
         Assert.Equal(expected.Quality.Select(Bits), actual.Quality.Select(Bits));
+        Assert.Equal(expected.Routers.Select(Bits), actual.Routers.Select(Bits));
+        Assert.Equal(expected.SkipQuality.Select(Bits), actual.SkipQuality.Select(Bits));
 
         static object Facts(ModelProfile p) =>
             (p.Fingerprint, p.ModelName, p.LayerCount, p.HeadCount, p.EmbeddingSize, p.Origin);
@@ -150,6 +178,22 @@ internal static class TestProfiles
                 Hex<double>([quality.KlDivergence, quality.Agreement, quality.KeptShare]),
                 quality.Answered,
                 quality.AnsweredByFullPrefill,
+            ]
+        );
+
+    private static string Bits(SkipRouter router) =>
+        string.Join(
+            ' ',
+            [router.Routing, string.Join(',', router.Layers), Hex(router.Weights.Span), Hex(router.Biases.Span)]
+        );
+
+    private static string Bits(ProfileSkipQuality quality) =>
+        string.Join(
+            ' ',
+            [
+                string.Join(',', quality.Skips),
+                quality.Routing is { } routing ? routing : "static",
+                Hex<double>([quality.KlDivergence, quality.Agreement]),
             ]
         );
 

@@ -74,7 +74,7 @@ public sealed class QualityEvaluatorTests(TestModel test)
         QualitySample sample = Assert.Single(
             evaluator.Evaluate(
                 [Generator.Create(Spec(PromptKind.Summary), 1)],
-                [new QualityCase(ImportancePolicies.Default, PrefillPlan.FromBoundaries([], skippedLayers: [14, 25]))]
+                [new QualityCase(ImportancePolicies.Default, PrefillPlan.FromBoundaries([], skips: [new(14), new(25)]))]
             )
         );
 
