@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Foretoken.Cli.Bench;
+using Foretoken.Gguf;
 using Foretoken.Inference;
 using Foretoken.Profiles;
 using Foretoken.Tuning;
@@ -60,6 +61,27 @@ internal static class TuneCommand
         {
             Description = "Learn only; the planner then knows no losses and follows its default schedule.",
         };
+        Option<bool> skips = new("--skips")
+        {
+            Description =
+                "Also learn which layers the model can do without, for all prompts and for each; takes a quarter of an hour and more.",
+        };
+        Option<bool> keepImportance = new("--keep-importance")
+        {
+            Description = "Beside --skips: what the profile at --output knows of tokens stays, only skips are learned.",
+        };
+        Option<int> skipCount = new("--skip-count")
+        {
+            HelpName = "n",
+            Description = "Generated prompts to learn skips from.",
+            DefaultValueFactory = _ => defaults.SkipCount,
+        };
+        Option<int> skipLength = new("--skip-length")
+        {
+            HelpName = "tokens",
+            Description = "Length of a generated prompt to learn skips from.",
+            DefaultValueFactory = _ => defaults.SkipLength,
+        };
         Option<string?> examples = new("--examples")
         {
             HelpName = "folder",
@@ -75,6 +97,8 @@ internal static class TuneCommand
         CommandOptions.AtLeast(count, 1);
         CommandOptions.AtLeast(heldOut, 0);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
+        CommandOptions.AtLeast(skipCount, 1);
+        CommandOptions.AtLeast(skipLength, PromptSpec.MinLength);
 
         Command command = new(
             "tune",
@@ -91,12 +115,27 @@ internal static class TuneCommand
             facts,
             inputs,
             noMeasure,
+            skips,
+            keepImportance,
+            skipCount,
+            skipLength,
             examples,
             seed,
             threads,
             flashAttention,
         };
         devices.AddTo(command);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(keepImportance) && !result.GetValue(skips))
+            {
+                result.AddError("--keep-importance leaves only skips to learn; say --skips, too.");
+            }
+            else if (result.GetValue(skips) && result.GetValue(heldOut) == 0)
+            {
+                result.AddError("--skips needs prompts to judge on; say --held-out 1 or more.");
+            }
+        });
         command.SetAction(
             (parsed, cancellationToken) =>
                 context.RunAsync(() =>
@@ -124,6 +163,10 @@ internal static class TuneCommand
                                 _ => PredictorInputs.Attention,
                             },
                             Measure = !parsed.GetValue(noMeasure),
+                            Skips = parsed.GetValue(skips),
+                            KeepImportance = parsed.GetValue(keepImportance),
+                            SkipCount = parsed.GetValue(skipCount),
+                            SkipLength = parsed.GetValue(skipLength),
                             Examples = parsed.GetValue(examples),
                             Seed = parsed.GetValue(seed),
                             Threads = parsed.GetValue(threads),
@@ -147,6 +190,8 @@ internal static class TuneCommand
         string modelPath = options.Model ?? RepositoryFolder.SampleModel();
         string output = options.Output ?? ProfileFile.PathFor(modelPath);
         CheckOutput(output);
+        // before anything is computed, because a missing or damaged one cannot be kept
+        ModelProfile? kept = options.KeepImportance ? ProfileFile.Find(ModelFileCheck.Check(modelPath), output) : null;
         IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } source
             ? PromptFile.ReadAll(
                 source,
@@ -171,17 +216,65 @@ internal static class TuneCommand
             progress: null,
             cancellationToken
         );
-        (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = own is null
-            ? Generate(new PromptGenerator(corpus!, model), options)
-            : HoldOut(own, options.HeldOut);
+        PromptGenerator? generator = own is null ? new PromptGenerator(corpus!, model) : null;
         string examples = options.Examples ?? ExamplesFolder(output);
-        context.Note(
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"{prompts.Count} prompts to learn from, {heldOut.Count} to judge on. Ctrl+C stops; the same command goes on."
-            )
-        );
+        ModelProfile profile =
+            kept
+            ?? await TuneImportanceAsync(
+                context,
+                options,
+                model,
+                generator,
+                own,
+                documents,
+                examples,
+                cancellationToken
+            );
+        if (options.Skips)
+        {
+            profile = await TuneSkipsAsync(
+                context,
+                options,
+                model,
+                generator,
+                own,
+                profile,
+                examples,
+                cancellationToken
+            );
+        }
 
+        ProfileFile.Write(output, profile);
+        if (options.Examples is null)
+        {
+            Directory.Delete(examples, recursive: true);
+        }
+
+        context.Output.Write(TuneTableView.Render(profile));
+        context.WriteRaw("");
+        context.Note(
+            Path.GetFullPath(output) == Path.GetFullPath(ProfileFile.PathFor(modelPath))
+                ? $"The profile is {output}; it is used whenever {Path.GetFileName(modelPath)} is loaded."
+                : $"The profile is {output}; name it with --profile (ProfilePath), or put it beside the model as {Path.GetFileName(ProfileFile.PathFor(modelPath))}."
+        );
+        return ExitCode.Ok;
+    }
+
+    private static async Task<ModelProfile> TuneImportanceAsync(
+        CliContext context,
+        TuneOptions options,
+        ForetokenModel model,
+        PromptGenerator? generator,
+        IReadOnlyList<DocumentPrompt>? own,
+        string[] documents,
+        string examples,
+        CancellationToken cancellationToken
+    )
+    {
+        (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = generator is not null
+            ? Generate(generator, options, options.Count, options.Length)
+            : HoldOut(own!, options.HeldOut);
+        Announce(context, prompts.Count, heldOut.Count, "");
         ModelProfile profile = null!;
         using (
             ModelTuner tuner = new(
@@ -211,21 +304,57 @@ internal static class TuneCommand
             );
         }
 
-        ProfileFile.Write(output, profile);
-        if (options.Examples is null)
-        {
-            Directory.Delete(examples, recursive: true);
-        }
-
-        context.Output.Write(TuneTableView.Render(profile));
-        context.WriteRaw("");
-        context.Note(
-            Path.GetFullPath(output) == Path.GetFullPath(ProfileFile.PathFor(modelPath))
-                ? $"The profile is {output}; it is used whenever {Path.GetFileName(modelPath)} is loaded."
-                : $"The profile is {output}; name it with --profile (ProfilePath), or put it beside the model as {Path.GetFileName(ProfileFile.PathFor(modelPath))}."
-        );
-        return ExitCode.Ok;
+        return profile;
     }
+
+    private static async Task<ModelProfile> TuneSkipsAsync(
+        CliContext context,
+        TuneOptions options,
+        ForetokenModel model,
+        PromptGenerator? generator,
+        IReadOnlyList<DocumentPrompt>? own,
+        ModelProfile profile,
+        string examples,
+        CancellationToken cancellationToken
+    )
+    {
+        (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = generator is not null
+            ? Generate(generator, options, options.SkipCount, options.SkipLength)
+            : HoldOut(own!, options.HeldOut);
+        using SkipTuner tuner = new(
+            model,
+            new SkipTuningOptions
+            {
+                ExamplesFolder = examples,
+                Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
+                FlashAttention = options.FlashAttention,
+            }
+        );
+        Announce(
+            context,
+            prompts.Count,
+            heldOut.Count,
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $" for skips: at most {tuner.CountMeasurements(prompts.Count, heldOut.Count)} short prefills"
+            )
+        );
+        ModelProfile learned = profile;
+        await ProgressView.RunAsync<TuningProgress>(
+            context,
+            progress => (Describe(progress), progress.Fraction),
+            progress => learned = tuner.Tune(profile, prompts, heldOut, progress, cancellationToken)
+        );
+        return learned;
+    }
+
+    private static void Announce(CliContext context, int prompts, int heldOut, string what) =>
+        context.Note(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{prompts} prompts to learn from, {heldOut} to judge on{what}. Ctrl+C stops; the same command goes on."
+            )
+        );
 
     internal static string Describe(TuningProgress progress)
     {
@@ -233,6 +362,7 @@ internal static class TuneCommand
         {
             TuningPhase.Gathering => "the model answers",
             TuningPhase.Fitting => "fitting",
+            TuningPhase.Skipping => "leaving layers out",
             _ => "measuring plans",
         };
         string resumed =
@@ -245,20 +375,22 @@ internal static class TuneCommand
 
     private static (IReadOnlyList<DocumentPrompt> Prompts, IReadOnlyList<DocumentPrompt> HeldOut) Generate(
         PromptGenerator generator,
-        TuneOptions options
+        TuneOptions options,
+        int count,
+        int length
     )
     {
         // the first ones are held out and have facts of all kinds, so that whatever was learned from, the judges are the same
         IReadOnlyList<DocumentPrompt> heldOut = generator.CreateMix(
             PromptSet.Tuning,
             options.HeldOut,
-            options.Length,
+            length,
             options.Seed
         );
         IReadOnlyList<DocumentPrompt> all = generator.CreateMix(
             PromptSet.Tuning,
-            options.Count + options.HeldOut,
-            options.Length,
+            count + options.HeldOut,
+            length,
             options.Seed,
             options.Facts
         );

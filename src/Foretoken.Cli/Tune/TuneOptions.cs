@@ -35,6 +35,18 @@ internal sealed record TuneOptions
     /// <summary>Whether the losses of plans are measured.</summary>
     internal bool Measure { get; init; } = true;
 
+    /// <summary>Whether skips are learned.</summary>
+    internal bool Skips { get; init; }
+
+    /// <summary>Whether what an existing profile knows of tokens stays as it is.</summary>
+    internal bool KeepImportance { get; init; }
+
+    /// <summary>Generated prompts to learn skips from.</summary>
+    internal int SkipCount { get; init; } = 24;
+
+    /// <summary>Tokens of a generated prompt to learn skips from.</summary>
+    internal int SkipLength { get; init; } = 256;
+
     /// <summary>Where examples are kept between runs; null for a folder of the user's cache, which is removed after success.</summary>
     internal string? Examples { get; init; }
 

@@ -23,11 +23,38 @@ internal static class TuneTableView
             );
         }
 
-        if (profile.Quality.Count == 0)
+        List<IRenderable> tables = [predictors];
+        if (profile.Quality.Count > 0)
         {
-            return predictors;
+            tables.Add(Plans(profile));
         }
 
+        if (profile.SkipQuality.Count > 0)
+        {
+            tables.Add(Skips(profile));
+        }
+
+        return new Rows(tables);
+    }
+
+    private static Table Skips(ModelProfile profile)
+    {
+        Table skips = new Table().Title("skips, measured on prompts held out").Border(TableBorder.Rounded);
+        skips.AddColumns("plan", "KL (nats)", "same token");
+        foreach (ProfileSkipQuality row in profile.SkipQuality)
+        {
+            skips.AddRow(
+                PlanText.Format(PrefillPlan.FromBoundaries([], skips: row.Skips, routing: row.Routing)),
+                row.KlDivergence.ToString("0.000", CultureInfo.InvariantCulture),
+                row.Agreement.ToString("0 %", CultureInfo.InvariantCulture)
+            );
+        }
+
+        return skips;
+    }
+
+    private static Table Plans(ModelProfile profile)
+    {
         Table quality = new Table().Title("plans, measured on prompts held out").Border(TableBorder.Rounded);
         quality.AddColumns("plan", "token-layers computed", "KL (nats)", "same token", "answered");
         foreach (ProfileQuality row in profile.Quality)
@@ -41,6 +68,6 @@ internal static class TuneTableView
             );
         }
 
-        return new Rows(predictors, quality);
+        return quality;
     }
 }

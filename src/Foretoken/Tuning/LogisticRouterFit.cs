@@ -18,9 +18,10 @@ namespace Foretoken.Tuning;
 /// Williams 2006, algorithm 3.1). The prior of the bias keeps it finite where all labels agree.
 /// </para>
 /// <para>
-/// The strength s is the one whose choices cost least on prompts that are left out one at a time. It has to beat s = 0, the same
-/// layers for every prompt, by more than one standard error of the difference per prompt: among a few dozen prompts the best of
-/// several strengths is a little better by chance. Deterministic.
+/// The strength s is the one whose choices cost least on prompts that are left out one at a time. It has to beat the set that is
+/// best for all prompts by more than one standard error of the difference per prompt: among a few dozen prompts the best of
+/// several strengths is a little better by chance. If none does, the routers choose that set, whatever the prompt.
+/// Deterministic.
 /// </para>
 /// </remarks>
 internal static class LogisticRouterFit
@@ -34,11 +35,13 @@ internal static class LogisticRouterFit
     /// <summary>Fits the routers of one kind of skip.</summary>
     /// <param name="routing">Where they read, and how many parts of which kind they choose.</param>
     /// <param name="layers">The candidate layers, ascending.</param>
+    /// <param name="sameForAll">The layers that are best for all prompts, the best first; at least as many as are chosen.</param>
     /// <param name="features">Per prompt, [embedding].</param>
     /// <param name="costs">Per prompt what skipping each of the layers costs, [layers].</param>
     internal static SkipRouter Fit(
         SkipRouting routing,
         IReadOnlyList<int> layers,
+        IReadOnlyList<int> sameForAll,
         IReadOnlyList<float[]> features,
         IReadOnlyList<double[]> costs
     )
@@ -46,12 +49,27 @@ internal static class LogisticRouterFit
         ArgumentOutOfRangeException.ThrowIfLessThan(features.Count, 1);
         ArgumentOutOfRangeException.ThrowIfNotEqual(costs.Count, features.Count);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(routing.Count, layers.Count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(routing.Count, sameForAll.Count);
         Centred centred = Centred.Of(features);
         bool[][] keep = [.. costs.Select(cost => KeepLabels(cost, routing.Count))];
-        double strength = ChooseStrength(centred.Products, keep, costs, routing.Count);
+        int[] same = [.. sameForAll.Take(routing.Count)];
+        double[] sameCosts =
+        [
+            .. costs.Select(cost => layers.Select((layer, i) => same.Contains(layer) ? cost[i] : 0).Sum()),
+        ];
         int width = features[0].Length;
         float[] weights = new float[layers.Count * width];
         float[] biases = new float[layers.Count];
+        if (ChooseStrength(centred.Products, keep, costs, sameCosts, routing.Count) is not { } strength)
+        {
+            for (int layer = 0; layer < layers.Count; layer++)
+            {
+                biases[layer] = same.Contains(layers[layer]) ? -1 : 1;
+            }
+
+            return new SkipRouter(routing, [.. layers], weights, biases);
+        }
+
         int[] all = [.. Enumerable.Range(0, features.Count)];
         for (int layer = 0; layer < layers.Count; layer++)
         {
@@ -92,11 +110,17 @@ internal static class LogisticRouterFit
         return keep;
     }
 
-    private static double ChooseStrength(double[][] products, bool[][] keep, IReadOnlyList<double[]> costs, int count)
+    /// <summary>The best strength; null where none beats what is best for all prompts, of which <paramref name="same"/> is the cost.</summary>
+    private static double? ChooseStrength(
+        double[][] products,
+        bool[][] keep,
+        IReadOnlyList<double[]> costs,
+        double[] same,
+        int count
+    )
     {
-        double[] same = LeftOutCosts(products, keep, costs, count, strength: 0);
         double best = 0;
-        double chosen = 0;
+        double? chosen = null;
         foreach (double strength in Strengths)
         {
             double[] saved = LeftOutCosts(products, keep, costs, count, strength);

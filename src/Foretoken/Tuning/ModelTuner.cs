@@ -134,7 +134,7 @@ public sealed class ModelTuner : IDisposable
             cancellationToken
         );
 
-        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Fitting);
+        TuningClock clock = new(_options.TimeProvider, progress, TuningPhase.Fitting);
         ImportancePredictor[] predictors = new ImportancePredictor[Boundaries.Count];
         for (int i = 0; i < predictors.Length; i++)
         {
@@ -203,7 +203,7 @@ public sealed class ModelTuner : IDisposable
             }
         );
         ExampleGatherer gatherer = new(_model, Boundaries, _residualBoundaries, _options.AnswerTokens);
-        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Gathering);
+        TuningClock clock = new(_options.TimeProvider, progress, TuningPhase.Gathering);
         double total = prompts.Sum(prompt => (double)prompt.Tokens.Length);
         double done = 0;
         for (int i = 0; i < prompts.Length; i++)
@@ -308,7 +308,7 @@ public sealed class ModelTuner : IDisposable
         CancellationToken cancellationToken
     )
     {
-        Clock clock = new(_options.TimeProvider, progress, TuningPhase.Measuring);
+        TuningClock clock = new(_options.TimeProvider, progress, TuningPhase.Measuring);
         LearnedImportance learned = new(profile.Predictors);
         int layers = _model.Shape.LayerCount;
         PlanBoundary[][][] plans =
@@ -419,37 +419,5 @@ public sealed class ModelTuner : IDisposable
     private sealed class ActionProgress(Action<QualityProgress> report) : IProgress<QualityProgress>
     {
         public void Report(QualityProgress value) => report(value);
-    }
-
-    /// <summary>Tells how far a phase is, and how long it still takes by what it took so far.</summary>
-    private sealed class Clock(TimeProvider time, IProgress<TuningProgress>? progress, TuningPhase phase)
-    {
-        // below, the difference of two sums is rounding, and dividing by it no estimate
-        private const double LeastWorked = 1e-6;
-
-        private readonly long _start = time.GetTimestamp();
-        private double _resumed;
-        private int _resumedCount;
-
-        internal void Report(double fraction, double resumed = 0)
-        {
-            if (resumed > 0)
-            {
-                _resumed += resumed;
-                _resumedCount++;
-            }
-
-            TimeSpan elapsed = time.GetElapsedTime(_start);
-            double worked = fraction - _resumed;
-            progress?.Report(
-                new TuningProgress(
-                    phase,
-                    Math.Min(1, fraction),
-                    _resumedCount,
-                    elapsed,
-                    worked > LeastWorked ? elapsed * Math.Max(0, (1 - fraction) / worked) : null
-                )
-            );
-        }
     }
 }

@@ -186,31 +186,17 @@ public sealed class QualityEvaluator : IDisposable
     )
     {
         PrefillReport report = Prefill(session, rendered, null, cancellationToken);
-        List<int> tokens = [];
-        List<float[]> logits = [];
-        List<double> times = [];
-        int limit = TokensOf(prompt);
-        while (true)
-        {
-            float[] next = session.GetLogits();
-            int token = LogitComparison.ArgMax(next);
-            tokens.Add(token);
-            logits.Add(next);
-            // that the answer ends here is a prediction like any other: it is compared, but nothing comes behind it
-            if (tokens.Count == limit || _model.IsEndOfGeneration(token))
-            {
-                break;
-            }
-
-            times.Add(DecodeMs(session, token, cancellationToken));
-        }
-
-        string text = prompt.AnswerStart + _model.Detokenize([.. tokens]);
+        ForcedAnswer answer = ForcedAnswer.Record(
+            _model,
+            session,
+            TokensOf(prompt),
+            _options.TimeProvider,
+            cancellationToken
+        );
+        string text = prompt.AnswerStart + _model.Detokenize([.. answer.Tokens]);
         return new FullAnswer(
             report.PrefillTime,
-            times.Count == 0 ? null : QualityTable.Median(times),
-            tokens,
-            logits,
+            answer,
             text,
             prompt.Expected.Count == 0 ? null : prompt.IsAnsweredBy(text)
         );
@@ -226,35 +212,9 @@ public sealed class QualityEvaluator : IDisposable
     )
     {
         PrefillReport report = Prefill(session, rendered, one, cancellationToken);
-        double kl = 0;
-        int agreements = 0;
-        List<double> times = [];
-        // the first token that the thinned model would have chosen differently, and which
-        int parting = -1;
-        int chosen = -1;
-        for (int i = 0; i < full.Tokens.Count; i++)
-        {
-            float[] logits = session.GetLogits();
-            kl += LogitComparison.KlDivergence(full.Logits[i], logits);
-            int token = LogitComparison.ArgMax(logits);
-            if (token == full.Tokens[i])
-            {
-                agreements++;
-            }
-            else if (parting < 0)
-            {
-                parting = i;
-                chosen = token;
-            }
-
-            if (i + 1 < full.Tokens.Count)
-            {
-                times.Add(DecodeMs(session, full.Tokens[i], cancellationToken));
-            }
-        }
-
+        ForcedComparison comparison = full.Forced.Compare(session, _options.TimeProvider, cancellationToken);
         string? answer =
-            full.IsAnswer == true ? Greedy(session, prompt, rendered, full, parting, chosen, cancellationToken) : null;
+            full.IsAnswer == true ? Greedy(session, prompt, rendered, full, comparison, cancellationToken) : null;
         PrefillPlan plan = report.Plan ?? PrefillPlan.KeepAll;
         return new QualitySample
         {
@@ -271,24 +231,17 @@ public sealed class QualityEvaluator : IDisposable
             PromisedSpeedup = report.PromisedSpeedup,
             FullPrefillMs = full.PrefillTime.TotalMilliseconds,
             PrefillMs = report.PrefillTime.TotalMilliseconds,
-            FullDecodeMs = full.DecodeMs,
-            DecodeMs = times.Count == 0 ? null : QualityTable.Median(times),
+            FullDecodeMs = full.Forced.DecodeMs,
+            DecodeMs = comparison.DecodeMs,
             KeptShare = KeptShare(report),
-            ForcedTokens = full.Tokens.Count,
-            Kl = kl / full.Tokens.Count,
-            Agreement = (double)agreements / full.Tokens.Count,
+            ForcedTokens = full.Forced.Tokens.Count,
+            Kl = comparison.Kl,
+            Agreement = comparison.Agreement,
             AnsweredByFullPrefill = full.IsAnswer,
             Answered = answer is null ? null : prompt.IsAnsweredBy(answer),
             FullAnswer = full.Text,
             Answer = answer,
         };
-    }
-
-    private double DecodeMs(ForetokenSession session, int token, CancellationToken cancellationToken)
-    {
-        long start = _options.TimeProvider.GetTimestamp();
-        session.Decode(token, cancellationToken);
-        return _options.TimeProvider.GetElapsedTime(start).TotalMilliseconds;
     }
 
     /// <summary>The thinned model's own answer: the full model's up to where they part, and from there on greedily.</summary>
@@ -297,18 +250,17 @@ public sealed class QualityEvaluator : IDisposable
         DocumentPrompt prompt,
         RenderedPrompt rendered,
         FullAnswer full,
-        int parting,
-        int chosen,
+        ForcedComparison comparison,
         CancellationToken cancellationToken
     )
     {
-        if (parting < 0)
+        if (comparison.Parting < 0)
         {
             return full.Text;
         }
 
-        List<int> tokens = [.. full.Tokens.Take(parting), chosen];
-        session.Rewind(rendered.Tokens.Length + parting);
+        List<int> tokens = [.. full.Forced.Tokens.Take(comparison.Parting), comparison.Chosen];
+        session.Rewind(rendered.Tokens.Length + comparison.Parting);
         while (true)
         {
             string text = prompt.AnswerStart + _model.Detokenize([.. tokens]);
@@ -344,14 +296,7 @@ public sealed class QualityEvaluator : IDisposable
         return kept / ((double)report.NewTokens * _model.Info.LayerCount);
     }
 
-    private sealed record FullAnswer(
-        TimeSpan PrefillTime,
-        double? DecodeMs,
-        List<int> Tokens,
-        List<float[]> Logits,
-        string Text,
-        bool? IsAnswer
-    );
+    private sealed record FullAnswer(TimeSpan PrefillTime, ForcedAnswer Forced, string Text, bool? IsAnswer);
 
     /// <summary>Counts the work in tokens of full prefill, and estimates the time left from it.</summary>
     private sealed class Work

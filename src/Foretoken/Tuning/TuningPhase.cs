@@ -11,4 +11,7 @@ public enum TuningPhase
 
     /// <summary>Plans are measured on prompts that were held out.</summary>
     Measuring,
+
+    /// <summary>Parts of layers are left out, alone and together, and what that costs is measured.</summary>
+    Skipping,
 }

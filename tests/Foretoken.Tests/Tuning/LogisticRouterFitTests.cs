@@ -54,7 +54,7 @@ public class LogisticRouterFitTests
     public void Where_prompts_of_two_kinds_need_different_layers_each_kind_gets_its_own()
     {
         (List<float[]> features, List<double[]> costs) = TwoKinds(12);
-        SkipRouter router = LogisticRouterFit.Fit(One, [5, 9], features, costs);
+        SkipRouter router = LogisticRouterFit.Fit(One, [5, 9], [9], features, costs);
 
         for (int i = 0; i < features.Count; i++)
         {
@@ -68,7 +68,7 @@ public class LogisticRouterFitTests
     }
 
     [Fact]
-    public void Where_the_prompt_says_nothing_every_prompt_gets_what_costs_least_most_often()
+    public void Where_the_prompt_says_nothing_every_prompt_gets_what_is_best_for_all()
     {
         Random random = new(1);
         List<float[]> features = [];
@@ -80,7 +80,7 @@ public class LogisticRouterFitTests
             costs.Add(random.Next(4) > 0 ? [0.3, 0.1, 0.4] : [0.1, 0.3, 0.4]);
         }
 
-        SkipRouter router = LogisticRouterFit.Fit(One, [5, 9, 11], features, costs);
+        SkipRouter router = LogisticRouterFit.Fit(One, [5, 9, 11], [9, 5], features, costs);
 
         Assert.All(features, prompt => Assert.Equal(9, LayerRouters.Choose(router, prompt, 1)[0].Layer));
     }
@@ -89,8 +89,8 @@ public class LogisticRouterFitTests
     public void The_same_examples_give_the_same_weights()
     {
         (List<float[]> features, List<double[]> costs) = TwoKinds(10);
-        SkipRouter first = LogisticRouterFit.Fit(One, [5, 9], features, costs);
-        SkipRouter second = LogisticRouterFit.Fit(One, [5, 9], features, costs);
+        SkipRouter first = LogisticRouterFit.Fit(One, [5, 9], [9], features, costs);
+        SkipRouter second = LogisticRouterFit.Fit(One, [5, 9], [9], features, costs);
 
         Assert.Equal(first.Weights.ToArray(), second.Weights.ToArray());
         Assert.Equal(first.Biases.ToArray(), second.Biases.ToArray());

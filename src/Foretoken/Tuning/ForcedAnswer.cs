@@ -1,0 +1,101 @@
+using Foretoken.Inference;
+
+namespace Foretoken.Tuning;
+
+/// <summary>
+/// The full model's greedy answer to a prompt, with the logits behind each token of it, to be forced on the model when it leaves
+/// something out.
+/// </summary>
+/// <param name="Tokens">The answer, at least one token.</param>
+/// <param name="Logits">In front of each of its tokens, [vocabulary].</param>
+/// <param name="DecodeMs">Median time of a decoded token; <see langword="null"/> when none was decoded.</param>
+internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<float[]> Logits, double? DecodeMs)
+{
+    /// <summary>Lets the model answer.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="session">A session whose last token is the prompt's.</param>
+    /// <param name="limit">Tokens of the answer, at most.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Stops it.</param>
+    internal static ForcedAnswer Record(
+        ForetokenModel model,
+        ForetokenSession session,
+        int limit,
+        TimeProvider time,
+        CancellationToken cancellationToken
+    )
+    {
+        List<int> tokens = [];
+        List<float[]> logits = [];
+        List<double> times = [];
+        while (true)
+        {
+            float[] next = session.GetLogits();
+            int token = LogitComparison.ArgMax(next);
+            tokens.Add(token);
+            logits.Add(next);
+            // that the answer ends here is a prediction like any other: it is compared, but nothing comes behind it
+            if (tokens.Count == limit || model.IsEndOfGeneration(token))
+            {
+                return new ForcedAnswer(tokens, logits, MedianOf(times));
+            }
+
+            times.Add(TimeDecode(session, token, time, cancellationToken));
+        }
+    }
+
+    /// <summary>Forces the answer and compares what the model would have said.</summary>
+    /// <param name="session">A session whose last token is the prompt's; afterwards it holds the answer, too.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Stops it.</param>
+    internal ForcedComparison Compare(ForetokenSession session, TimeProvider time, CancellationToken cancellationToken)
+    {
+        double kl = 0;
+        int agreements = 0;
+        List<double> times = [];
+        int parting = -1;
+        int chosen = -1;
+        for (int i = 0; i < Tokens.Count; i++)
+        {
+            float[] logits = session.GetLogits();
+            kl += LogitComparison.KlDivergence(Logits[i], logits);
+            int token = LogitComparison.ArgMax(logits);
+            if (token == Tokens[i])
+            {
+                agreements++;
+            }
+            else if (parting < 0)
+            {
+                parting = i;
+                chosen = token;
+            }
+
+            if (i + 1 < Tokens.Count)
+            {
+                times.Add(TimeDecode(session, Tokens[i], time, cancellationToken));
+            }
+        }
+
+        return new ForcedComparison(
+            kl / Tokens.Count,
+            (double)agreements / Tokens.Count,
+            parting,
+            chosen,
+            MedianOf(times)
+        );
+    }
+
+    private static double? MedianOf(List<double> times) => times.Count == 0 ? null : QualityTable.Median(times);
+
+    private static double TimeDecode(
+        ForetokenSession session,
+        int token,
+        TimeProvider time,
+        CancellationToken cancellationToken
+    )
+    {
+        long start = time.GetTimestamp();
+        session.Decode(token, cancellationToken);
+        return time.GetElapsedTime(start).TotalMilliseconds;
+    }
+}

@@ -1,0 +1,15 @@
+namespace Foretoken.Tuning;
+
+/// <summary>What leaving something out did to a forced answer.</summary>
+/// <param name="Kl">KL(full || other) over the answer's tokens, mean, nats.</param>
+/// <param name="Agreement">Share of the tokens at which the most likely one is the same.</param>
+/// <param name="Parting">The first token at which it is not; -1 for none.</param>
+/// <param name="Chosen">The token that would have been chosen there; -1 for none.</param>
+/// <param name="DecodeMs">Median time of a decoded token; <see langword="null"/> when none was decoded.</param>
+internal readonly record struct ForcedComparison(
+    double Kl,
+    double Agreement,
+    int Parting,
+    int Chosen,
+    double? DecodeMs
+);

@@ -1,0 +1,160 @@
+using Foretoken.Planning;
+using Foretoken.Profiles;
+using Foretoken.Tests.Gguf;
+using Foretoken.Tests.Inference;
+using Foretoken.Tests.Profiles;
+using Foretoken.Tuning;
+
+namespace Foretoken.Tests.Tuning;
+
+[Collection(nameof(TestModel))]
+public sealed class SkipTunerTests(TestModel test)
+{
+    private static readonly SkipTuningOptions Short = new()
+    {
+        AnswerTokens = 3,
+        JointPrompts = 1,
+        Nominees = 2,
+        Threads = TestModel.Threads,
+        Targets = [new SkipTarget(LayerPart.Block, [1, 2], 3)],
+    };
+
+    private IReadOnlyList<DocumentPrompt> Prompts(int count) =>
+        new PromptGenerator(SampleTexts.Corpus, test.Model).CreateMix(PromptSet.Tuning, count, length: 128);
+
+    [Fact]
+    public void Sets_and_routers_come_with_what_they_lose_on_prompts_held_out()
+    {
+        using SkipTuner tuner = new(test.Model, Short);
+        List<TuningProgress> told = [];
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(3);
+        ModelProfile before = TestProfiles.For(test.Path, 5);
+        ModelProfile profile = tuner.Tune(before, [.. prompts.Skip(1)], [prompts[0]], new Told(told));
+
+        Assert.Equal(10, tuner.DecisionLayer);
+        Assert.Same(before.Predictors, profile.Predictors);
+        Assert.Equal([1, 2], profile.Routers.Select(router => router.Routing.Count));
+        Assert.All(
+            profile.Routers,
+            router =>
+            {
+                Assert.Equal(3, router.Layers.Count);
+                Assert.All(router.Layers, layer => Assert.InRange(layer, 10, 28));
+                Assert.Equal(3 * test.Model.Shape.EmbeddingSize, router.Weights.Length);
+            }
+        );
+        Assert.Equal([1, 0, 2, 0], profile.SkipQuality.Select(quality => quality.Skips.Count));
+        Assert.Equal(
+            [null, profile.Routers[0].Routing, null, profile.Routers[1].Routing],
+            profile.SkipQuality.Select(quality => quality.Routing)
+        );
+        // the set for two grew out of the set for one
+        Assert.Contains(profile.SkipQuality[0].Skips[0], profile.SkipQuality[2].Skips);
+        Assert.All(told, progress => Assert.Equal(TuningPhase.Skipping, progress.Phase));
+        Assert.Equal(1, told[^1].Fraction, 9);
+
+        // the evaluator, which knows nothing of tuning, finds the same losses
+        using QualityEvaluator evaluator = new(
+            test.Model,
+            new QualityEvaluatorOptions
+            {
+                AnswerTokens = 3,
+                SummaryTokens = 3,
+                Threads = TestModel.Threads,
+            }
+        );
+        ProfileSkipQuality[] sets = [.. profile.SkipQuality.Where(quality => quality.Routing is null)];
+        IReadOnlyList<QualitySample> samples = evaluator.Evaluate(
+            [prompts[0]],
+            [
+                .. sets.Select(set => new QualityCase(
+                    ImportancePolicies.Default,
+                    PrefillPlan.FromBoundaries([], skips: set.Skips)
+                )),
+            ]
+        );
+        for (int i = 0; i < sets.Length; i++)
+        {
+            Assert.True(sets[i].KlDivergence > 0);
+            Assert.Equal(samples[i].Kl, sets[i].KlDivergence, 9);
+            Assert.Equal(samples[i].Agreement, sets[i].Agreement, 9);
+        }
+    }
+
+    [Fact]
+    public void An_interrupted_tuning_goes_on_and_ends_with_the_same_profile()
+    {
+        using TemporaryFolder folder = new();
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(2);
+        ModelProfile before = TestProfiles.For(test.Path, 5);
+        SkipTuningOptions options = Short with { Targets = [new SkipTarget(LayerPart.Block, [1], 2)] };
+        ModelProfile whole;
+        using (SkipTuner tuner = new(test.Model, options))
+        {
+            whole = tuner.Tune(before, [prompts[1]], [prompts[0]]);
+        }
+
+        using SkipTuner resumable = new(test.Model, options with { ExamplesFolder = folder["examples"] });
+        using CancellationTokenSource cancel = new();
+        Assert.Throws<OperationCanceledException>(() =>
+            resumable.Tune(before, [prompts[1]], [prompts[0]], new Cancelling(cancel, after: 3), cancel.Token)
+        );
+
+        List<TuningProgress> told = [];
+        ModelProfile resumed = resumable.Tune(before, [prompts[1]], [prompts[0]], new Told(told));
+        Assert.True(told[^1].Resumed >= 3);
+        TestProfiles.AssertEqual(whole, resumed);
+
+        // a file that an interruption damaged is made again
+        foreach (string file in Directory.EnumerateFiles(folder["examples"]))
+        {
+            File.WriteAllText(file, "{ \"Features\": [1, ");
+        }
+
+        TestProfiles.AssertEqual(whole, resumable.Tune(before, [prompts[1]], [prompts[0]]));
+    }
+
+    [Fact]
+    public void What_cannot_be_learned_is_refused_before_anything_is_computed()
+    {
+        Assert.Throws<ArgumentException>(() =>
+            new SkipTuner(test.Model, Short with { Targets = [new(LayerPart.Block, [4], 3)] })
+        );
+        Assert.Throws<UnsupportedModelException>(() =>
+            new SkipTuner(test.Model, Short with { Targets = [new(LayerPart.Block, [25], 25)] })
+        );
+
+        using SkipTuner tuner = new(test.Model, Short);
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(2);
+        ModelProfile profile = TestProfiles.For(test.Path, 5);
+        Assert.Throws<ArgumentException>(() => tuner.Tune(profile, prompts, []));
+        Assert.Throws<ArgumentException>(() => tuner.Tune(profile, prompts, [prompts[0]]));
+        Assert.Throws<ArgumentException>(() => tuner.Tune(TestProfiles.Small, [prompts[0]], [prompts[1]]));
+    }
+
+    [Fact]
+    public void The_work_is_known_beforehand()
+    {
+        // 3 candidates on 4 prompts, 2 nominees for the second place on one, 2 sets and 2 routers on 5
+        using SkipTuner tuner = new(test.Model, Short);
+        Assert.Equal((3 * 4) + 2 + (4 * 5), tuner.CountMeasurements(4, 5));
+    }
+
+    private sealed class Told(List<TuningProgress> all) : IProgress<TuningProgress>
+    {
+        public void Report(TuningProgress value) => all.Add(value);
+    }
+
+    private sealed class Cancelling(CancellationTokenSource source, int after) : IProgress<TuningProgress>
+    {
+        private int _reports;
+
+        public void Report(TuningProgress value)
+        {
+            if (++_reports == after)
+            {
+                source.Cancel();
+            }
+        }
+    }
+}
