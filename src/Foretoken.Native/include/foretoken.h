@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 2
+#define FTK_ABI_VERSION 3
 
 typedef int32_t ftk_status;
 
@@ -221,9 +221,8 @@ typedef struct ftk_boundary ftk_boundary; // what the selection callback sees; v
 
 // how the attention that the queries of a probe pay is reduced over the queries
 enum {
-    FTK_PROBE_MEAN        = 0, // sum over the queries / number of queries at or after the key
-    FTK_PROBE_MAX         = 1,
-    FTK_PROBE_MAX_OF_MEAN = 2, // maximum over the queries of the mean over the heads: one row, n_head = 1
+    FTK_PROBE_MEAN = 0, // sum over the queries / number of queries at or after the key
+    FTK_PROBE_MAX  = 1,
 };
 
 // the keys whose received attention a probe delivers
@@ -237,10 +236,18 @@ FTK_API void       ftk_plan_free(ftk_plan * plan);
 // tokens may leave in front of layer `layer` (0 < layer < n_layer); boundaries in ascending order
 FTK_API ftk_status ftk_plan_add_boundary(ftk_plan * plan, int32_t layer);
 // probe of layer `layer`: queries first_query, first_query + stride, ... (indices into the tokens that the layer's stage
-// runs; negative counts from the end, -8 = the last 8), reduced over the queries. Delivered at the next boundary above.
+// runs; negative counts from the end, -8 = the last 8), reduced over the queries. Delivered at the next boundary above;
+// of a layer whose attention is skipped: zeros.
 FTK_API ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride, int32_t keys);
-// the whole sequence does without this layer, in prefill and in decode, until the sequence is cleared
-FTK_API ftk_status ftk_plan_skip_layer(ftk_plan * plan, int32_t layer);
+
+enum {
+    FTK_LAYER_PART_BLOCK        = 0, // the whole layer; of layers 1 to n_layer - 2
+    FTK_LAYER_PART_ATTENTION    = 1, // the layer writes no keys and values; of layers from 1 on
+    FTK_LAYER_PART_FEED_FORWARD = 2, // of layers from 1 on
+};
+// the whole sequence does without this part of a layer, in prefill and in decode, until the sequence is cleared. One part of
+// a layer at most; FTK_UNSUPPORTED by the prefill where the architecture has no such sublayers
+FTK_API ftk_status ftk_plan_skip(ftk_plan * plan, int32_t layer, int32_t part);
 
 // at a boundary: read the probes, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
 // with FTK_CALLBACK_FAILED.
@@ -261,6 +268,9 @@ FTK_API int32_t         ftk_boundary_n_embd(const ftk_boundary * boundary);
 FTK_API const float *   ftk_boundary_residual(const ftk_boundary * boundary); // [n_tokens, n_embd], row-major
 // indices (into the n_tokens that arrived) that go on, strictly ascending; must contain the last one
 FTK_API ftk_status ftk_boundary_keep(ftk_boundary * boundary, const int32_t * indices, int64_t n);
+// decided in the middle of a prefill: as ftk_plan_skip(), of a layer at or above the boundary. Only where the sequence was
+// empty before the prefill, which fails otherwise
+FTK_API ftk_status ftk_boundary_skip(ftk_boundary * boundary, int32_t layer, int32_t part);
 
 // after every chunk: tokens of the stage done so far. Return 0 to go on, anything else to cancel (FTK_CANCELLED).
 typedef int32_t (*ftk_prefill_progress)(void * user, int32_t stage, int64_t n_done, int64_t n_stage_tokens, double fraction);

@@ -41,8 +41,7 @@ ftk_status ftk_plan_add_boundary(ftk_plan * plan, int32_t layer) {
 }
 
 // the values of the C API are those of llama_probe_reduction and llama_probe_keys
-static_assert((int) FTK_PROBE_MEAN == LLAMA_PROBE_MEAN && (int) FTK_PROBE_MAX == LLAMA_PROBE_MAX &&
-              (int) FTK_PROBE_MAX_OF_MEAN == LLAMA_PROBE_MAX_OF_MEAN);
+static_assert((int) FTK_PROBE_MEAN == LLAMA_PROBE_MEAN && (int) FTK_PROBE_MAX == LLAMA_PROBE_MAX);
 static_assert((int) FTK_KEYS_STAGE == LLAMA_PROBE_KEYS_STAGE && (int) FTK_KEYS_SEQUENCE == LLAMA_PROBE_KEYS_SEQUENCE);
 
 ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction, int64_t first_query, int64_t stride, int32_t keys) {
@@ -52,9 +51,8 @@ ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction,
         if (layer < 0) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
         }
-        if (reduction != FTK_PROBE_MEAN && reduction != FTK_PROBE_MAX && reduction != FTK_PROBE_MAX_OF_MEAN) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "'reduction' must be FTK_PROBE_MEAN (%d), FTK_PROBE_MAX (%d) or FTK_PROBE_MAX_OF_MEAN (%d), got %d",
-                    FTK_PROBE_MEAN, FTK_PROBE_MAX, FTK_PROBE_MAX_OF_MEAN, reduction);
+        if (reduction != FTK_PROBE_MEAN && reduction != FTK_PROBE_MAX) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'reduction' must be FTK_PROBE_MEAN (%d) or FTK_PROBE_MAX (%d), got %d", FTK_PROBE_MEAN, FTK_PROBE_MAX, reduction);
         }
         if (keys != FTK_KEYS_STAGE && keys != FTK_KEYS_SEQUENCE) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'keys' must be FTK_KEYS_STAGE (%d) or FTK_KEYS_SEQUENCE (%d), got %d", FTK_KEYS_STAGE, FTK_KEYS_SEQUENCE, keys);
@@ -67,15 +65,25 @@ ftk_status ftk_plan_add_probe(ftk_plan * plan, int32_t layer, int32_t reduction,
     });
 }
 
-ftk_status ftk_plan_skip_layer(ftk_plan * plan, int32_t layer) {
+static_assert((int) FTK_LAYER_PART_BLOCK == LLAMA_LAYER_PART_BLOCK && (int) FTK_LAYER_PART_ATTENTION == LLAMA_LAYER_PART_ATTENTION &&
+              (int) FTK_LAYER_PART_FEED_FORWARD == LLAMA_LAYER_PART_FEED_FORWARD);
+
+static llama_layer_skip get_layer_skip(int32_t layer, int32_t part) {
+    if (layer < 0) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
+    }
+    if (part < FTK_LAYER_PART_BLOCK || part > FTK_LAYER_PART_FEED_FORWARD) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "'part' must be FTK_LAYER_PART_BLOCK (%d), FTK_LAYER_PART_ATTENTION (%d) or FTK_LAYER_PART_FEED_FORWARD (%d), got %d",
+                FTK_LAYER_PART_BLOCK, FTK_LAYER_PART_ATTENTION, FTK_LAYER_PART_FEED_FORWARD, part);
+    }
+
+    return {layer, (llama_layer_part) part};
+}
+
+ftk_status ftk_plan_skip(ftk_plan * plan, int32_t layer, int32_t part) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(plan);
-
-        if (layer < 0) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "'layer' must not be negative, got %d", layer);
-        }
-
-        plan->plan.skip.push_back(layer);
+        plan->plan.skip.push_back(get_layer_skip(layer, part));
     });
 }
 
@@ -205,6 +213,19 @@ ftk_status ftk_boundary_keep(ftk_boundary * boundary, const int32_t * indices, i
     });
 }
 
+ftk_status ftk_boundary_skip(ftk_boundary * boundary, int32_t layer, int32_t part) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(boundary);
+
+        const auto skip = get_layer_skip(layer, part);
+        if (layer < boundary->boundary->il) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "layer %d lies below this boundary, which is in front of layer %d: it has run already", layer, boundary->boundary->il);
+        }
+
+        boundary->boundary->skip.push_back(skip);
+    });
+}
+
 //
 // prefill
 //
@@ -266,6 +287,8 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
                 break;
             case LLAMA_STAGED_INVALID:
                 ftk_fail(FTK_INVALID_ARGUMENT, "%s", why.c_str());
+            case LLAMA_STAGED_UNSUPPORTED:
+                ftk_fail(FTK_UNSUPPORTED, "%s", why.c_str());
             case LLAMA_STAGED_FULL:
                 ftk_fail(FTK_CONTEXT_FULL, "%s", why.c_str());
             case LLAMA_STAGED_CANCELLED:

@@ -339,10 +339,6 @@ ftk_status ftk_skim_fit(const float * x, const float * y, int64_t n_samples, int
 
         check_cancelled();
 
-        // weights with their gradients, momenta and the graph's copies; a batch's activations and their gradients. ggml would
-        // not survive its own allocation to fail
-        std::vector<float>().reserve(8 * n_weights + 12 * params.n_batch * ((int64_t) n_embd + n_hidden));
-
         skim_network network({x, y, n_embd}, n_hidden, params);
 
         std::vector<int64_t> order(n_train);

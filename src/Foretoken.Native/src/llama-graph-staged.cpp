@@ -196,6 +196,139 @@ std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer) {
     return {};
 }
 
+// residual stream behind each layer; false if the graph does not name it
+static bool find_l_out(const std::vector<ggml_tensor *> & nodes, std::vector<ggml_tensor *> & l_out) {
+    const int32_t n_layer = l_out.size();
+
+    for (auto * node : nodes) {
+        int il;
+        if (sscanf(node->name, "l_out-%d", &il) == 1 && il >= 0 && il < n_layer) {
+            l_out[il] = node;
+        }
+    }
+
+    return std::find(l_out.begin(), l_out.end(), nullptr) == l_out.end();
+}
+
+namespace {
+
+// where the sublayers of a layer meet the residual stream
+struct sublayers {
+    ggml_tensor * in;   // in front of the layer; in the last layer only the rows of the outputs
+    ggml_tensor * attn; // in + attention
+    ggml_tensor * ffn;  // in + attention + feed-forward
+};
+
+} // namespace
+
+static bool is_computed_from(ggml_tensor * t, const ggml_tensor * from, const ggml_tensor * stop) {
+    std::unordered_set<const ggml_tensor *> seen;
+    std::vector<ggml_tensor *>              todo = {t};
+
+    while (!todo.empty()) {
+        ggml_tensor * cur = todo.back();
+        todo.pop_back();
+
+        if (cur == from) {
+            return true;
+        }
+        if (cur == nullptr || cur == stop || !seen.insert(cur).second) {
+            continue;
+        }
+
+        todo.insert(todo.end(), std::begin(cur->src), std::end(cur->src));
+    }
+
+    return false;
+}
+
+// looks for x = l_in + attention(l_in), l_out = x + ffn(x), with or without a control vector. Blocks that add both to the
+// same stream, or do anything else with it, are not taken for it
+static bool find_sublayers(ggml_tensor * l_in, ggml_tensor * l_out, sublayers & res) {
+    auto is_in = [&](const ggml_tensor * t) {
+        return t == l_in || (t->op == GGML_OP_GET_ROWS && t->src[0] == l_in);
+    };
+
+    for (ggml_tensor * ffn : {l_out, l_out->src[0]}) {
+        if (ffn == nullptr || ffn->op != GGML_OP_ADD) {
+            continue;
+        }
+
+        for (int i = 0; i < 2; ++i) {
+            ggml_tensor * attn = ffn->src[i];
+
+            if (attn->op != GGML_OP_ADD || !is_computed_from(ffn->src[1 - i], attn, l_in)) {
+                continue;
+            }
+
+            for (ggml_tensor * in : {attn->src[0], attn->src[1]}) {
+                if (is_in(in)) {
+                    res = {in, attn, ffn};
+                    return true;
+                }
+            }
+        }
+    }
+
+    return false;
+}
+
+std::string llm_graph_check_sublayers(ggml_cgraph * gf, int32_t n_layer) {
+    const auto nodes = get_nodes(gf);
+
+    std::vector<ggml_tensor *> l_out(n_layer);
+    find_l_out(nodes, l_out);
+
+    for (int32_t il = 1; il < n_layer; ++il) {
+        sublayers sub;
+        if (!find_sublayers(l_out[il - 1], l_out[il], sub)) {
+            return format("layer %d of this architecture is not attention followed by a feed-forward sublayer, each added to the residual stream", il);
+        }
+    }
+
+    return {};
+}
+
+// everybody who reads `from` reads `to` instead; false if something is a view of it, which would still read the old one
+static bool replace_tensor(const std::vector<ggml_tensor *> & nodes, const ggml_tensor * from, ggml_tensor * to) {
+    for (auto * node : nodes) {
+        if (node->view_src == from) {
+            return false;
+        }
+
+        for (auto & src : node->src) {
+            if (src == from) {
+                src = to;
+            }
+        }
+    }
+
+    return true;
+}
+
+// takes a part of a layer out of the graph
+static bool cut_out(const std::vector<ggml_tensor *> & nodes, std::vector<ggml_tensor *> & l_out, const llama_layer_skip & skip) {
+    ggml_tensor *& out = l_out[skip.il];
+
+    // never the first layer of the model, so there always is a layer below
+    ggml_tensor * in = l_out[skip.il - 1];
+
+    sublayers sub = {in, nullptr, out};
+
+    if (skip.part != LLAMA_LAYER_PART_BLOCK && !find_sublayers(in, out, sub)) {
+        return false;
+    }
+
+    ggml_tensor * from = skip.part == LLAMA_LAYER_PART_ATTENTION ? sub.attn : sub.ffn;
+    ggml_tensor * to   = skip.part == LLAMA_LAYER_PART_FEED_FORWARD ? sub.attn : sub.in;
+
+    if (out == from) {
+        out = to;
+    }
+
+    return replace_tensor(nodes, from, to);
+}
+
 // the rows of a probe are taken in blocks: one softmax(QK) of all of them could exceed what the layers themselves need
 static const int64_t N_ROWS_BLOCK = 64;
 
@@ -203,7 +336,7 @@ static const int64_t N_ROWS_BLOCK = 64;
 static int64_t count_probe_nodes(const llama_stage::probe_rows & rows) {
     const int64_t n_blocks = (rows.n_rows + N_ROWS_BLOCK - 1) / N_ROWS_BLOCK;
 
-    return n_blocks * (rows.reduction == LLAMA_PROBE_MEAN ? 12 : 20);
+    return n_blocks * (rows.reduction == LLAMA_PROBE_MEAN ? 12 : 18);
 }
 
 uint32_t llm_graph_probe_nodes_staged(const llama_memory_i * memory) {
@@ -223,7 +356,7 @@ static ggml_tensor * build_max_rows(ggml_context * ctx, ggml_tensor * t) {
 }
 
 // attention that the keys of one layer receive from the given rows of the ubatch, reduced over the rows.
-// returns [1, n_kv, n_head], with one row for all heads where they are reduced, too; appended to the graph
+// returns [1, n_kv, n_head]; appended to the graph
 static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tensor * attn, const llama_stage::probe_rows & rows) {
     ggml_tensor * res = nullptr;
 
@@ -265,12 +398,7 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             p = ggml_view_3d(ctx, attn, attn->ne[0], n_rows, attn->ne[2], attn->nb[1] * rows.row_stride, attn->nb[2], attn->nb[1] * first);
         }
 
-        if (rows.reduction == LLAMA_PROBE_MAX_OF_MEAN) {
-            p = ggml_sum_rows(ctx, ggml_cont(ctx, ggml_permute(ctx, p, 2, 1, 0, 3))); // [1, n_rows, n_kv]
-            p = ggml_reshape_2d(ctx, p, n_rows, p->ne[2]);
-        } else {
-            p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
-        }
+        p = ggml_cont(ctx, ggml_permute(ctx, p, 1, 0, 2, 3)); // [n_rows, n_kv, n_head]
 
         if (rows.reduction == LLAMA_PROBE_MEAN) {
             p   = ggml_sum_rows(ctx, p);
@@ -280,13 +408,6 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             res = res ? build_max_rows(ctx, ggml_concat(ctx, res, p, 0)) : p;
         }
 
-        ggml_build_forward_expand(gf, res);
-    }
-
-    if (rows.reduction == LLAMA_PROBE_MAX_OF_MEAN) {
-        const int64_t n_head = attn->op == GGML_OP_FLASH_ATTN_EXT ? attn->src[0]->ne[2] : attn->ne[2];
-
-        res = ggml_scale(ctx, res, 1.0f / n_head);
         ggml_build_forward_expand(gf, res);
     }
 
@@ -324,20 +445,10 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
 
     const auto nodes = get_nodes(gf);
 
-    // residual stream behind each layer
     std::vector<ggml_tensor *> l_out(n_layer);
-    for (auto * node : nodes) {
-        int il;
-        if (sscanf(node->name, "l_out-%d", &il) == 1 && il >= 0 && il < n_layer) {
-            l_out[il] = node;
-        }
-    }
-
-    for (int32_t il = 0; il < n_layer; ++il) {
-        if (l_out[il] == nullptr) {
-            LLAMA_LOG_ERROR("%s: the graph has no tensor 'l_out' for layer %d\n", __func__, il);
-            return nullptr;
-        }
+    if (!find_l_out(nodes, l_out)) {
+        LLAMA_LOG_ERROR("%s: the graph does not name the residual stream behind every layer\n", __func__);
+        return nullptr;
     }
 
     // the stage starts from the residual stream that the stage before it left
@@ -352,20 +463,11 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
         inp->residual = t;
     }
 
-    // a skipped layer hands on what it was given. never the first layer of the model, so there always is a layer below
-    for (int32_t il : stage.skip) {
-        if (il < stage.il_begin || il >= stage.il_end) {
-            continue;
+    for (const auto & skip : stage.skip) {
+        if (skip.il >= stage.il_begin && skip.il < stage.il_end && !cut_out(nodes, l_out, skip)) {
+            LLAMA_LOG_ERROR("%s: part %d of layer %d cannot be cut out of the graph\n", __func__, skip.part, skip.il);
+            return nullptr;
         }
-
-        for (auto * node : nodes) {
-            for (auto & src : node->src) {
-                if (src == l_out[il]) {
-                    src = l_out[il - 1];
-                }
-            }
-        }
-        l_out[il] = l_out[il - 1];
     }
 
     std::vector<ggml_tensor *> targets;

@@ -63,7 +63,7 @@ public:
     ggml_tensor * residual     = nullptr; // F32 [n_embd, n_tokens] in front of the stage, nullptr for the first stage
     ggml_tensor * residual_out = nullptr; // F32 [n_embd, n_tokens] behind the stage, nullptr for the last stage
 
-    // [n_probes of the stage], F32 [1, n_kv, n_head or 1], nullptr where the ubatch has no query of the probe
+    // [n_probes of the stage], F32 [1, n_kv, n_head], nullptr where the ubatch has no query of the probe
     std::vector<ggml_tensor *> probes;
 };
 
@@ -71,3 +71,6 @@ llm_graph_input_attn_kv_staged * llm_graph_result_get_staged(const llm_graph_res
 
 // why the (complete) graph of an architecture cannot be sliced; empty if it can
 std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer);
+
+// why sublayers cannot be cut out of it; empty if they can
+std::string llm_graph_check_sublayers(ggml_cgraph * gf, int32_t n_layer);

@@ -11,10 +11,16 @@
 
 // written in front of every state, so that neither a stock build nor an older one of ours takes it for its own
 static const uint32_t LLAMA_KV_CACHE_STAGED_MAGIC   = 0x734b5446; // 'FTKs'
-static const uint32_t LLAMA_KV_CACHE_STAGED_VERSION = 1;
+static const uint32_t LLAMA_KV_CACHE_STAGED_VERSION = 2;
 
-bool llama_stage::is_skipped(int32_t il) const {
-    return std::binary_search(skip.begin(), skip.end(), il);
+bool llama_stage::has(int32_t il) const {
+    if (il < il_begin || il >= il_end) {
+        return false;
+    }
+
+    const auto it = std::lower_bound(skip.begin(), skip.end(), llama_layer_skip{il, LLAMA_LAYER_PART_BLOCK});
+
+    return it == skip.end() || it->il != il || it->part == LLAMA_LAYER_PART_FEED_FORWARD;
 }
 
 //
@@ -54,7 +60,7 @@ llama_kv_cache_staged::llama_kv_cache_staged(
 llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) {
     GGML_UNUSED(embd_all);
 
-    // sequences that skip different layers cannot share a graph
+    // sequences that do without different things cannot share a graph
     bool same_skip = true;
     {
         const llama_batch & batch = balloc.get_batch();
@@ -253,7 +259,13 @@ void llama_kv_cache_staged::state_write(llama_io_write_i & io, llama_seq_id seq_
         const uint32_t n_skip = skips[s].size();
 
         io.write(&n_skip, sizeof(n_skip));
-        io.write(skips[s].data(), n_skip * sizeof(int32_t));
+
+        for (const auto & skip : skips[s]) {
+            const int32_t part = skip.part;
+
+            io.write(&skip.il, sizeof(skip.il));
+            io.write(&part, sizeof(part));
+        }
     }
 
     for (const auto & layer : layers) {
@@ -265,8 +277,8 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
     const uint32_t s0 = seq_id == -1 ? 0 : seq_id;
     const uint32_t s1 = seq_id == -1 ? n_seq_max : seq_id + 1;
 
-    std::vector<uint32_t>             classes_new(layers.size());
-    std::vector<std::vector<int32_t>> skips_new(s1 - s0);
+    std::vector<uint32_t>                      classes_new(layers.size());
+    std::vector<std::vector<llama_layer_skip>> skips_new(s1 - s0);
 
     // nothing is touched before the header is known to be ours
     {
@@ -302,8 +314,20 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
                 throw std::runtime_error("the state is damaged");
             }
 
-            skip.resize(n_skip);
-            io.read_to(skip.data(), n_skip * sizeof(int32_t));
+            for (uint32_t i = 0; i < n_skip; ++i) {
+                int32_t il;
+                int32_t part;
+
+                io.read_to(&il, sizeof(il));
+                io.read_to(&part, sizeof(part));
+
+                if (il < 1 || il >= (int32_t) n_layer || part < LLAMA_LAYER_PART_BLOCK || part > LLAMA_LAYER_PART_FEED_FORWARD ||
+                        (i > 0 && il <= skip.back().il)) {
+                    throw std::runtime_error("the state is damaged");
+                }
+
+                skip.push_back({il, (llama_layer_part) part});
+            }
         }
     }
 
@@ -387,11 +411,11 @@ void llama_kv_cache_staged::join_if_empty() {
     }
 }
 
-const std::vector<int32_t> & llama_kv_cache_staged::get_skip(llama_seq_id seq_id) const {
+const std::vector<llama_layer_skip> & llama_kv_cache_staged::get_skip(llama_seq_id seq_id) const {
     return skips.at(seq_id);
 }
 
-void llama_kv_cache_staged::set_skip(llama_seq_id seq_id, std::vector<int32_t> skip) {
+void llama_kv_cache_staged::set_skip(llama_seq_id seq_id, std::vector<llama_layer_skip> skip) {
     skips.at(seq_id) = std::move(skip);
 }
 

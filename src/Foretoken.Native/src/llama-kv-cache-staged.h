@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 // the part of the model that one graph runs
@@ -12,8 +13,8 @@ struct llama_stage {
     int32_t il_begin = 0;
     int32_t il_end   = 0;
 
-    // layers that the sequence does without, ascending; also those outside of the range
-    std::vector<int32_t> skip;
+    // what the sequence does without, ascending, one part of a layer at most; also of layers outside of the range
+    std::vector<llama_layer_skip> skip;
 
     // probes of this stage's layers, and the rows of the current ubatch that are their queries
     struct probe_rows {
@@ -32,11 +33,8 @@ struct llama_stage {
 
     std::vector<probe_rows> probes;
 
-    bool is_skipped(int32_t il) const;
-
-    bool has(int32_t il) const {
-        return il >= il_begin && il < il_end && !is_skipped(il);
-    }
+    // whether the attention of the layer is run: only then its cache takes part
+    bool has(int32_t il) const;
 };
 
 //
@@ -111,9 +109,12 @@ public:
     std::vector<uint32_t> get_classes() const;
     void                  join_classes(const std::vector<uint32_t> & classes, const std::vector<uint32_t> & groups);
 
-    // the layers that a sequence does without; part of its state until the sequence is empty
-    const std::vector<int32_t> & get_skip(llama_seq_id seq_id) const;
-    void                         set_skip(llama_seq_id seq_id, std::vector<int32_t> skip);
+    // what a sequence does without; part of its state until the sequence is empty
+    const std::vector<llama_layer_skip> & get_skip(llama_seq_id seq_id) const;
+    void                                  set_skip(llama_seq_id seq_id, std::vector<llama_layer_skip> skip);
+
+    // why a sequence can do without whole layers only; empty when it can do without sublayers, too
+    std::string whole_layers_only;
 
     llama_kv_cache * get_layer(int32_t il) const;
 
@@ -134,7 +135,7 @@ private:
     std::vector<uint32_t> classes;
 
     // [n_seq_max]
-    std::vector<std::vector<int32_t>> skips;
+    std::vector<std::vector<llama_layer_skip>> skips;
 
     // the layers of `stage` are about to go through an operation that the others do not
     void split_classes(const llama_stage & stage);

@@ -191,6 +191,7 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
                                                      cparams.offload_kqv, cparams.kv_unified, kv_size, cparams.n_seq_max));
 
         // a graph that is built but not run tells whether it can be sliced
+        std::string why_whole_layers_only;
         {
             llm_graph_result res(ctx->graph_max_nodes(cparams.n_seq_max));
             res.reset();
@@ -214,9 +215,15 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
             auto * gf = model.build_graph(llama_staged_access::graph_params(ctx, &res, ubatch, mctx.get()));
 
             why = llm_graph_check_staged(gf, model.hparams.n_layer);
+
+            if (why.empty()) {
+                why_whole_layers_only = llm_graph_check_sublayers(gf, model.hparams.n_layer);
+            }
         }
 
         if (why.empty()) {
+            llama_staged_access::memory(ctx)->whole_layers_only = why_whole_layers_only;
+
             ctx->sched_reserve();
 
             return true;
@@ -379,6 +386,52 @@ static llama_ubatch build_ubatch(
     return res;
 }
 
+// ascending, without duplicates
+static void sort_skip(std::vector<llama_layer_skip> & skip) {
+    std::sort(skip.begin(), skip.end());
+    skip.erase(std::unique(skip.begin(), skip.end()), skip.end());
+}
+
+// whether a sequence can do without this, sorted, of layers from il_min on
+static llama_staged_status check_skip(const llama_kv_cache_staged * kv, const std::vector<llama_layer_skip> & skip, int32_t il_min, std::string & why) {
+    const int32_t n_layer = kv->get_n_layer();
+
+    for (size_t i = 0; i < skip.size(); ++i) {
+        const auto & cur = skip[i];
+
+        if (cur.part < LLAMA_LAYER_PART_BLOCK || cur.part > LLAMA_LAYER_PART_FEED_FORWARD) {
+            why = format("layer %d: there is no part %d of a layer", cur.il, cur.part);
+            return LLAMA_STAGED_INVALID;
+        }
+
+        const bool    is_block = cur.part == LLAMA_LAYER_PART_BLOCK;
+        const int32_t il_end   = is_block ? n_layer - 1 : n_layer;
+
+        // the first layer takes the embeddings and tells what a sequence holds, the last one picks the rows that become logits
+        if (cur.il < 1 || cur.il >= il_end) {
+            why = format("%s %d cannot be skipped: only those in [1, %d) can", is_block ? "layer" : "a sublayer of layer", cur.il, il_end);
+            return LLAMA_STAGED_INVALID;
+        }
+
+        if (cur.il < il_min) {
+            why = format("layer %d cannot be skipped any more: the prefill is in front of layer %d", cur.il, il_min);
+            return LLAMA_STAGED_INVALID;
+        }
+
+        if (i > 0 && cur.il == skip[i - 1].il) {
+            why = format("two parts of layer %d are skipped: without both sublayers it is the whole layer", cur.il);
+            return LLAMA_STAGED_INVALID;
+        }
+
+        if (!is_block && !kv->whole_layers_only.empty()) {
+            why = format("only whole layers can be skipped: %s", kv->whole_layers_only.c_str());
+            return LLAMA_STAGED_UNSUPPORTED;
+        }
+    }
+
+    return LLAMA_STAGED_OK;
+}
+
 static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
     const int32_t n_layer = ctx->get_model().hparams.n_layer;
     const int32_t n_vocab = ctx->get_model().vocab.n_tokens();
@@ -416,18 +469,6 @@ static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std
         }
         if (probe.q_stride < 1) {
             why = format("probe of layer %d: stride %" PRId64 " is not positive", probe.il, probe.q_stride);
-            return false;
-        }
-        if (std::find(plan.skip.begin(), plan.skip.end(), probe.il) != plan.skip.end()) {
-            why = format("probe of layer %d: the layer is skipped", probe.il);
-            return false;
-        }
-    }
-
-    for (const int32_t il : plan.skip) {
-        // the first layer takes the embeddings, the last one picks the rows that become logits
-        if (il < 1 || il >= n_layer - 1) {
-            why = format("layer %d cannot be skipped: only layers in [1, %d) can", il, n_layer - 1);
             return false;
         }
     }
@@ -496,8 +537,9 @@ static llama_staged_status prefill_stages(
 
     const auto classes_old = kv->get_classes();
 
-    // layers with equal numbers ran the same tokens
+    // layers with equal numbers ran the same tokens; 0: none
     std::vector<uint32_t> groups(n_layer, 0);
+    uint32_t              group = 0;
 
     std::vector<llama_token> tokens_cur = tokens;
     std::vector<llama_pos>   pos_cur(tokens.size());
@@ -528,8 +570,12 @@ static llama_staged_status prefill_stages(
 
         const int64_t n_tokens = tokens_cur.size();
 
+        const bool is_narrower = is > 0 && n_tokens < report.stages.back().n_tokens;
+
+        group += is == 0 || is_narrower ? 1 : 0;
+
         for (int32_t il = stage.il_begin; il < stage.il_end; ++il) {
-            groups[il] = is > 0 && n_tokens == report.stages.back().n_tokens ? groups[stage.il_begin - 1] : is;
+            groups[il] = stage.has(il) ? group : 0;
         }
 
         report.stages.push_back({stage.il_begin, stage.il_end, n_tokens, {}});
@@ -544,7 +590,10 @@ static llama_staged_status prefill_stages(
             const auto & def = plan.probes[i];
 
             if (!is_last && def.il >= stage.il_begin && def.il < stage.il_end) {
-                const int64_t q_first = def.q_first < 0 ? std::max<int64_t>(0, n_tokens + def.q_first) : def.q_first;
+                // a layer without attention has no queries
+                const int64_t q_first = !stage.has(def.il) ? n_tokens :
+                                        def.q_first < 0    ? std::max<int64_t>(0, n_tokens + def.q_first) :
+                                                             def.q_first;
 
                 probes.push_back({(int32_t) i, q_first, def.q_stride, {}, {}, 0});
             }
@@ -629,6 +678,10 @@ static llama_staged_status prefill_stages(
                 auto &       probe = probes[ip];
                 const auto & def   = plan.probes[probe.index];
 
+                if (!stage.has(def.il)) {
+                    continue;
+                }
+
                 auto & cells_cur = cells[mctx->get_leader(def.il)];
                 if ((int64_t) cells_cur.size() < i1) {
                     const auto & idxs = mctx->get_cells(def.il);
@@ -706,7 +759,7 @@ static llama_staged_status prefill_stages(
 
             if (probe.n_head == 0) {
                 // no query of this probe exists, so no key has received anything
-                probe.n_head = def.reduction == LLAMA_PROBE_MAX_OF_MEAN ? 1 : hparams.n_head(def.il);
+                probe.n_head = hparams.n_head(def.il);
                 probe.acc.resize(probe.n_head * n_keys, 0.0f);
             }
 
@@ -753,6 +806,32 @@ static llama_staged_status prefill_stages(
             return LLAMA_STAGED_CALLBACK;
         }
 
+        if (!boundary.skip.empty()) {
+            if (pos0 > 0) {
+                why = format("the selection at layer %d: what a sequence skips cannot change until the sequence is cleared", boundary.il);
+                return LLAMA_STAGED_INVALID;
+            }
+
+            sort_skip(boundary.skip);
+
+            const auto status = check_skip(kv, boundary.skip, boundary.il, why);
+            if (status != LLAMA_STAGED_OK) {
+                return status;
+            }
+
+            auto skip = kv->get_skip(seq_id);
+            skip.insert(skip.end(), boundary.skip.begin(), boundary.skip.end());
+            sort_skip(skip);
+
+            // with what was skipped before
+            const auto status_all = check_skip(kv, skip, 0, why);
+            if (status_all != LLAMA_STAGED_OK) {
+                return status_all;
+            }
+
+            kv->set_skip(seq_id, std::move(skip));
+        }
+
         // close the gaps; every row moves down or stays
         for (size_t i = 0; i < keep.size(); ++i) {
             tokens_cur[i] = tokens_cur[keep[i]];
@@ -794,11 +873,15 @@ llama_staged_status llama_staged_prefill(
     }
 
     llama_staged_plan plan = plan_in;
-    std::sort(plan.skip.begin(), plan.skip.end());
-    plan.skip.erase(std::unique(plan.skip.begin(), plan.skip.end()), plan.skip.end());
+    sort_skip(plan.skip);
 
     if (!check_plan(ctx, seq_id, tokens, plan, why)) {
         return LLAMA_STAGED_INVALID;
+    }
+
+    const auto status_skip = check_skip(kv, plan.skip, 0, why);
+    if (status_skip != LLAMA_STAGED_OK) {
+        return status_skip;
     }
 
     if (!plan.boundaries.empty() && !callbacks.select) {
@@ -814,7 +897,7 @@ llama_staged_status llama_staged_prefill(
     const llama_pos pos0 = kv->seq_pos_max(seq_id) + 1;
 
     if (pos0 > 0 && kv->get_skip(seq_id) != plan.skip) {
-        why = "the layers that a sequence skips cannot change until the sequence is cleared";
+        why = "what a sequence skips cannot change until the sequence is cleared";
         return LLAMA_STAGED_INVALID;
     }
 

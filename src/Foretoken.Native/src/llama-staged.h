@@ -18,14 +18,14 @@ enum llama_staged_status {
     LLAMA_STAGED_INVALID, // bad plan, bad arguments
     LLAMA_STAGED_FULL,    // no room in the KV cache
     LLAMA_STAGED_CANCELLED,
-    LLAMA_STAGED_FAILED,   // allocation or compute failed
-    LLAMA_STAGED_CALLBACK, // the selection callback reported a failure
+    LLAMA_STAGED_FAILED,      // allocation or compute failed
+    LLAMA_STAGED_CALLBACK,    // the selection callback reported a failure
+    LLAMA_STAGED_UNSUPPORTED, // the architecture has no such part
 };
 
 enum llama_probe_reduction {
-    LLAMA_PROBE_MEAN        = 0, // sum over the queries / number of queries at or after the key
-    LLAMA_PROBE_MAX         = 1,
-    LLAMA_PROBE_MAX_OF_MEAN = 2, // maximum over the queries of the mean over the heads: one row
+    LLAMA_PROBE_MEAN = 0, // sum over the queries / number of queries at or after the key
+    LLAMA_PROBE_MAX  = 1,
 };
 
 enum llama_probe_keys {
@@ -44,6 +44,21 @@ struct llama_probe {
     llama_probe_keys keys = LLAMA_PROBE_KEYS_STAGE;
 };
 
+enum llama_layer_part {
+    LLAMA_LAYER_PART_BLOCK        = 0,
+    LLAMA_LAYER_PART_ATTENTION    = 1, // the layer writes no keys and values
+    LLAMA_LAYER_PART_FEED_FORWARD = 2,
+};
+
+// a part of a layer that a sequence does without
+struct llama_layer_skip {
+    int32_t          il;
+    llama_layer_part part;
+
+    bool operator==(const llama_layer_skip & other) const { return il == other.il && part == other.part; }
+    bool operator<(const llama_layer_skip & other) const { return il != other.il ? il < other.il : part < other.part; }
+};
+
 // what the selection sees at a boundary
 struct llama_boundary {
     int32_t index;
@@ -53,7 +68,7 @@ struct llama_boundary {
 
     struct probe_result {
         llama_probe            probe;
-        int32_t                n_head;  // rows of the data: one where the heads are reduced, too
+        int32_t                n_head;
         std::vector<llama_pos> key_pos; // [n_keys] ascending
         std::vector<float>     data;    // [n_head, n_keys]
     };
@@ -63,13 +78,15 @@ struct llama_boundary {
     int32_t       n_embd;
     const float * residual; // [n_tokens, n_embd]
 
-    std::vector<int32_t> keep; // filled by the selection: indices that go on, strictly ascending
+    // filled by the selection
+    std::vector<int32_t>          keep; // indices that go on, strictly ascending
+    std::vector<llama_layer_skip> skip; // what the sequence does without, too: of layers at or above the boundary
 };
 
 struct llama_staged_plan {
-    std::vector<int32_t>     boundaries; // ascending, 0 < il < n_layer
-    std::vector<llama_probe> probes;
-    std::vector<int32_t>     skip; // layers that the sequence does without
+    std::vector<int32_t>          boundaries; // ascending, 0 < il < n_layer
+    std::vector<llama_probe>      probes;
+    std::vector<llama_layer_skip> skip; // what the sequence does without, at most one part of a layer
 };
 
 struct llama_staged_stage_report {

@@ -798,7 +798,7 @@ static int32_t on_select(void * user, ftk_boundary * boundary) {
 
         const int32_t reduction = ftk_boundary_probe_reduction(boundary, ip);
         const int32_t n_head    = ftk_boundary_n_head(boundary, ip);
-        CHECK(n_head == (reduction == FTK_PROBE_MAX_OF_MEAN ? 1 : sel.n_head));
+        CHECK(n_head == sel.n_head);
 
         const int64_t n_keys = ftk_boundary_n_keys(boundary, ip);
         const auto *  keys   = ftk_boundary_key_positions(boundary, ip);
@@ -833,6 +833,8 @@ static int32_t on_select(void * user, ftk_boundary * boundary) {
         FAILS(FTK_INVALID_ARGUMENT, "last token", ftk_boundary_keep(boundary, &first, 1));
         FAILS(FTK_INVALID_ARGUMENT, "go on", ftk_boundary_keep(boundary, &first, 0));
         FAILS(FTK_INVALID_ARGUMENT, "indices", ftk_boundary_keep(boundary, nullptr, 1));
+        FAILS(FTK_INVALID_ARGUMENT, "below", ftk_boundary_skip(boundary, ftk_boundary_layer(boundary) - 1, FTK_LAYER_PART_BLOCK));
+        FAILS(FTK_INVALID_ARGUMENT, "part", ftk_boundary_skip(boundary, ftk_boundary_layer(boundary), -1));
     }
     if (sel.keep) {
         OK(ftk_boundary_keep(boundary, keep.data(), keep.size()));
@@ -861,7 +863,7 @@ static ptr<ftk_plan> create_plan(const std::vector<int32_t> & boundaries) {
         OK(ftk_plan_add_boundary(plan, layer));
         OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX, -8, 1, FTK_KEYS_STAGE));
         OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MEAN, 0, 16, FTK_KEYS_STAGE));
-        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX_OF_MEAN, -8, 1, FTK_KEYS_SEQUENCE));
+        OK(ftk_plan_add_probe(plan, layer - 1, FTK_PROBE_MAX, -8, 1, FTK_KEYS_SEQUENCE));
     }
 
     return ptr<ftk_plan>(plan);
@@ -988,7 +990,8 @@ static void test_prefill(ftk_model * model, const json & info) {
     FAILS(FTK_INVALID_ARGUMENT, "keys", ftk_plan_add_probe(odd.get(), 1, FTK_PROBE_MAX, 0, 1, 2));
     FAILS(FTK_INVALID_ARGUMENT, "stride", ftk_plan_add_probe(odd.get(), 1, FTK_PROBE_MAX, 0, 0, FTK_KEYS_STAGE));
     FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_add_probe(odd.get(), -1, FTK_PROBE_MAX, 0, 1, FTK_KEYS_STAGE));
-    FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_skip_layer(odd.get(), -1));
+    FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_skip(odd.get(), -1, FTK_LAYER_PART_BLOCK));
+    FAILS(FTK_INVALID_ARGUMENT, "part", ftk_plan_skip(odd.get(), 1, 3));
     OK(ftk_plan_add_boundary(odd.get(), 5));
     FAILS(FTK_INVALID_ARGUMENT, "ascending", ftk_plan_add_boundary(odd.get(), 5));
     OK(ftk_plan_add_boundary(odd.get(), n_layer));

@@ -594,9 +594,7 @@ static double probe_error(const llama_boundary::probe_result & got, const std::v
 
     const int64_t q0 = got.probe.q_first < 0 ? std::max<int64_t>(0, n_query + got.probe.q_first) : got.probe.q_first;
 
-    const bool over_heads = got.probe.reduction == LLAMA_PROBE_MAX_OF_MEAN;
-
-    CHECK(got.n_head == (over_heads ? 1 : n_head));
+    CHECK(got.n_head == n_head);
     CHECK(got.data.size() == (size_t) n_keys * got.n_head);
 
     // of a key that came after the query there need not be a column
@@ -610,13 +608,8 @@ static double probe_error(const llama_boundary::probe_result & got, const std::v
             double ref = 0.0;
             int    cnt = 0;
             for (int64_t q = q0; q < n_query; q += got.probe.q_stride) {
-                double v = 0.0;
-                for (int h = 0; over_heads && h < n_head; ++h) {
-                    v += at(h, q, j) / n_head;
-                }
-                if (!over_heads) {
-                    v = at(row, q, j);
-                }
+                const double v = at(row, q, j);
+
                 ref = got.probe.reduction == LLAMA_PROBE_MEAN ? ref + v : std::max(ref, v);
                 cnt += n_past + q >= j;
             }
@@ -657,11 +650,6 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
                        {1, LLAMA_PROBE_MAX, 0, 1},    // more queries than one block
                        {2, LLAMA_PROBE_MEAN, -1, 1},  // second stage
                        {0, LLAMA_PROBE_MEAN, 500, 1}, // no query at all
-
-                       {1, LLAMA_PROBE_MAX_OF_MEAN, -8, 1},
-                       {3, LLAMA_PROBE_MAX_OF_MEAN, 0, 1},
-                       {1, LLAMA_PROBE_MAX_OF_MEAN, 3, 7},
-                       {1, LLAMA_PROBE_MAX_OF_MEAN, 500, 1},
     };
 
     llama_staged_callbacks                    cb;
@@ -753,10 +741,9 @@ static void probes_reach_the_past(llama_model * model, const config & cfg, doubl
         plan.probes            = {
                            {0, LLAMA_PROBE_MEAN, -8, 1, LLAMA_PROBE_KEYS_SEQUENCE},
                            {1, LLAMA_PROBE_MAX, -40, 1, LLAMA_PROBE_KEYS_SEQUENCE}, // spans chunks
-                           {1, LLAMA_PROBE_MAX_OF_MEAN, 0, 1, LLAMA_PROBE_KEYS_SEQUENCE},
+                           {1, LLAMA_PROBE_MAX, 0, 1, LLAMA_PROBE_KEYS_SEQUENCE},
                            {1, LLAMA_PROBE_MEAN, 3, 4, LLAMA_PROBE_KEYS_SEQUENCE},
                            {2, LLAMA_PROBE_MEAN, 0, 1, LLAMA_PROBE_KEYS_SEQUENCE},
-                           {3, LLAMA_PROBE_MAX_OF_MEAN, -5, 1, LLAMA_PROBE_KEYS_SEQUENCE},
                            {3, LLAMA_PROBE_MAX, 500, 1, LLAMA_PROBE_KEYS_SEQUENCE}, // no query at all
                            {3, LLAMA_PROBE_MAX, -5, 1, LLAMA_PROBE_KEYS_SEQUENCE},
                            {3, LLAMA_PROBE_MAX, -5, 1, LLAMA_PROBE_KEYS_STAGE},
@@ -827,7 +814,7 @@ static void probes_that_a_graph_has_no_room_for_are_refused(llama_model * model)
 
     llama_staged_plan too_many = plan;
     for (int i = 0; i < 500; ++i) {
-        too_many.probes.push_back({i % (n_layer - 1), LLAMA_PROBE_MAX_OF_MEAN, 0, 1});
+        too_many.probes.push_back({i % (n_layer - 1), LLAMA_PROBE_MAX, 0, 1});
     }
     CHECK(prefill(ctx.get(), 0, tokens, too_many, keep_all()) == LLAMA_STAGED_FAILED);
     CHECK(llama_memory_seq_pos_max(llama_get_memory(ctx.get()), 0) == -1);
@@ -870,6 +857,18 @@ static void the_residual_is_what_the_layers_above_start_from(llama_model * model
 // skipped layers
 //
 
+static llama_layer_skip block(int32_t il) {
+    return {il, LLAMA_LAYER_PART_BLOCK};
+}
+
+static llama_layer_skip attention(int32_t il) {
+    return {il, LLAMA_LAYER_PART_ATTENTION};
+}
+
+static llama_layer_skip feed_forward(int32_t il) {
+    return {il, LLAMA_LAYER_PART_FEED_FORWARD};
+}
+
 static void skipping_equals_a_model_without_the_layers(const tiny_model & def, const std::string & dir, const config & cfg_in) {
     const std::string path = dir + "/" + def.arch + "-without.gguf";
 
@@ -898,7 +897,7 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
         llama_memory_clear(llama_get_memory(staged.get()), false);
 
         llama_staged_plan plan = stages(boundaries);
-        plan.skip              = {3, 1};
+        plan.skip              = {block(3), block(1)};
 
         CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
         CHECK(same(get_logits(staged.get()), expected));
@@ -921,7 +920,7 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
         const auto expected_full = decode(full.get(), 0, {next[0]});
 
         llama_staged_plan plan;
-        plan.skip = {1, 3};
+        plan.skip = {block(1), block(3)};
         CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_OK);
         plan.skip = {};
         CHECK(prefill(staged.get(), 1, tokens, plan, {}) == LLAMA_STAGED_OK);
@@ -957,9 +956,189 @@ static void skipping_equals_a_model_without_the_layers(const tiny_model & def, c
     for (const int32_t il : {0, def.n_layer - 1, -1, def.n_layer}) {
         llama_memory_clear(llama_get_memory(staged.get()), false);
         llama_staged_plan plan;
-        plan.skip = {il};
+        plan.skip = {block(il)};
         CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
     }
+}
+
+// zeros added to a number leave its bits as they are, so a model whose sublayers add nothing is an exact reference
+static void skipping_sublayers_equals_a_model_where_they_add_nothing(const tiny_model & def, const std::string & dir, const config & cfg_in) {
+    const int32_t last = def.n_layer - 1;
+
+    const std::string path = dir + "/" + def.arch + "-zero.gguf";
+
+    tiny_model zero = def;
+    zero.without    = {2};
+    zero.zero_attn  = {3, last};
+    zero.zero_ffn   = {1, 4};
+    CHECK(tiny_model_write(zero, path));
+
+    const std::vector<llama_layer_skip> skip = {feed_forward(4), attention(3), block(2), attention(last), feed_forward(1)};
+
+    auto model_full = load(dir + "/" + def.arch + ".gguf");
+    auto model_zero = load(path);
+
+    config cfg    = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    auto   stock  = make_context(model_zero.get(), cfg, false);
+    auto   staged = make_context(model_full.get(), cfg, true);
+    auto * mem    = llama_get_memory(staged.get());
+
+    const auto tokens = make_tokens(70, 91, def.n_vocab);
+    const auto next   = make_tokens(5, 92, def.n_vocab);
+
+    const auto expected        = decode(stock.get(), 0, tokens);
+    const auto expected_forced = forced(stock.get(), 0, next);
+
+    for (const auto & boundaries : {std::vector<int32_t>{}, std::vector<int32_t>{2}, std::vector<int32_t>{3, 4}, std::vector<int32_t>{last}}) {
+        llama_memory_clear(mem, false);
+
+        llama_staged_plan plan = stages(boundaries);
+        plan.skip              = skip;
+
+        CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+        CHECK(same(get_logits(staged.get()), expected));
+
+        // keys and values are there where the attention runs
+        for (int32_t il = 0; il < def.n_layer; ++il) {
+            CHECK(llama_staged_positions(staged.get(), 0, il).size() == (il == 2 || il == 3 || il == last ? 0 : tokens.size()));
+        }
+
+        const auto state = save(staged.get(), 0);
+
+        // a copy does without the same
+        llama_memory_seq_cp(mem, 0, 1, -1, -1);
+        llama_memory_seq_rm(mem, 0, -1, -1);
+        CHECK(same(forced(staged.get(), 1, next), expected_forced));
+        llama_memory_seq_rm(mem, 1, -1, -1);
+
+        // and what was saved
+        CHECK(llama_state_seq_set_data(staged.get(), state.data(), state.size(), 0) == state.size());
+        CHECK(same(forced(staged.get(), 0, next), expected_forced));
+
+        // until it is cleared
+        CHECK(llama_memory_seq_rm(mem, 0, -1, -1));
+        decode(staged.get(), 0, next);
+        CHECK(llama_staged_positions(staged.get(), 0, 2).size() == next.size());
+    }
+
+    // decided on the way: at each boundary what lies between it and the next one
+    const std::vector<int32_t> boundaries = {1, 3, last};
+    {
+        llama_memory_clear(mem, false);
+
+        auto cb   = keep_all();
+        cb.select = [&, keep = cb.select](llama_boundary & b) {
+            const int32_t il_end = b.index + 1 < (int32_t) boundaries.size() ? boundaries[b.index + 1] : def.n_layer;
+            for (const auto & cur : skip) {
+                if (cur.il >= b.il && cur.il < il_end) {
+                    b.skip.push_back(cur);
+                }
+            }
+            return keep(b);
+        };
+
+        CHECK(prefill(staged.get(), 0, tokens, stages(boundaries), cb) == LLAMA_STAGED_OK);
+        CHECK(same(get_logits(staged.get()), expected));
+        CHECK(same(forced(staged.get(), 0, next), expected_forced));
+
+        // a sequence that holds something does not change what it does without
+        std::string why;
+        CHECK(prefill(staged.get(), 0, tokens, stages(boundaries), cb, nullptr, &why) == LLAMA_STAGED_INVALID);
+
+        llama_staged_plan plan = stages(boundaries);
+        plan.skip              = skip;
+        CHECK(prefill(staged.get(), 0, tokens, plan, cb, nullptr, &why) == LLAMA_STAGED_INVALID);
+        CHECK(why.find("until the sequence is cleared") != std::string::npos);
+        CHECK(llama_staged_positions(staged.get(), 0, 0).size() == tokens.size() + next.size());
+        CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+    }
+
+    // what failed leaves no trace
+    {
+        llama_memory_clear(mem, false);
+
+        const auto keep = keep_all().select;
+
+        llama_staged_callbacks cb;
+        cb.select = [&](llama_boundary & b) {
+            b.skip = {attention(b.il)};
+            return keep(b) && b.index < 2;
+        };
+        CHECK(prefill(staged.get(), 0, tokens, stages(boundaries), cb) == LLAMA_STAGED_CALLBACK);
+
+        cb.select = [&](llama_boundary & b) {
+            b.skip = {attention(b.il - 1)};
+            return keep(b);
+        };
+        CHECK(prefill(staged.get(), 0, tokens, stages({2}), cb) == LLAMA_STAGED_INVALID);
+
+        auto full = make_context(model_full.get(), cfg, false);
+        CHECK(same(decode(staged.get(), 0, tokens), decode(full.get(), 0, tokens)));
+    }
+
+    // of a layer without attention a probe has nothing to tell
+    {
+        llama_memory_clear(mem, false);
+
+        llama_staged_plan plan = stages({4});
+        plan.skip              = {attention(3), feed_forward(1)};
+        plan.probes            = {{3, LLAMA_PROBE_MEAN, 0, 1}, {1, LLAMA_PROBE_MAX, -8, 1}};
+
+        auto cb   = keep_all();
+        cb.select = [&, keep = cb.select](llama_boundary & b) {
+            CHECK(b.probes[0].n_head == def.n_head && b.probes[0].data.size() == def.n_head * tokens.size());
+            CHECK(std::all_of(b.probes[0].data.begin(), b.probes[0].data.end(), [](float x) { return x == 0.0f; }));
+            CHECK(std::any_of(b.probes[1].data.begin(), b.probes[1].data.end(), [](float x) { return x > 0.0f; }));
+            return keep(b);
+        };
+        CHECK(prefill(staged.get(), 0, tokens, plan, cb) == LLAMA_STAGED_OK);
+    }
+
+    for (const auto & cur : {attention(0), feed_forward(0), attention(def.n_layer), llama_layer_skip{2, (llama_layer_part) 3}}) {
+        llama_memory_clear(mem, false);
+        llama_staged_plan plan;
+        plan.skip = {cur};
+        CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
+        plan.skip = {attention(2), feed_forward(2)};
+        CHECK(prefill(staged.get(), 0, tokens, plan, {}) == LLAMA_STAGED_INVALID);
+    }
+}
+
+// layers that hold different cells do not share a mask, also when a sequence comes that runs both
+static void cells_of_a_skipped_layer_are_its_own(llama_model * model, const config & cfg_in) {
+    config cfg    = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    auto   ctx = make_context(model, cfg, true);
+    auto * mem = llama_get_memory(ctx.get());
+
+    const auto a = make_tokens(100, 93, n_vocab(ctx.get()));
+    const auto b = make_tokens(250, 94, n_vocab(ctx.get()));
+
+    auto       alone    = make_context(model, cfg, true);
+    const auto expected = decode(alone.get(), 1, a);
+
+    decode(ctx.get(), 1, a);
+
+    llama_staged_plan plan;
+    plan.skip = {attention(1), block(3)};
+    CHECK(prefill(ctx.get(), 0, b, plan, {}) == LLAMA_STAGED_OK);
+
+    // now layers 1 and 3 hold nothing, and the others hold cells behind those that are free
+    CHECK(llama_memory_seq_rm(mem, 1, -1, -1));
+
+    const auto logits = decode(ctx.get(), 1, a);
+    CHECK(logits.size() == expected.size());
+
+    double diff = 0.0;
+    for (size_t i = 0; i < std::min(logits.size(), expected.size()); ++i) {
+        diff = std::max(diff, (double) std::abs(logits[i] - expected[i]));
+    }
+    CHECK(diff < 1e-2);
 }
 
 static void what_cannot_be_staged_is_refused(const std::string & dir) {
@@ -1060,6 +1239,8 @@ int main(int argc, char ** argv) {
                     probes_reach_the_past(model.get(), cfg, flash_attn || !unified ? 2 * tolerance : 1e-3);
                     the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
                     skipping_equals_a_model_without_the_layers(def, dir, cfg);
+                    skipping_sublayers_equals_a_model_where_they_add_nothing(def, dir, cfg);
+                    cells_of_a_skipped_layer_are_its_own(model.get(), cfg);
                 }
             }
         }

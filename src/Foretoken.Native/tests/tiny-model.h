@@ -28,6 +28,10 @@ struct tiny_model {
 
     // layers that are left out of the file; the ones behind them move down
     std::vector<int32_t> without;
+
+    // layers whose attention or feed-forward sublayer adds zeros to the residual stream
+    std::vector<int32_t> zero_attn;
+    std::vector<int32_t> zero_ffn;
 };
 
 inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
@@ -46,9 +50,13 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         return m.arch + "." + name;
     };
 
+    auto is_in = [](const std::vector<int32_t> & layers, int32_t il) {
+        return std::find(layers.begin(), layers.end(), il) != layers.end();
+    };
+
     int32_t n_layer = 0;
     for (int32_t il = 0; il < m.n_layer; ++il) {
-        n_layer += std::find(m.without.begin(), m.without.end(), il) == m.without.end();
+        n_layer += !is_in(m.without, il);
     }
 
     gguf_set_val_str(gguf, "general.architecture", m.arch.c_str());
@@ -106,7 +114,7 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
 
     int32_t il_file = 0;
     for (int32_t il = 0; il < m.n_layer; ++il) {
-        if (std::find(m.without.begin(), m.without.end(), il) != m.without.end()) {
+        if (is_in(m.without, il)) {
             continue;
         }
 
@@ -117,11 +125,11 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         add(b + "attn_q.weight", s + 1, 0.0f, s_embd, {m.n_embd, m.n_embd});
         add(b + "attn_k.weight", s + 2, 0.0f, s_embd, {m.n_embd, n_embd_kv});
         add(b + "attn_v.weight", s + 3, 0.0f, s_embd, {m.n_embd, n_embd_kv});
-        add(b + "attn_output.weight", s + 4, 0.0f, s_embd, {m.n_embd, m.n_embd});
+        add(b + "attn_output.weight", s + 4, 0.0f, is_in(m.zero_attn, il) ? 0.0f : s_embd, {m.n_embd, m.n_embd});
         add(b + "ffn_norm.weight", s + 5, norm, 0.1f, {m.n_embd});
         add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, m.n_ff});
         add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, m.n_ff});
-        add(b + "ffn_down.weight", s + 8, 0.0f, s_ff, {m.n_ff, m.n_embd});
+        add(b + "ffn_down.weight", s + 8, 0.0f, is_in(m.zero_ffn, il) ? 0.0f : s_ff, {m.n_ff, m.n_embd});
 
         if (m.arch == "qwen2") {
             add(b + "attn_q.bias", s + 9, 0.0f, 0.1f, {m.n_embd});

@@ -137,7 +137,8 @@ public sealed class ForetokenSession : IDisposable
     /// <remarks>After a failure or cancellation the sequence holds the reused prefix; the next call can succeed.</remarks>
     /// <exception cref="ArgumentException">The prompt is empty, or the request does not fit to it.</exception>
     /// <exception cref="ContextFullException">The prompt is longer than the context. Nothing was changed.</exception>
-    /// <exception cref="ModelProfileException">The plan names an importance that needs a profile. Nothing was changed.</exception>
+    /// <exception cref="ModelProfileException">The plan names an importance, or needs routers, that need a profile. Nothing was changed.</exception>
+    /// <exception cref="UnsupportedModelException">The plan is without sublayers, and the model's architecture has none that could be left out.</exception>
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="OperationCanceledException">The prefill was cancelled.</exception>
@@ -189,7 +190,7 @@ public sealed class ForetokenSession : IDisposable
         {
             _thinned.Add(new ThinnedSpan(reused, prompt.Length));
         }
-        _skips = [.. decision.Plan.Skips];
+        _skips = [.. native.Skips];
 
         PrefillTimeEstimate? plain = Learn(native, decision, reused, computed, elapsed, cpuShare);
         return new PrefillReport
@@ -618,7 +619,7 @@ public sealed class ForetokenSession : IDisposable
         PrefillRun run = PrefillTimes.Sample(
             native,
             costs.Layout,
-            decision.Plan.SkipSpan,
+            _skips,
             reused,
             decision.Probes,
             elapsed,

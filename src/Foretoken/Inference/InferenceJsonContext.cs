@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Foretoken.Planning;
 using Foretoken.Profiles;
 
 namespace Foretoken.Inference;
@@ -29,7 +30,12 @@ internal sealed class MillisecondsConverter : JsonConverter<TimeSpan>
 }
 
 /// <summary>The JSON of ftk_prefill_report.</summary>
-internal sealed record NativePrefillReport(long TotalUs, long SelectUs, IReadOnlyList<NativeStageReport> Stages);
+internal sealed record NativePrefillReport(long TotalUs, long SelectUs, IReadOnlyList<NativeStageReport> Stages)
+{
+    /// <summary>What the sequence does without, the prompt's own choice included; known on this side only.</summary>
+    [JsonIgnore]
+    public IReadOnlyList<LayerSkip> Skips { get; init; } = [];
+}
 
 internal sealed record NativeStageReport(
     int LayerBegin,

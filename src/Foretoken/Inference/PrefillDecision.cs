@@ -29,13 +29,16 @@ internal sealed record PrefillDecision
 
     internal required IImportancePolicy Importance { get; init; }
 
+    /// <summary>What chooses the skips that the plan leaves to the prompt; null where it leaves none.</summary>
+    internal ILayerRouter? Router { get; init; }
+
     /// <summary>One flag per new token: whether it is kept because of what it is.</summary>
     internal required bool[] Protected { get; init; }
 
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict.</exception>
     /// <exception cref="ArgumentException">The plan of the request does not fit the model or the importance.</exception>
-    /// <exception cref="ModelProfileException">The plan of the request names an importance that needs a profile.</exception>
+    /// <exception cref="ModelProfileException">The plan of the request names an importance, or needs routers, that need a profile.</exception>
     /// <param name="planner">Plans for importances that need no profile.</param>
     /// <param name="learnedPlanner">Plans for learned importance: it knows what they lose.</param>
     /// <param name="profile">The model's profile; null when it has none.</param>
@@ -69,7 +72,7 @@ internal sealed record PrefillDecision
         );
         if (decision.FindUnlearnedBoundary() is not { } problem)
         {
-            return decision;
+            return decision.WithRouter(request, profile);
         }
         if (isNamed)
         {
@@ -88,7 +91,7 @@ internal sealed record PrefillDecision
             reused,
             sequenceSkips
         );
-        return decision with
+        return decision.WithRouter(request, profile) with
         {
             Reason =
                 $"{decision.Reason} The importance '{importance.Name}' could not be used: {problem}; '{decision.Importance.Name}' is used instead.",
@@ -197,6 +200,21 @@ internal sealed record PrefillDecision
                 Probes = probes,
             };
         }
+    }
+
+    private PrefillDecision WithRouter(PrefillRequest request, ModelProfile? profile)
+    {
+        if (Plan.Routing is not { } routing)
+        {
+            return this;
+        }
+        ILayerRouter router =
+            request.Router
+            ?? profile?.CreateRouter()
+            ?? throw new ModelProfileException(
+                $"The plan is without {routing}, and the model's profile has no routers. Learn them with 'foretoken tune', set {nameof(PrefillRequest)}.{nameof(PrefillRequest.Router)}, or use a plan that names what is skipped."
+            );
+        return this with { Router = router };
     }
 
     /// <summary>What learned importance lacks for this plan, for people: below its lowest boundary nothing was learned. Null when nothing.</summary>

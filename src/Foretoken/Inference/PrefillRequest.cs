@@ -59,6 +59,12 @@ public sealed class PrefillRequest
     public PrefillPlan? Plan { get; set; }
 
     /// <summary>
+    /// Chooses what the sequence does without where the plan leaves it to the prompt (<see cref="PrefillPlan.Routing"/>).
+    /// Default null: the routers of the model's profile.
+    /// </summary>
+    public ILayerRouter? Router { get; set; }
+
+    /// <summary>
     /// Throw when the target is out of reach, instead of coming as close as possible, or when a quality budget is given and no
     /// loss is known. Default false.
     /// </summary>

@@ -18,10 +18,15 @@ internal sealed unsafe class StagedPrefill
     private readonly IProgress<PrefillProgress>? _progress;
     private readonly CancellationToken _cancellationToken;
     private readonly int _firstPosition;
-    private readonly List<AttentionProbe[]> _probes = [];
     private readonly TokenMemory _memory = new();
     private readonly int[] _boundaryLayers;
-    private readonly SelectionBound[] _bounds;
+
+    // one per boundary of the native plan: those of the plan, and one where only the routers read
+    private readonly List<NativeBoundary> _boundaries = [];
+
+    // probes that came to a boundary where only the routers read: they are for the next one
+    private readonly List<KeptProbe> _keptProbes = [];
+    private LayerSkip[] _skips;
 
     // an exception must not unwind through native frames: it waits here until they are gone
     private ExceptionDispatchInfo? _error;
@@ -35,7 +40,7 @@ internal sealed unsafe class StagedPrefill
     {
         _decision = decision;
         _boundaryLayers = [.. decision.Plan.Boundaries.Select(boundary => boundary.Layer)];
-        _bounds = new SelectionBound[_boundaryLayers.Length];
+        _skips = [.. decision.Plan.Skips];
         _firstPosition = firstPosition;
         _progress = progress;
         _cancellationToken = cancellationToken;
@@ -105,36 +110,101 @@ internal sealed unsafe class StagedPrefill
         {
             Stages =
             [
-                .. report.Stages.Select((stage, i) => i == 0 ? stage : stage with { Bound = prefill._bounds[i - 1] }),
+                .. report.Stages.Select(
+                    (stage, i) => i == 0 ? stage : stage with { Bound = prefill._boundaries[i - 1].Bound }
+                ),
             ],
+            Skips = prefill._skips,
         };
     }
 
-    /// <summary>At a boundary: importance from the probes, the most important tokens go on.</summary>
-    private void Select(nint boundary)
+    private void Arrive(nint boundary)
     {
-        int index = NativeMethods.ftk_boundary_index(boundary);
+        NativeBoundary here = _boundaries[NativeMethods.ftk_boundary_index(boundary)];
         int count = checked((int)NativeMethods.ftk_boundary_n_tokens(boundary));
+        ReadOnlySpan<float> residual = new(
+            NativeMethods.ftk_boundary_residual(boundary),
+            checked(count * NativeMethods.ftk_boundary_n_embd(boundary))
+        );
+        if (here.Routing is { } routing)
+        {
+            Route(boundary, routing, residual, count);
+        }
+        if (here.Index is { } index)
+        {
+            Select(boundary, here, index, residual, count);
+            return;
+        }
+        for (int i = 0; i < NativeMethods.ftk_boundary_n_probes(boundary); i++)
+        {
+            _keptProbes.Add(KeptProbe.Copy(boundary, i));
+        }
+        int[] all = [.. Enumerable.Range(0, count)];
+        fixed (int* p = all)
+        {
+            NativeCall.Check(NativeMethods.ftk_boundary_keep(boundary, p, count));
+        }
+    }
+
+    /// <summary>What the prompt chooses to do without.</summary>
+    private void Route(nint boundary, SkipRouting routing, ReadOnlySpan<float> residual, int count)
+    {
+        ILayerRouter router = _decision.Router!;
+        LayerSkip[] skips = [.. router.Route(routing, residual, count).Order()];
+        if (
+            skips.Length > routing.Count
+            || skips.Distinct().Count() != skips.Length
+            || Array.Exists(skips, skip => skip.Part != routing.Part || skip.Layer < routing.Layer)
+        )
+        {
+            throw new InvalidOperationException(
+                $"A router was asked for {routing}, and chose {(skips.Length == 0 ? "nothing" : LayerSkip.Describe(skips))}."
+            );
+        }
+        foreach ((int layer, LayerPart part) in skips)
+        {
+            NativeCall.Check(NativeMethods.ftk_boundary_skip(boundary, layer, (int)part));
+        }
+        _skips = skips;
+    }
+
+    /// <summary>At a boundary: importance from the probes, the most important tokens go on.</summary>
+    private void Select(nint boundary, NativeBoundary here, int index, ReadOnlySpan<float> residual, int count)
+    {
         ReadOnlySpan<int> positions = new(NativeMethods.ftk_boundary_positions(boundary), count);
 
-        int probeCount = NativeMethods.ftk_boundary_n_probes(boundary);
-        ReadOnlySpan<AttentionProbe> expected = _probes[index];
+        AttentionProbe[] expected = here.Probes;
+        int probeCount = _keptProbes.Count + NativeMethods.ftk_boundary_n_probes(boundary);
         if (probeCount != expected.Length)
         {
             throw new ComputeException(
-                $"{expected.Length} probes were asked for in front of layer {NativeMethods.ftk_boundary_layer(boundary)}, and {probeCount} delivered."
+                $"{expected.Length} probes were asked for in front of layer {_boundaryLayers[index]}, and {probeCount} delivered."
             );
         }
         int[] headCounts = new int[probeCount];
         nint[] scores = new nint[probeCount];
         int[] keyCounts = new int[probeCount];
         nint[] keyPositions = new nint[probeCount];
+        int kept = 0;
+        int arrived = 0;
         for (int i = 0; i < probeCount; i++)
         {
-            headCounts[i] = NativeMethods.ftk_boundary_n_head(boundary, i);
-            scores[i] = (nint)NativeMethods.ftk_boundary_probe(boundary, i);
-            keyCounts[i] = checked((int)NativeMethods.ftk_boundary_n_keys(boundary, i));
-            keyPositions[i] = (nint)NativeMethods.ftk_boundary_key_positions(boundary, i);
+            if (expected[i].Layer < here.StageBegin)
+            {
+                KeptProbe probe = _keptProbes[kept++];
+                headCounts[i] = probe.HeadCount;
+                scores[i] = probe.Scores;
+                keyCounts[i] = probe.KeyCount;
+                keyPositions[i] = probe.KeyPositions;
+            }
+            else
+            {
+                headCounts[i] = NativeMethods.ftk_boundary_n_head(boundary, arrived);
+                scores[i] = (nint)NativeMethods.ftk_boundary_probe(boundary, arrived);
+                keyCounts[i] = checked((int)NativeMethods.ftk_boundary_n_keys(boundary, arrived));
+                keyPositions[i] = (nint)NativeMethods.ftk_boundary_key_positions(boundary, arrived);
+                arrived++;
+            }
         }
 
         float[] importance = new float[count];
@@ -142,13 +212,12 @@ internal sealed unsafe class StagedPrefill
         {
             Layer = _boundaryLayers[index],
             LaterBoundaries = _boundaryLayers.AsSpan(index + 1),
-            Residual = new ReadOnlySpan<float>(
-                NativeMethods.ftk_boundary_residual(boundary),
-                checked(count * NativeMethods.ftk_boundary_n_embd(boundary))
-            ),
+            Residual = residual,
             Memory = _memory,
         };
         _decision.Importance.ComputeImportance(probes, importance);
+        // not before: the importance reads from their memory
+        _keptProbes.Clear();
 
         bool[] isProtected = new bool[count];
         for (int i = 0; i < count; i++)
@@ -158,7 +227,7 @@ internal sealed unsafe class StagedPrefill
         PlanBoundary planned = _decision.Plan.Boundaries[index];
         int newTokens = _decision.Protected.Length;
         int alwaysKept = AlwaysKept.Count(_decision.Protected);
-        int[] kept = TokenSelector.Select(
+        int[] goingOn = TokenSelector.Select(
             importance,
             isProtected,
             atLeast: Math.Min(count, PrefillPlan.CountKept(planned.MinRetention, newTokens, alwaysKept)),
@@ -167,12 +236,13 @@ internal sealed unsafe class StagedPrefill
             planned.MinRetention < planned.Retention
                 ? _decision.Importance.GetThreshold(planned.Layer)
                 : null,
-            out _bounds[index]
+            out SelectionBound bound
         );
-        _memory.Keep(kept);
-        fixed (int* p = kept)
+        here.Bound = bound;
+        _memory.Keep(goingOn);
+        fixed (int* p = goingOn)
         {
-            NativeCall.Check(NativeMethods.ftk_boundary_keep(boundary, p, kept.Length));
+            NativeCall.Check(NativeMethods.ftk_boundary_keep(boundary, p, goingOn.Length));
         }
     }
 
@@ -182,38 +252,48 @@ internal sealed unsafe class StagedPrefill
         try
         {
             NativeCall.Check(status);
+            SkipRouting? routing = _decision.Plan.Routing;
             int stageBegin = 0;
-            foreach (PlanBoundary boundary in _decision.Plan.Boundaries)
+            int probesBegin = 0;
+            for (int i = 0; i < _boundaryLayers.Length; i++)
             {
-                NativeCall.Check(NativeMethods.ftk_plan_add_boundary(plan, boundary.Layer));
-                AttentionProbe[] probes = [.. _decision.Importance.GetProbes(stageBegin, boundary.Layer)];
-                _probes.Add(probes);
-                foreach (AttentionProbe probe in probes)
+                int layer = _boundaryLayers[i];
+                if (routing is not null && routing.Layer > stageBegin && routing.Layer < layer)
                 {
-                    NativeCall.Check(
-                        NativeMethods.ftk_plan_add_probe(
-                            plan,
-                            probe.Layer,
-                            (int)probe.Reduction,
-                            probe.FirstQuery,
-                            probe.Stride,
-                            (int)probe.Keys
-                        )
-                    );
+                    Add(routing.Layer, null, []);
                 }
-                stageBegin = boundary.Layer;
+                Add(layer, i, [.. _decision.Importance.GetProbes(probesBegin, layer)]);
+                probesBegin = layer;
+            }
+            if (routing is not null && routing.Layer > stageBegin)
+            {
+                Add(routing.Layer, null, []);
+            }
+            foreach (AttentionProbe probe in _boundaries.SelectMany(boundary => boundary.Probes))
+            {
+                NativeCall.Check(
+                    NativeMethods.ftk_plan_add_probe(
+                        plan,
+                        probe.Layer,
+                        (int)probe.Reduction,
+                        probe.FirstQuery,
+                        probe.Stride,
+                        (int)probe.Keys
+                    )
+                );
             }
             foreach ((int layer, LayerPart part) in _decision.Plan.Skips)
             {
-                if (part != LayerPart.Block)
-                {
-                    throw new UnsupportedModelException(
-                        $"The plan '{_decision.Plan}' cannot run: this native library skips whole blocks only."
-                    );
-                }
-                NativeCall.Check(NativeMethods.ftk_plan_skip_layer(plan, layer));
+                NativeCall.Check(NativeMethods.ftk_plan_skip(plan, layer, (int)part));
             }
             return plan;
+
+            void Add(int layer, int? index, AttentionProbe[] probes)
+            {
+                NativeCall.Check(NativeMethods.ftk_plan_add_boundary(plan, layer));
+                _boundaries.Add(new(index, stageBegin, probes, routing?.Layer == layer ? routing : null));
+                stageBegin = layer;
+            }
         }
         catch
         {
@@ -228,7 +308,7 @@ internal sealed unsafe class StagedPrefill
         StagedPrefill prefill = (StagedPrefill)GCHandle.FromIntPtr((nint)user).Target!;
         try
         {
-            prefill.Select(boundary);
+            prefill.Arrive(boundary);
             return 0;
         }
 #pragma warning disable CA1031 // rethrown by Run; it must not unwind into native code
@@ -256,5 +336,16 @@ internal sealed unsafe class StagedPrefill
             prefill._error ??= ExceptionDispatchInfo.Capture(e);
             return 1;
         }
+    }
+
+    /// <summary>A boundary of the native plan.</summary>
+    /// <param name="Index">Which of the plan's boundaries it is; null where only the routers read.</param>
+    /// <param name="StageBegin">First layer of the stage in front of it.</param>
+    /// <param name="Probes">What its importance asked for; some of it may come at a boundary in front of it.</param>
+    /// <param name="Routing">What the prompt chooses here; null for nothing.</param>
+    private sealed record NativeBoundary(int? Index, int StageBegin, AttentionProbe[] Probes, SkipRouting? Routing)
+    {
+        /// <summary>What decided how many tokens went on.</summary>
+        public SelectionBound Bound { get; set; } = SelectionBound.AllTokens;
     }
 }

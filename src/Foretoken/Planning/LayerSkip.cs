@@ -9,14 +9,13 @@ public readonly record struct LayerSkip(int Layer, LayerPart Part = LayerPart.Bl
     /// <param name="layerCount">Layers of the model.</param>
     /// <remarks>
     /// The first layer takes the embeddings, and its cache tells which positions a sequence holds; the last one picks the
-    /// token whose logits are computed. So the first keeps its attention, and neither is skipped as a block.
+    /// token whose logits are computed. So the first is needed, and the last one as a block.
     /// </remarks>
     public bool IsPossible(int layerCount) =>
         Part switch
         {
             LayerPart.Block => Layer >= 1 && Layer < layerCount - 1,
-            LayerPart.Attention => Layer >= 1 && Layer < layerCount,
-            LayerPart.FeedForward => Layer >= 0 && Layer < layerCount,
+            LayerPart.Attention or LayerPart.FeedForward => Layer >= 1 && Layer < layerCount,
             _ => false,
         };
 

@@ -187,7 +187,7 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             {
                 throw new ArgumentException(
                     $"The plan is without {skip}, which this model of {layerCount} layers needs. Blocks can be skipped from 1 to "
-                        + $"{layerCount - 2}, attention from 1 to {layerCount - 1}, feed-forward from 0 to {layerCount - 1}."
+                        + $"{layerCount - 2}, sublayers from 1 to {layerCount - 1}."
                 );
             }
         }

@@ -133,7 +133,7 @@ public readonly ref struct BoundaryProbes
     /// <param name="index">From 0.</param>
     public AttentionProbe this[int index] => _probes[index];
 
-    /// <summary>Heads of a probe: its rows, one with <see cref="ProbeReduction.MaxOfMean"/>.</summary>
+    /// <summary>Heads of a probe: its rows.</summary>
     /// <param name="index">From 0.</param>
     public int HeadCount(int index) => _headCounts[index];
 

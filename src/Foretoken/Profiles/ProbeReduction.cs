@@ -8,7 +8,4 @@ public enum ProbeReduction
 
     /// <summary>The maximum over the queries.</summary>
     Max = 1,
-
-    /// <summary>The maximum over the queries of the mean over the heads; the probe has one row for all heads.</summary>
-    MaxOfMean = 2,
 }

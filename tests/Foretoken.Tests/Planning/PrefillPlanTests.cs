@@ -143,7 +143,7 @@ public class PrefillPlanTests
     [InlineData(15, LayerPart.Block, false)]
     [InlineData(0, LayerPart.Attention, false)]
     [InlineData(15, LayerPart.Attention, true)]
-    [InlineData(0, LayerPart.FeedForward, true)]
+    [InlineData(0, LayerPart.FeedForward, false)]
     [InlineData(15, LayerPart.FeedForward, true)]
     [InlineData(16, LayerPart.FeedForward, false)]
     public void The_first_and_the_last_layer_are_needed(int layer, LayerPart part, bool isPossible)
