@@ -26,6 +26,12 @@ internal static class PlanCommand
             HelpName = "factor",
             Description = "The speedup of the time to first token to ask for.",
         };
+        Option<double?> decodeTarget = new("--decode-target")
+        {
+            HelpName = "factor",
+            Description =
+                "The speedup of every output token to ask for, beside --target: by skipping layers, where the profile knows any.",
+        };
         Option<double?> maxQualityLoss = new("--max-quality-loss")
         {
             HelpName = "nats",
@@ -65,6 +71,7 @@ internal static class PlanCommand
         {
             tokens,
             target,
+            decodeTarget,
             maxQualityLoss,
             thresholds,
             past,
@@ -81,11 +88,14 @@ internal static class PlanCommand
         {
             if (
                 result.GetResult(target) is null
+                && result.GetResult(decodeTarget) is null
                 && result.GetResult(maxQualityLoss) is null
                 && result.GetResult(plan) is null
             )
             {
-                result.AddError("Say what to plan for: --target, --max-quality-loss, or a --plan to estimate.");
+                result.AddError(
+                    "Say what to plan for: --target, --decode-target, --max-quality-loss, or a --plan to estimate."
+                );
             }
         });
         command.SetAction(
@@ -110,12 +120,19 @@ internal static class PlanCommand
                         new PlanRequest
                         {
                             TargetSpeedup = parsed.GetValue(target),
+                            TargetDecodeSpeedup = parsed.GetValue(decodeTarget),
                             MaxQualityLoss = parsed.GetValue(maxQualityLoss),
                             UseThresholds = parsed.GetValue(thresholds),
                             NewTokens = parsed.GetValue(tokens),
                             PastTokens = parsed.GetValue(past),
                         },
-                        parsed.GetValue(plan) is { } text ? PlanText.Parse(text) : null
+                        parsed.GetValue(plan) is { } text ? PlanText.Parse(text) : null,
+                        file is { ParameterCount: > 0 }
+                            ? new DecodeCostModel(sizes)
+                            {
+                                BytesPerWeight = (double)file.WeightBytes / file.ParameterCount,
+                            }
+                            : null
                     );
                     if (parsed.GetValue(json))
                     {
@@ -141,11 +158,12 @@ internal static class PlanCommand
         PrefillCost cost,
         ModelProfile? profile,
         PlanRequest request,
-        PrefillPlan? given
+        PrefillPlan? given,
+        DecodeCostModel? decodeCost = null
     )
     {
         ModelShape shape = cost.Shape;
-        PrefillPlanner planner = new(cost, profile?.PlannerOptions);
+        PrefillPlanner planner = new(cost, profile?.PlannerOptions, decodeCost);
         IImportancePolicy importance = ImportancePolicies.Get(null, profile);
         request = request with { Probes = ImportancePolicies.GetProbeLoad(importance, shape.LayerCount) };
         PlannedPrefill planned = given is null
@@ -176,9 +194,13 @@ internal static class PlanCommand
             Target = planned.TargetSpeedup,
             MaxQualityLoss = request.MaxQualityLoss,
             ExpectedLoss = planned.ExpectedLoss,
+            DecodeTarget = request.TargetDecodeSpeedup,
+            PromisedDecodeSpeedup = planned.PromisedDecodeSpeedup,
             PromisedSpeedup = planned.PromisedSpeedup,
             ReachableSpeedup = given is null ? planned.ReachableSpeedup : null,
-            IsTargetReached = planned.PromisedSpeedup >= planned.TargetSpeedup,
+            IsTargetReached =
+                planned.PromisedSpeedup >= planned.TargetSpeedup
+                && !(planned.PromisedDecodeSpeedup < request.TargetDecodeSpeedup),
             IsMeasured = cost.IsMeasured,
             PromiseStandardError = planned.PromiseStandardError,
             ExpectedMs = planned.ExpectedTime?.Time.TotalMilliseconds,
@@ -270,6 +292,8 @@ internal static class PlanCommand
                 + (plan.PromiseStandardError is > 0 ? I($" ± {100 * plan.PromiseStandardError:0} %") : "")
                 + (plan.ReachableSpeedup is { } best ? I($", {best:0.00}x is the most") : "")
         );
+        string decode = plan.DecodeTarget is { } asked ? I($", asked for {asked:0.##}x") : "";
+        context.WriteRaw(I($"output tokens {plan.PromisedDecodeSpeedup:0.00}x by the bytes that they read") + decode);
         if (plan.ExpectedMs is { } expected)
         {
             context.WriteRaw(
@@ -340,6 +364,12 @@ internal sealed record PlanExplanation
     /// <summary>Loss that is expected of the plan, in nats; null when it was not measured.</summary>
     public required double? ExpectedLoss { get; init; }
     public required double PromisedSpeedup { get; init; }
+
+    /// <summary>The speedup of output tokens that was asked for; null when none was.</summary>
+    public required double? DecodeTarget { get; init; }
+
+    /// <summary>The speedup of output tokens that is counted for the plan.</summary>
+    public required double PromisedDecodeSpeedup { get; init; }
 
     /// <summary>The most that could have been asked for; null when a plan was given.</summary>
     public required double? ReachableSpeedup { get; init; }

@@ -23,6 +23,7 @@ namespace Foretoken.SemanticKernel;
 public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
 {
     private const string TargetTtftSpeedupName = "target_ttft_speedup";
+    private const string TargetDecodeSpeedupName = "target_decode_speedup";
     private const string MaxQualityLossName = "max_quality_loss";
     private const string UseThresholdsName = "use_thresholds";
     private const string ImportanceName = "importance";
@@ -40,6 +41,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     private static readonly HashSet<string> Names = new(StringComparer.OrdinalIgnoreCase)
     {
         TargetTtftSpeedupName,
+        TargetDecodeSpeedupName,
         MaxQualityLossName,
         UseThresholdsName,
         ImportanceName,
@@ -63,6 +65,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     };
 
     private double? _targetTtftSpeedup;
+    private double? _targetDecodeSpeedup;
     private double? _maxQualityLoss;
     private bool? _useThresholds;
     private string? _importance;
@@ -88,6 +91,25 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             Set(
                 ref _targetTtftSpeedup,
                 value is { } speedup ? PrefillPlanner.EnsureValidTarget(speedup, nameof(TargetTtftSpeedup)) : null
+            );
+    }
+
+    /// <summary>
+    /// By what factor the time of every output token shall shrink, 1 (as the full model) to 1,000, beside that to the first; 1.05 to
+    /// 1.3 are useful values.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
+    [JsonPropertyName(TargetDecodeSpeedupName)]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? TargetDecodeSpeedup
+    {
+        get => _targetDecodeSpeedup;
+        set =>
+            Set(
+                ref _targetDecodeSpeedup,
+                value is { } speedup
+                    ? PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(TargetDecodeSpeedup))
+                    : null
             );
     }
 
@@ -305,6 +327,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             FunctionChoiceBehavior = FunctionChoiceBehavior,
             ExtensionData = ExtensionData is null ? null : new Dictionary<string, object>(ExtensionData),
             TargetTtftSpeedup = TargetTtftSpeedup,
+            TargetDecodeSpeedup = TargetDecodeSpeedup,
             MaxQualityLoss = MaxQualityLoss,
             UseThresholds = UseThresholds,
             Importance = Importance,
@@ -341,6 +364,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         options.PresencePenalty = PresencePenalty ?? options.PresencePenalty;
         options.ResponseFormat = ResponseFormat ?? options.ResponseFormat;
         SetAdditional(options, TargetTtftSpeedupName, TargetTtftSpeedup);
+        SetAdditional(options, TargetDecodeSpeedupName, TargetDecodeSpeedup);
         SetAdditional(options, MaxQualityLossName, MaxQualityLoss);
         SetAdditional(options, UseThresholdsName, UseThresholds);
         SetAdditional(options, ImportanceName, Importance);

@@ -28,6 +28,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(),
             ExtensionData = new Dictionary<string, object> { ["foretoken.other"] = 3 },
             TargetTtftSpeedup = 2.3,
+            TargetDecodeSpeedup = 1.1,
             MaxQualityLoss = 0.1,
             UseThresholds = true,
             Importance = "recent-window",
@@ -47,7 +48,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     public void Every_setting_has_a_test_value()
     {
         ForetokenPromptExecutionSettings full = Full();
-        Assert.Equal(14, OwnProperties.Length);
+        Assert.Equal(15, OwnProperties.Length);
         Assert.All(OwnProperties, property => Assert.NotNull(property.GetValue(full)));
     }
 
@@ -65,6 +66,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 "response_format",
                 "seed",
                 "stop_sequences",
+                "target_decode_speedup",
                 "target_ttft_speedup",
                 "temperature",
                 "top_k",
@@ -194,6 +196,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             execution_settings:
               default:
                 target_ttft_speedup: 2.5
+                target_decode_speedup: 1.1
                 max_quality_loss: 0.1
                 use_thresholds: true
                 importance: most-recent
@@ -214,6 +217,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             prompt.DefaultExecutionSettings
         );
         Assert.Equal(2.5, read.TargetTtftSpeedup);
+        Assert.Equal(1.1, read.TargetDecodeSpeedup);
         Assert.Equal(0.1, read.MaxQualityLoss);
         Assert.True(read.UseThresholds);
         Assert.Equal("most-recent", read.Importance);

@@ -34,6 +34,8 @@ internal sealed class ChatRequest
     /// <summary>Null leaves the speed to <see cref="MaxQualityLoss"/>.</summary>
     internal required double? TargetTtftSpeedup { get; init; }
 
+    internal required double? TargetDecodeSpeedup { get; init; }
+
     internal required double? MaxQualityLoss { get; init; }
 
     internal required bool UseThresholds { get; init; }
@@ -74,6 +76,14 @@ internal sealed class ChatRequest
             speedup = PrefillPlanner.EnsureValidTarget(
                 OptionValue.ToDouble(ForetokenChatOptionsExtensions.TargetTtftSpeedupKey, askedSpeedup),
                 ForetokenChatOptionsExtensions.TargetTtftSpeedupKey
+            );
+        }
+        double? decodeSpeedup = defaults.TargetDecodeSpeedup;
+        if (Find(properties, ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey) is { } askedDecode)
+        {
+            decodeSpeedup = PrefillPlanner.EnsureValidDecodeTarget(
+                OptionValue.ToDouble(ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey, askedDecode),
+                ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey
             );
         }
         double? maxQualityLoss = defaults.MaxQualityLoss;
@@ -118,6 +128,7 @@ internal sealed class ChatRequest
             StopSequences = [.. options.StopSequences ?? []],
             IsJson = options.ResponseFormat is ChatResponseFormatJson,
             TargetTtftSpeedup = speedup,
+            TargetDecodeSpeedup = decodeSpeedup,
             MaxQualityLoss = maxQualityLoss,
             UseThresholds = useThresholds,
             Importance = importance,

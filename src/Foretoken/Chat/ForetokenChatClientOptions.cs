@@ -10,6 +10,7 @@ public sealed class ForetokenChatClientOptions
 {
     private string _modelPath = "";
     private double? _maxQualityLoss;
+    private double? _targetDecodeSpeedup;
     private string? _importance;
     private string? _profilePath;
     private string? _cacheFolder;
@@ -43,6 +44,22 @@ public sealed class ForetokenChatClientOptions
     {
         get => AskedSpeedup ?? 1;
         set => AskedSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
+    }
+
+    /// <summary>
+    /// By what factor the time of every output token shall shrink, 1 to 1,000, beside that to the first; 1.05 to 1.3 are useful
+    /// values. Needs a profile that knows what layers the model can do without (<c>foretoken tune --skips</c>) to reach more than
+    /// leaving out tokens does. Default null: not asked for. A request overrides it with
+    /// <see cref="ForetokenChatOptionsExtensions.WithTargetDecodeSpeedup"/>.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
+    public double? TargetDecodeSpeedup
+    {
+        get => _targetDecodeSpeedup;
+        set =>
+            _targetDecodeSpeedup = value is { } target
+                ? PrefillPlanner.EnsureValidDecodeTarget(target, nameof(TargetDecodeSpeedup))
+                : null;
     }
 
     /// <summary>

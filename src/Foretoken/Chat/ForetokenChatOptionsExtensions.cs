@@ -9,6 +9,7 @@ namespace Foretoken;
 public static class ForetokenChatOptionsExtensions
 {
     internal const string TargetTtftSpeedupKey = "target_ttft_speedup";
+    internal const string TargetDecodeSpeedupKey = "target_decode_speedup";
     internal const string MaxQualityLossKey = "max_quality_loss";
     internal const string UseThresholdsKey = "use_thresholds";
     internal const string ImportanceKey = "importance";
@@ -23,6 +24,17 @@ public static class ForetokenChatOptionsExtensions
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetTtftSpeedup(this ChatOptions options, double speedup) =>
         With(options, TargetTtftSpeedupKey, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
+
+    /// <summary>
+    /// Asks for a speedup of every output token of this request, beside that of the time to first token: the sequence does without
+    /// layers that the model's profile knows to matter least, or with fewer tokens in the upper ones.
+    /// </summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="speedup">1 (as the full model) to 1,000; 1.05 to 1.3 are useful values.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
+    public static ChatOptions WithTargetDecodeSpeedup(this ChatOptions options, double speedup) =>
+        With(options, TargetDecodeSpeedupKey, PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(speedup)));
 
     /// <summary>
     /// Bounds the quality that this request may lose: the fastest plan within it is used, or with a target speedup beside it

@@ -14,6 +14,7 @@ internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt, II
         new()
         {
             AskedSpeedup = request.TargetTtftSpeedup,
+            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
             MaxQualityLoss = request.MaxQualityLoss,
             UseThresholds = request.UseThresholds,
             Importance = importance,

@@ -181,6 +181,21 @@ public sealed class ForetokenModel : IDisposable
     /// <exception cref="UnsupportedModelException">The KV cache is not empty, or the model cannot be staged.</exception>
     public ForetokenSession AttachSession(nint llamaContext) => new(this, llamaContext);
 
+    /// <summary>What output tokens cost behind prefills in a KV cache of a format.</summary>
+    internal DecodeCostModel GetDecodeCost(KvCacheType kvCacheType) =>
+        new(Shape)
+        {
+            BytesPerWeight = Info.ParameterCount > 0 ? (double)Info.SizeBytes / Info.ParameterCount : 2,
+            BytesPerKvNumber = kvCacheType switch
+            {
+                // blocks of 32 values with a scale of 16 bits
+                KvCacheType.Q8 => 34.0 / 32,
+                KvCacheType.Q4 => 18.0 / 32,
+                KvCacheType.F32 => 4,
+                _ => 2,
+            },
+        };
+
     /// <summary>Creates a session: a context with one empty sequence. The caller disposes it.</summary>
     /// <param name="options">How to create it; null for the defaults.</param>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>

@@ -38,6 +38,7 @@ public sealed class ForetokenSession : IDisposable
     private readonly PrefillPlannerOptions? _learnedOptions;
     private readonly CostTracker? _costs;
     private readonly PrefillCostModel _counted;
+    private readonly DecodeCostModel _decodeCost;
     private List<PrefillRun>? _calibration;
     private bool _hasLogits;
 
@@ -45,6 +46,7 @@ public sealed class ForetokenSession : IDisposable
     {
         Model = model;
         _counted = new PrefillCostModel(model.Shape);
+        _decodeCost = model.GetDecodeCost(options.KvCacheType);
         _learnedOptions = model.Profile?.PlannerOptions;
         int contextSize =
             options.ContextSize > 0 ? options.ContextSize : Math.Min(model.Info.TrainingContextSize, 8192);
@@ -81,6 +83,7 @@ public sealed class ForetokenSession : IDisposable
     {
         Model = model;
         _counted = new PrefillCostModel(model.Shape);
+        _decodeCost = model.GetDecodeCost(KvCacheType.F16);
         int status = NativeMethods.ftk_context_attach(llamaContext, out _context);
         (Info, _cancel) = Open(_context, status, model.Handle);
         ContextSize = Info.ContextSize;
@@ -197,6 +200,8 @@ public sealed class ForetokenSession : IDisposable
         {
             TargetSpeedup = decision.Target,
             PromisedSpeedup = decision.PromisedSpeedup,
+            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
+            PromisedDecodeSpeedup = decision.PromisedDecodeSpeedup,
             PromiseStandardError = decision.PromiseStandardError,
             ExpectedPrefillTime = decision.ExpectedTime,
             EstimatedPlainTime = plain,
@@ -587,10 +592,10 @@ public sealed class ForetokenSession : IDisposable
 
     private PrefillDecision Decide(PrefillRequest request, int promptLength, int reused)
     {
-        PrefillPlanner planner = new(Cost);
+        PrefillPlanner planner = new(Cost, decodeCost: _decodeCost);
         return PrefillDecision.Make(
             planner,
-            _learnedOptions is null ? planner : new PrefillPlanner(planner.CostModel, _learnedOptions),
+            _learnedOptions is null ? planner : new PrefillPlanner(planner.CostModel, _learnedOptions, _decodeCost),
             Model.Profile,
             request,
             NotStagedReason,
@@ -637,7 +642,7 @@ public sealed class ForetokenSession : IDisposable
         {
             _calibration.Add(run);
         }
-        else
+        else if (run.Chunks.All(chunk => chunk.Layers.IsWhole))
         {
             costs.Observe(run);
         }
@@ -648,7 +653,7 @@ public sealed class ForetokenSession : IDisposable
     private PrefillTimeEstimate CountPlainTime(NativePrefillReport native, int reused, int computed)
     {
         NativeStageReport first = native.Stages[0];
-        double share = _counted.CostOfLayers(first.LayerEnd - first.LayerBegin, computed, reused);
+        double share = _counted.CostOfStage(first.LayerBegin, first.LayerEnd, _skips, computed, reused);
         double all = _counted.Cost(PrefillPlan.KeepAll, computed, reused);
         return new PrefillTimeEstimate(TimeSpan.FromMicroseconds(first.Us * all / share), null);
     }

@@ -13,6 +13,9 @@ internal sealed record PrefillDecision
 
     internal required double PromisedSpeedup { get; init; }
 
+    /// <summary>The speedup of an output token that is counted for the plan.</summary>
+    internal required double PromisedDecodeSpeedup { get; init; }
+
     /// <summary>Expected loss in nats; null when it was not measured.</summary>
     internal required double? ExpectedLoss { get; init; }
 
@@ -135,6 +138,7 @@ internal sealed record PrefillDecision
                 Plan = PrefillPlan.KeepAll,
                 Target = request.TargetTtftSpeedup,
                 PromisedSpeedup = 1,
+                PromisedDecodeSpeedup = 1,
                 ExpectedLoss = 0,
                 Reason = $"Prefill cannot be staged: {notStagedReason}.",
                 Importance = importance,
@@ -148,6 +152,7 @@ internal sealed record PrefillDecision
                 new PlanRequest
                 {
                     TargetSpeedup = request.AskedSpeedup,
+                    TargetDecodeSpeedup = request.TargetDecodeSpeedup,
                     MaxQualityLoss = request.MaxQualityLoss,
                     UseThresholds = request.UseThresholds,
                     NewTokens = newTokens,
@@ -191,6 +196,7 @@ internal sealed record PrefillDecision
                 Plan = planned.Plan,
                 Target = planned.TargetSpeedup,
                 PromisedSpeedup = planned.PromisedSpeedup,
+                PromisedDecodeSpeedup = planned.PromisedDecodeSpeedup,
                 PromiseStandardError = planned.PromiseStandardError,
                 ExpectedLoss = planned.ExpectedLoss,
                 ExpectedTime = planned.ExpectedTime,

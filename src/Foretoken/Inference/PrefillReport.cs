@@ -20,6 +20,15 @@ public sealed record PrefillReport
     /// </summary>
     public required double PromisedSpeedup { get; init; }
 
+    /// <summary>The speedup of an output token that was asked for; null when none was.</summary>
+    public double? TargetDecodeSpeedup { get; init; }
+
+    /// <summary>
+    /// The speedup of the first output token that is counted for the plan that ran, by the weights, keys and values that it reads
+    /// (<see cref="DecodeCostModel"/>), over the same behind plain prefill.
+    /// </summary>
+    public double PromisedDecodeSpeedup { get; init; } = 1;
+
     /// <summary>Whether the promise rests on times that were measured on this machine; otherwise operations were counted.</summary>
     public bool IsPromiseMeasured => ExpectedPrefillTime is not null;
 

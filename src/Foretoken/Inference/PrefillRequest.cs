@@ -7,6 +7,7 @@ namespace Foretoken.Inference;
 public sealed class PrefillRequest
 {
     private double? _maxQualityLoss;
+    private double? _targetDecodeSpeedup;
 
     /// <summary>
     /// By what factor the time to first token shall shrink, 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>.
@@ -18,6 +19,22 @@ public sealed class PrefillRequest
     {
         get => AskedSpeedup ?? 1;
         set => AskedSpeedup = PrefillPlanner.EnsureValidTarget(value, nameof(TargetTtftSpeedup));
+    }
+
+    /// <summary>
+    /// By what factor the time of an output token shall shrink, 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>, beside
+    /// <see cref="TargetTtftSpeedup"/>: for the whole answer the sequence does without layers that the profile knows to matter
+    /// least, or with fewer tokens in the upper ones, whichever is expected to lose less. Default null: not asked for. Ignored
+    /// when <see cref="Plan"/> is set.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Below 1, above the maximum, or not a number.</exception>
+    public double? TargetDecodeSpeedup
+    {
+        get => _targetDecodeSpeedup;
+        set =>
+            _targetDecodeSpeedup = value is { } target
+                ? PrefillPlanner.EnsureValidDecodeTarget(target, nameof(TargetDecodeSpeedup))
+                : null;
     }
 
     /// <summary>
@@ -83,5 +100,6 @@ public sealed class PrefillRequest
     internal double? AskedSpeedup { get; set; }
 
     /// <summary>Whether nothing may be left out, unless a <see cref="Plan"/> says so.</summary>
-    internal bool KeepsAll => TargetTtftSpeedup == 1 && (AskedSpeedup is not null || MaxQualityLoss is null);
+    internal bool KeepsAll =>
+        TargetTtftSpeedup == 1 && !(TargetDecodeSpeedup > 1) && (AskedSpeedup is not null || MaxQualityLoss is null);
 }

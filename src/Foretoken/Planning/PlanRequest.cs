@@ -10,6 +10,12 @@ public readonly record struct PlanRequest
     public double? TargetSpeedup { get; init; }
 
     /// <summary>
+    /// By what factor the time of an output token shall shrink, from 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>, beside
+    /// <see cref="TargetSpeedup"/>; counted as in <see cref="DecodeCostModel"/>. Default <see langword="null"/>: not asked for.
+    /// </summary>
+    public double? TargetDecodeSpeedup { get; init; }
+
+    /// <summary>
     /// Quality that may be lost, as KL divergence from full prefill in nats, above 0: no plan of a larger expected loss is
     /// taken, whatever the target. Default <see langword="null"/>: any.
     /// </summary>

@@ -10,19 +10,30 @@ public sealed class PlanUnreachableException : InvalidOperationException
     /// <param name="reachableSpeedup">The best that is possible for this prompt.</param>
     /// <param name="promptTokens">New tokens of the prompt.</param>
     /// <param name="reason">Why no more is possible.</param>
-    public PlanUnreachableException(double targetSpeedup, double reachableSpeedup, int promptTokens, string reason)
+    /// <param name="isDecode">Whether the speedup is that of an output token; otherwise it is that of the time to first token.</param>
+    public PlanUnreachableException(
+        double targetSpeedup,
+        double reachableSpeedup,
+        int promptTokens,
+        string reason,
+        bool isDecode = false
+    )
         : base(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"A speedup of {targetSpeedup:0.##} was asked for; {reachableSpeedup:0.00} is possible for {promptTokens} new tokens. {reason} "
+                $"A speedup of {targetSpeedup:0.##}{(isDecode ? " per output token" : "")} was asked for; {reachableSpeedup:0.00} is possible for {promptTokens} new tokens. {reason} "
                     + $"Ask for less, protect fewer tokens, or allow the best that is possible by not asking strictly."
             )
         )
     {
+        IsDecode = isDecode;
         TargetSpeedup = targetSpeedup;
         ReachableSpeedup = reachableSpeedup;
         PromptTokens = promptTokens;
     }
+
+    /// <summary>Whether the speedups are those of an output token; otherwise they are those of the time to first token.</summary>
+    public bool IsDecode { get; }
 
     /// <summary>The speedup that was asked for.</summary>
     public double TargetSpeedup { get; }

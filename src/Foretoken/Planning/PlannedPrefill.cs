@@ -20,6 +20,15 @@ public sealed record PlannedPrefill
     /// <summary>Whether <see cref="PromisedSpeedup"/> is at least <see cref="TargetSpeedup"/>.</summary>
     public required bool IsTargetReached { get; init; }
 
+    /// <summary>The speedup of an output token that was asked for; <see langword="null"/> when none was.</summary>
+    public double? TargetDecodeSpeedup { get; init; }
+
+    /// <summary>
+    /// The speedup of an output token that is counted for <see cref="Plan"/> (<see cref="DecodeCostModel"/>): fewer weights are
+    /// read where layers are skipped, and fewer keys and values where tokens were left out. 1 when everything is kept.
+    /// </summary>
+    public double PromisedDecodeSpeedup { get; init; } = 1;
+
     /// <summary>
     /// Quality that <see cref="Plan"/> is expected to lose at its retentions, KL divergence from full prefill in nats; 0 when
     /// everything is kept, <see langword="null"/> when it was not measured.

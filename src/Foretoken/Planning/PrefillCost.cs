@@ -40,7 +40,15 @@ public abstract class PrefillCost
     )
     {
         EnsureValid(plan, newTokens, pastTokens, alwaysKept);
-        return CostOf(plan.BoundarySpan, plan.SkipSpan, newTokens, pastTokens, alwaysKept, probes);
+        return CostOf(
+            plan.BoundarySpan,
+            plan.CountedSkips(Shape.LayerCount),
+            plan.Routing?.Layer,
+            newTokens,
+            pastTokens,
+            alwaysKept,
+            probes
+        );
     }
 
     /// <summary>By what factor a plan shortens a prefill: the cost of keeping all over the cost of the plan.</summary>
@@ -81,10 +89,14 @@ public abstract class PrefillCost
         ProbeLoad probes = default
     ) => null;
 
-    /// <summary>Cost of boundaries that fit the model, without a plan to hold them.</summary>
+    /// <summary>
+    /// Cost of boundaries and skips that fit the model, without a plan to hold them; where routers read, and no boundary is, the
+    /// stage is interrupted.
+    /// </summary>
     internal abstract double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
+        int? routingLayer,
         int newTokens,
         int pastTokens,
         int alwaysKept,

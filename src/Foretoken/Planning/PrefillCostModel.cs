@@ -13,7 +13,7 @@ namespace Foretoken.Planning;
 /// <item>attention of one query to one key in one layer: 4 q (scores and weighted sum)</item>
 /// <item>keys that t new tokens see behind p past ones, causally: t p + t (t + 1) / 2</item>
 /// <item>logits, once: 2 d V</item>
-/// <item>every boundary: <see cref="BoundaryOverhead"/></item>
+/// <item>every boundary, and where routers read: <see cref="BoundaryOverhead"/></item>
 /// </list>
 /// <para>
 /// Above a boundary only the kept tokens are queries and keys. In the last layer only the token whose logits are asked for
@@ -95,6 +95,7 @@ public sealed class PrefillCostModel : PrefillCost
     internal override double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
+        int? routingLayer,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -103,23 +104,20 @@ public sealed class PrefillCostModel : PrefillCost
     {
         int last = Shape.LayerCount - 1;
         alwaysKept = Math.Max(alwaysKept, AlwaysKept.CountByPlace(newTokens));
-        double cost = _logits + (boundaries.Length * BoundaryOverhead);
+        int interruptions = boundaries.Length;
+        if (routingLayer is { } reading && !PrefillWork.HasBoundaryAt(boundaries, reading))
+        {
+            interruptions++;
+        }
+
+        double cost = _logits + (interruptions * BoundaryOverhead);
         int begin = 0;
         int tokens = newTokens;
         for (int stage = 0; stage <= boundaries.Length; stage++)
         {
             bool isLast = stage == boundaries.Length;
             int end = isLast ? Shape.LayerCount : boundaries[stage].Layer;
-            int attentions = end - begin;
-            int feedForwards = end - begin;
-            foreach ((int layer, LayerPart part) in skips)
-            {
-                bool isHere = layer >= begin && layer < end;
-                attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
-                feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
-            }
-
-            cost += (attentions * AttentionCost(tokens, pastTokens)) + (feedForwards * _feedForward * tokens);
+            cost += CostOfStage(begin, end, skips, tokens, pastTokens);
             if (isLast && !skips.Contains(new LayerSkip(last)) && !skips.Contains(new(last, LayerPart.FeedForward)))
             {
                 cost -= _feedForward * Math.Max(0, tokens - 1);
@@ -135,9 +133,20 @@ public sealed class PrefillCostModel : PrefillCost
         return cost;
     }
 
-    /// <summary>Operations of layers that all run the same tokens, the last layer not among them.</summary>
-    internal double CostOfLayers(int layers, int newTokens, int pastTokens) =>
-        layers * (AttentionCost(newTokens, pastTokens) + (_feedForward * newTokens));
+    /// <summary>Operations of layers that all run the same tokens; in the last layer as in any other.</summary>
+    internal double CostOfStage(int begin, int end, ReadOnlySpan<LayerSkip> skips, int newTokens, int pastTokens)
+    {
+        int attentions = end - begin;
+        int feedForwards = end - begin;
+        foreach ((int layer, LayerPart part) in skips)
+        {
+            bool isHere = layer >= begin && layer < end;
+            attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
+            feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
+        }
+
+        return (attentions * AttentionCost(newTokens, pastTokens)) + (feedForwards * _feedForward * newTokens);
+    }
 
     private double AttentionCost(double tokens, double pastTokens)
     {

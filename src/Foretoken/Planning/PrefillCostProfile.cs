@@ -11,7 +11,8 @@ namespace Foretoken.Planning;
 /// </para>
 /// <para>
 /// The prices come from a robust fit around the counted model (<see cref="PrefillCostModel"/>), so that what was never measured is
-/// counted, in proportion, and what was measured often enough no longer depends on counting.
+/// counted, in proportion, and what was measured often enough no longer depends on counting. What a sublayer alone saves is its
+/// share of the layer's prices by the operations counted.
 /// </para>
 /// </remarks>
 public sealed class PrefillCostProfile : PrefillCost
@@ -126,6 +127,7 @@ public sealed class PrefillCostProfile : PrefillCost
     internal override double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
+        int? routingLayer,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -133,7 +135,17 @@ public sealed class PrefillCostProfile : PrefillCost
     )
     {
         Span<double> terms = stackalloc double[CostTerm.Count];
-        PrefillWork.CountPrefill(_layout, boundaries, skips, newTokens, pastTokens, alwaysKept, probes, terms);
+        PrefillWork.CountPrefill(
+            _layout,
+            boundaries,
+            skips,
+            routingLayer,
+            newTokens,
+            pastTokens,
+            alwaysKept,
+            probes,
+            terms
+        );
         return Dot(terms);
     }
 
@@ -148,7 +160,8 @@ public sealed class PrefillCostProfile : PrefillCost
         PrefillWork.CountPrefill(
             _layout,
             plan.BoundarySpan,
-            plan.SkipSpan,
+            plan.CountedSkips(Shape.LayerCount),
+            plan.Routing?.Layer,
             newTokens,
             pastTokens,
             alwaysKept,

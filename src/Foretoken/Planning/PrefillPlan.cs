@@ -270,6 +270,25 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
 
     internal ReadOnlySpan<LayerSkip> SkipSpan => _skips;
 
+    /// <summary>
+    /// What is counted as skipped before it is known what the prompt chooses: the uppermost layers, which run the fewest tokens,
+    /// but not the last one, whose parts do other work.
+    /// </summary>
+    internal LayerSkip[] CountedSkips(int layerCount) =>
+        Routing is not { } routing
+            ? _skips
+            :
+            [
+                .. Enumerable
+                    .Range(routing.Layer, Math.Max(0, layerCount - routing.Layer))
+                    .Select(layer => new LayerSkip(layer, routing.Part))
+                    .Where(skip => skip.IsPossible(layerCount))
+                    .OrderBy(skip => skip.Layer == layerCount - 1)
+                    .ThenByDescending(skip => skip.Layer)
+                    .Take(routing.Count)
+                    .Order(),
+            ];
+
     private static void EnsureConsistent(ReadOnlySpan<LayerSkip> skips)
     {
         for (int i = 0; i < skips.Length; i++)

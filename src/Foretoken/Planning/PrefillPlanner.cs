@@ -2,13 +2,22 @@ using System.Globalization;
 
 namespace Foretoken.Planning;
 
-/// <summary>Turns a target speedup, a quality budget or both into a plan. Immutable and thread-safe; a plan takes microseconds.</summary>
+/// <summary>
+/// Turns target speedups, a quality budget or both into a plan. Immutable and thread-safe; a plan takes microseconds, with a dozen
+/// things to skip up to a millisecond.
+/// </summary>
 /// <remarks>
 /// <para>
 /// Along each <see cref="PrefillSchedule"/>, the first plan whose estimated speedup meets the target is found by bisection; of
 /// these, one per schedule, the one of least expected loss is taken. A quality budget (<see cref="PlanRequest.MaxQualityLoss"/>)
 /// becomes a target: the largest speedup that a plan within the budget has. With a target beside it the smaller of the two
 /// counts, so that whichever is more careful decides.
+/// </para>
+/// <para>
+/// What layers the sequence may do without (<see cref="PrefillPlannerOptions.Skips"/>) comes out of the same budget: every option,
+/// and none, is weighed alone and with every schedule whose boundaries lie below it. The expected losses are added. Each was
+/// measured alone, so that is an approximation: of two small disturbances that have nothing to do with each other the divergences
+/// add up, and where they point the same way more is lost than that.
 /// </para>
 /// <para>
 /// For one prompt: target 1 keeps everything; the promise is the cost model's own estimate of the plan, and is at least the
@@ -33,6 +42,9 @@ public sealed class PrefillPlanner
 
     private readonly int _mostBoundaries;
 
+    // without skips first: of equal losses the earlier counts
+    private readonly Way[] _ways;
+
     /// <summary>Creates a planner for a model.</summary>
     /// <param name="shape">The model's sizes.</param>
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
@@ -42,16 +54,27 @@ public sealed class PrefillPlanner
     /// <summary>Creates a planner that estimates with a given cost model.</summary>
     /// <param name="costModel">The cost model: counted, or measured on this machine.</param>
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
-    public PrefillPlanner(PrefillCost costModel, PrefillPlannerOptions? options = null)
+    /// <param name="decodeCost">What an output token costs; <see langword="null"/> for the model's sizes in half precision.</param>
+    /// <exception cref="ArgumentException">The model cannot do without what the options would skip.</exception>
+    public PrefillPlanner(
+        PrefillCost costModel,
+        PrefillPlannerOptions? options = null,
+        DecodeCostModel? decodeCost = null
+    )
     {
         ArgumentNullException.ThrowIfNull(costModel);
         CostModel = costModel;
+        DecodeCost = decodeCost ?? new DecodeCostModel(costModel.Shape);
         Options = options ?? new PrefillPlannerOptions();
         _mostBoundaries = Options.Schedules.Max(schedule => schedule.Depths.Count);
+        _ways = [.. MakeWays(Options, costModel.Shape.LayerCount)];
     }
 
     /// <summary>The cost model that promises rest on.</summary>
     public PrefillCost CostModel { get; }
+
+    /// <summary>The cost model that promises for output tokens rest on.</summary>
+    public DecodeCostModel DecodeCost { get; }
 
     /// <summary>The settings.</summary>
     public PrefillPlannerOptions Options { get; }
@@ -79,6 +102,23 @@ public sealed class PrefillPlanner
         return targetSpeedup;
     }
 
+    /// <summary>Checks a target speedup of output tokens.</summary>
+    /// <param name="targetSpeedup">The speedup that is asked for.</param>
+    /// <param name="parameterName">Name for the exception.</param>
+    /// <returns><paramref name="targetSpeedup"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">Not a number from 1 to <see cref="MaxTargetSpeedup"/>.</exception>
+    public static double EnsureValidDecodeTarget(double targetSpeedup, string? parameterName = null) =>
+        targetSpeedup >= 1 && targetSpeedup <= MaxTargetSpeedup
+            ? targetSpeedup
+            : throw new ArgumentOutOfRangeException(
+                parameterName ?? nameof(targetSpeedup),
+                targetSpeedup,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"A speedup of output tokens is a number from 1 (as the full model) to {MaxTargetSpeedup}; 1.05 to 1.3 are useful values."
+                )
+            );
+
     /// <summary>Checks a quality budget.</summary>
     /// <param name="maxQualityLoss">KL divergence from full prefill that is allowed, in nats.</param>
     /// <param name="parameterName">Name for the exception.</param>
@@ -101,15 +141,19 @@ public sealed class PrefillPlanner
     /// <summary>Makes the plan for a prompt.</summary>
     /// <param name="request">What is asked for.</param>
     /// <exception cref="ArgumentOutOfRangeException">
-    /// The target is not a number from 1 to <see cref="MaxTargetSpeedup"/>, the quality budget not one above 0, or a number of
-    /// tokens is negative.
+    /// A target is not a number from 1 to <see cref="MaxTargetSpeedup"/>, the quality budget not one above 0, or a number of tokens
+    /// is negative.
     /// </exception>
-    /// <exception cref="PlanUnreachableException">The target is asked for strictly and no plan reaches it within the budget.</exception>
+    /// <exception cref="PlanUnreachableException">A target is asked for strictly and no plan reaches it within the budget.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget is given strictly, and no schedule has losses.</exception>
     public PlannedPrefill Plan(in PlanRequest request)
     {
         double? target = request.TargetSpeedup is { } asked ? EnsureValidTarget(asked, nameof(request)) : null;
+        double? decodeTarget = request.TargetDecodeSpeedup is { } output
+            ? EnsureValidDecodeTarget(output, nameof(request))
+            : null;
         double? budget = request.MaxQualityLoss is { } loss ? EnsureValidQualityLoss(loss, nameof(request)) : null;
+        bool asksForDecode = decodeTarget > 1;
         int newTokens = request.NewTokens;
         ArgumentOutOfRangeException.ThrowIfNegative(newTokens, nameof(request));
         ArgumentOutOfRangeException.ThrowIfNegative(request.PastTokens, nameof(request));
@@ -125,12 +169,18 @@ public sealed class PrefillPlanner
             );
         }
 
-        if (TooShort(request) is { } tooShort)
+        string? tooShort = TooShort(request);
+        if (tooShort is not null && !(asksForDecode && Options.Skips.Count > 0))
         {
             return Plain(request, target, 1, tooShort);
         }
 
-        if (budget is not null && target != 1 && Options.Schedules.All(schedule => schedule.Losses is null))
+        if (
+            budget is not null
+            && (target != 1 || asksForDecode)
+            && Options.Skips.Count == 0
+            && Options.Schedules.All(schedule => schedule.Losses is null)
+        )
         {
             if (request.IsStrict)
             {
@@ -148,9 +198,9 @@ public sealed class PrefillPlanner
             );
         }
 
-        double plainCost = PlainCost(request);
-        double reachable = Math.Max(1, Fastest(request, plainCost, budget ?? double.PositiveInfinity));
-        if (target == 1 || (target is null && budget is null))
+        Search search = new(this, request, canThin: tooShort is null, budget ?? double.PositiveInfinity);
+        double reachable = Math.Max(1, search.Fastest());
+        if (!asksForDecode && (target == 1 || (target is null && budget is null)))
         {
             return Plain(request, 1, reachable, "A speedup of 1 keeps every token.");
         }
@@ -158,7 +208,7 @@ public sealed class PrefillPlanner
         string prefix = "";
         if (target > reachable)
         {
-            string limit = Limit(request, plainCost, reachable);
+            string limit = tooShort ?? Limit(request, search, reachable);
             if (request.IsStrict)
             {
                 throw new PlanUnreachableException(target.Value, reachable, newTokens, limit);
@@ -170,17 +220,45 @@ public sealed class PrefillPlanner
             );
         }
 
-        if (reachable == 1)
+        // the time to first token comes first: what is promised for output tokens is what can be had beside it
+        double wanted = Math.Min(target ?? 1, reachable);
+        if (asksForDecode)
         {
-            return Plain(
-                request,
-                target,
-                1,
-                prefix.Length > 0 ? prefix.TrimEnd() : Limit(request, plainCost, reachable)
-            );
+            double best = Math.Max(1, search.FastestDecode(wanted));
+            if (decodeTarget > best)
+            {
+                string limit =
+                    Options.Skips.Count == 0
+                        ? "No profile says what layers could be skipped, and leaving out tokens alone saves no more."
+                        : "Nothing that was measured saves more within what is asked for.";
+                if (request.IsStrict)
+                {
+                    throw new PlanUnreachableException(decodeTarget.Value, best, newTokens, limit, isDecode: true);
+                }
+
+                prefix += string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"A speedup of {decodeTarget:0.##} per output token is out of reach, {best:0.00} is the best possible: {limit} "
+                );
+                decodeTarget = best;
+            }
+        }
+        else
+        {
+            decodeTarget = null;
         }
 
-        return LeastLoss(request, plainCost, Math.Min(target ?? reachable, reachable), reachable, prefix);
+        if (target is null && budget is not null)
+        {
+            wanted = Math.Max(1, search.Fastest(decodeTarget));
+        }
+
+        if (wanted == 1 && decodeTarget is null or 1)
+        {
+            return Plain(request, target, reachable, prefix.Length > 0 ? prefix.TrimEnd() : Limit(request, search, 1));
+        }
+
+        return LeastLoss(request, search, wanted, decodeTarget, reachable, prefix);
     }
 
     /// <summary>Estimates a plan that the caller gives.</summary>
@@ -213,6 +291,7 @@ public sealed class PrefillPlanner
             ExpectedTime = CostModel.EstimateTime(plan, newTokens, pastTokens, alwaysKept, probes),
             ExpectedPlainTime = CostModel.EstimateTime(PrefillPlan.KeepAll, newTokens, pastTokens, alwaysKept),
             PromiseStandardError = CostModel.SpeedupStandardError(plan, newTokens, pastTokens, alwaysKept, probes),
+            PromisedDecodeSpeedup = DecodeCost.Speedup(plan, newTokens, pastTokens, alwaysKept),
             Reason = $"The plan that was given: {plan}.",
         };
     }
@@ -266,7 +345,7 @@ public sealed class PrefillPlanner
         {
             AlwaysKept = 0,
         };
-        double fastest = Fastest(unprotected, PlainCost(unprotected), double.PositiveInfinity);
+        double fastest = new Search(this, unprotected, canThin: true, double.PositiveInfinity).FastestWithoutSkips();
         return fastest >= LeastUsefulSpeedup
             ? null
             : string.Create(
@@ -275,95 +354,65 @@ public sealed class PrefillPlanner
             );
     }
 
-    private double PlainCost(in PlanRequest request) =>
-        CostModel.Cost(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens, request.AlwaysKept);
-
-    /// <summary>
-    /// The largest speedup of any plan whose expected loss is within a budget; 0 when there is none. Between two waypoints a
-    /// speedup never falls, but where a further boundary appears, its overhead may cost more than it saves: so every waypoint
-    /// counts, not only the last.
-    /// </summary>
-    private double Fastest(in PlanRequest request, double plainCost, double budget)
+    /// <summary>All ways to save: every schedule alone; then every option to skip, alone and with every schedule below it.</summary>
+    private static IEnumerable<Way> MakeWays(PrefillPlannerOptions options, int layerCount)
     {
-        double fastest = 0;
-        foreach (PrefillSchedule schedule in Options.Schedules)
+        foreach (PrefillSchedule schedule in options.Schedules)
         {
-            for (int waypoint = 1; waypoint <= schedule.Length; waypoint++)
+            yield return new Way(schedule, null, []);
+        }
+
+        foreach (SkipOption skip in options.Skips)
+        {
+            PrefillPlan plan = PrefillPlan.FromBoundaries([], skips: skip.Skips, routing: skip.Routing);
+            plan.EnsureFits(layerCount);
+            LayerSkip[] counted = plan.CountedSkips(layerCount);
+            yield return new Way(null, skip, counted);
+            foreach (PrefillSchedule schedule in options.Schedules)
             {
-                double end = waypoint;
-                bool isOver = schedule.LossAt(end) > budget;
-                if (isOver)
+                if (schedule.DeepestLayer(layerCount) <= skip.LowestLayer)
                 {
-                    // LossAt is infinite where nothing was measured: there it bisects down to the beginning
-                    end = LastWithin(schedule, waypoint - 1, budget);
-                }
-
-                if (end > waypoint - 1)
-                {
-                    fastest = Math.Max(fastest, SpeedupAt(schedule, end, request, plainCost));
-                }
-
-                if (isOver)
-                {
-                    break;
+                    yield return new Way(schedule, skip, counted);
                 }
             }
         }
-
-        return fastest;
     }
 
-    private static double LastWithin(PrefillSchedule schedule, int from, double budget)
-    {
-        double within = 0;
-        double over = 1;
-        for (int i = 0; i < Bisections; i++)
-        {
-            double middle = (within + over) / 2;
-            if (schedule.LossAt(from + middle) <= budget)
-            {
-                within = middle;
-            }
-            else
-            {
-                over = middle;
-            }
-        }
-
-        return from + within;
-    }
-
-    /// <summary>Of the first plans that reach a speedup, one per schedule, the one of least expected loss; of equal ones the earlier.</summary>
+    /// <summary>Of the first plans that reach the speedups, one per way, the one of least expected loss; of equal ones the earlier.</summary>
     /// <remarks>
-    /// Each is the first of its schedule exactly (on the grid of the bisection), which is what makes both cost and loss monotone:
-    /// a plan that serves a target serves every larger one up to its own speedup.
+    /// Each is the first of its way exactly (on the grid of the bisection), which is what makes both cost and loss monotone: a
+    /// plan that serves a target serves every larger one up to its own speedup.
     /// </remarks>
     private PlannedPrefill LeastLoss(
         in PlanRequest request,
-        double plainCost,
+        in Search search,
         double speedup,
+        double? decodeSpeedup,
         double reachable,
         string prefix
     )
     {
-        PrefillSchedule? best = null;
+        Way? best = null;
         double position = 0;
         double loss = double.PositiveInfinity;
-        foreach (PrefillSchedule schedule in Options.Schedules)
+        foreach (Way way in search.Ways)
         {
-            if (
-                FirstAt(schedule, speedup, request, plainCost) is { } first
-                && (best is null || schedule.LossAt(first) < loss)
-            )
+            // nothing of this way is better than doing without its layers alone
+            if (best is not null && way.LossAt(0) >= loss)
             {
-                best = schedule;
+                continue;
+            }
+
+            if (search.FirstAt(way, speedup, decodeSpeedup) is { } first && (best is null || way.LossAt(first) < loss))
+            {
+                best = way;
                 position = first;
-                loss = schedule.LossAt(first);
+                loss = way.LossAt(first);
             }
         }
 
         // some plan has the largest speedup, and none is asked for beyond it
-        PrefillPlan plan = PlanAt(best!, position, request);
+        PrefillPlan plan = PlanAt(best!.Value, position, request);
         PlannedPrefill estimate = Estimate(
             plan,
             request.NewTokens,
@@ -373,68 +422,60 @@ public sealed class PrefillPlanner
         );
         double promised = estimate.PromisedSpeedup;
         double? expected = double.IsFinite(loss) ? loss : null;
-        string losing = expected is null
-            ? ""
-            : string.Create(CultureInfo.InvariantCulture, $" The expected loss is {expected:0.000} nats.");
+        string tokens =
+            plan.Boundaries.Count > 0 ? $"Of {request.NewTokens} new tokens go on: {plan.WithSkips([])}." : "";
+        string[] sentences =
+        [
+            prefix.TrimEnd(),
+            tokens,
+            Skipped(plan, best.Value.Skip, request),
+            Losing(expected, best.Value.Skip),
+            Times(estimate),
+        ];
         return estimate with
         {
             TargetSpeedup = request.TargetSpeedup ?? promised,
             ReachableSpeedup = reachable,
             IsTargetReached = promised >= (request.TargetSpeedup ?? promised),
+            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
             ExpectedLoss = expected,
-            Reason = $"{prefix}Of {request.NewTokens} new tokens go on: {plan}.{losing}{Times(estimate)}",
+            Reason = string.Join(' ', sentences.Where(sentence => sentence.Length > 0)),
         };
     }
 
-    private double? FirstAt(PrefillSchedule schedule, double speedup, in PlanRequest request, double plainCost)
+    /// <summary>What is skipped and what that alone is expected to save, for people.</summary>
+    private string Skipped(PrefillPlan plan, SkipOption? skip, in PlanRequest request)
     {
-        for (int from = 0; from < schedule.Length; from++)
+        if (skip is null)
         {
-            if (SpeedupAt(schedule, from + 1, request, plainCost) < speedup)
-            {
-                continue;
-            }
-
-            double tooLittle = 0;
-            double enough = 1;
-            for (int i = 0; i < Bisections; i++)
-            {
-                double middle = (tooLittle + enough) / 2;
-                if (SpeedupAt(schedule, from + middle, request, plainCost) >= speedup)
-                {
-                    enough = middle;
-                }
-                else
-                {
-                    tooLittle = middle;
-                }
-            }
-
-            return from + enough;
+            return "";
         }
 
-        return null;
+        PrefillPlan whole = plan.WithSkips([]);
+        (int tokens, int past, int kept) = (request.NewTokens, request.PastTokens, request.AlwaysKept);
+        double prefill =
+            CostModel.Cost(plan, tokens, past, kept, request.Probes)
+            / CostModel.Cost(whole, tokens, past, kept, request.Probes);
+        double decode = DecodeCost.Cost(plan, tokens, past, kept) / DecodeCost.Cost(whole, tokens, past, kept);
+        string what = skip.Routing is { } routing ? $"{routing}" : LayerSkip.Describe(skip.Skips);
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"The sequence does without {what}, which is expected to save {100 * (1 - prefill):0.#} % of the prefill and {100 * (1 - decode):0.#} % of every output token."
+        );
     }
 
-    private double SpeedupAt(PrefillSchedule schedule, double position, in PlanRequest request, double plainCost)
-    {
-        Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_mostBoundaries];
-        int count = schedule.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries);
-        return plainCost
-            / CostModel.CostOf(
-                boundaries[..count],
-                [],
-                request.NewTokens,
-                request.PastTokens,
-                request.AlwaysKept,
-                request.Probes
-            );
-    }
+    private static string Losing(double? expected, SkipOption? skip) =>
+        expected is null ? ""
+        : skip is null ? string.Create(CultureInfo.InvariantCulture, $"The expected loss is {expected:0.000} nats.")
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $"The expected loss is {expected:0.000} nats, {skip.Loss:0.000} of them for the layers."
+        );
 
-    private PrefillPlan PlanAt(PrefillSchedule schedule, double position, in PlanRequest request)
+    private PrefillPlan PlanAt(in Way way, double position, in PlanRequest request)
     {
-        PlanBoundary[] boundaries = new PlanBoundary[schedule.Depths.Count];
-        int count = schedule.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries);
+        PlanBoundary[] boundaries = new PlanBoundary[_mostBoundaries];
+        int count = way.Schedule?.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries) ?? 0;
         if (request.UseThresholds && request.MaxQualityLoss is null)
         {
             for (int i = 0; i < count; i++)
@@ -443,14 +484,22 @@ public sealed class PrefillPlanner
             }
         }
 
-        return PrefillPlan.FromBoundaries(boundaries.AsSpan(0, count).ToArray(), request.Importance);
+        return PrefillPlan.FromBoundaries(
+            boundaries.AsSpan(0, count).ToArray(),
+            request.Importance,
+            way.Skip?.Skips,
+            way.Skip?.Routing
+        );
     }
 
     /// <summary>Why no more is possible.</summary>
-    private string Limit(in PlanRequest request, double plainCost, double reachable)
+    private static string Limit(in PlanRequest request, in Search search, double reachable)
     {
         int kept = Math.Max(request.AlwaysKept, AlwaysKept.CountByPlace(request.NewTokens));
-        if (request.MaxQualityLoss is { } budget && Fastest(request, plainCost, double.PositiveInfinity) > reachable)
+        if (
+            request.MaxQualityLoss is { } budget
+            && (search with { Budget = double.PositiveInfinity }).Fastest() > reachable
+        )
         {
             return string.Create(
                 CultureInfo.InvariantCulture,
@@ -467,7 +516,7 @@ public sealed class PrefillPlanner
         planned is { ExpectedTime: { } time, ExpectedPlainTime: { } plain }
             ? string.Create(
                 CultureInfo.InvariantCulture,
-                $" Expected on this machine: {time.Time.TotalMilliseconds:#,0} ms (± {100 * time.RelativeStandardError ?? 0:0} %) instead of {plain.Time.TotalMilliseconds:#,0} ms."
+                $"Expected on this machine: {time.Time.TotalMilliseconds:#,0} ms (± {100 * time.RelativeStandardError ?? 0:0} %) instead of {plain.Time.TotalMilliseconds:#,0} ms."
             )
             : "";
 
@@ -476,6 +525,7 @@ public sealed class PrefillPlanner
         {
             Plan = PrefillPlan.KeepAll,
             TargetSpeedup = target ?? 1,
+            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
             PromisedSpeedup = 1,
             ReachableSpeedup = reachable,
             IsTargetReached = target is null or 1,
@@ -488,4 +538,229 @@ public sealed class PrefillPlanner
 
     private PrefillTimeEstimate? PlainTime(in PlanRequest request) =>
         CostModel.EstimateTime(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens, request.AlwaysKept);
+
+    /// <summary>A schedule, an option to skip, or both together.</summary>
+    private readonly record struct Way(PrefillSchedule? Schedule, SkipOption? Skip, LayerSkip[] Counted)
+    {
+        internal int Length => Schedule?.Length ?? 0;
+
+        /// <summary>Expected loss in nats; infinite when it was not measured.</summary>
+        internal double LossAt(double position) =>
+            (Skip?.Loss ?? 0) + (Schedule is null || position == 0 ? 0 : Schedule.LossAt(position));
+    }
+
+    /// <summary>The ways to save with one prompt, within a budget.</summary>
+    private readonly record struct Search
+    {
+        private readonly PrefillPlanner _planner;
+        private readonly PlanRequest _request;
+        private readonly double _plainCost;
+        private readonly double _plainDecode;
+        private readonly bool _canThin;
+
+        internal Search(PrefillPlanner planner, in PlanRequest request, bool canThin, double budget)
+        {
+            _planner = planner;
+            _request = request;
+            _canThin = canThin;
+            Budget = budget;
+            (int tokens, int past, int kept) = (request.NewTokens, request.PastTokens, request.AlwaysKept);
+            _plainCost = planner.CostModel.Cost(PrefillPlan.KeepAll, tokens, past, kept);
+            _plainDecode = planner.DecodeCost.Cost(PrefillPlan.KeepAll, tokens, past, kept);
+        }
+
+        /// <summary>The largest expected loss.</summary>
+        internal double Budget { get; init; }
+
+        /// <summary>Without schedules where the prompt is too short to leave out any of its tokens.</summary>
+        internal IEnumerable<Way> Ways
+        {
+            get
+            {
+                bool canThin = _canThin;
+                return _planner._ways.Where(way => canThin || way.Schedule is null);
+            }
+        }
+
+        /// <summary>
+        /// The largest speedup of any plan within the budget, of those that reach a speedup of output tokens; 0 when there is none.
+        /// </summary>
+        internal double Fastest(double? decodeSpeedup = null)
+        {
+            double fastest = 0;
+            foreach (Way way in Ways)
+            {
+                foreach (double position in Ends(way))
+                {
+                    if (decodeSpeedup is null || DecodeSpeedupAt(way, position) >= decodeSpeedup)
+                    {
+                        fastest = Math.Max(fastest, SpeedupAt(way, position));
+                    }
+                }
+            }
+
+            return fastest;
+        }
+
+        /// <summary>The same of leaving tokens out alone.</summary>
+        internal double FastestWithoutSkips()
+        {
+            double fastest = 0;
+            foreach (Way way in Ways.Where(way => way.Skip is null))
+            {
+                foreach (double position in Ends(way))
+                {
+                    fastest = Math.Max(fastest, SpeedupAt(way, position));
+                }
+            }
+
+            return fastest;
+        }
+
+        /// <summary>The largest speedup of output tokens of any plan within the budget that reaches a speedup; 0 when there is none.</summary>
+        internal double FastestDecode(double speedup)
+        {
+            double best = 0;
+            foreach (Way way in Ways)
+            {
+                foreach (double position in Ends(way))
+                {
+                    if (SpeedupAt(way, position) >= speedup)
+                    {
+                        best = Math.Max(best, DecodeSpeedupAt(way, position));
+                    }
+                }
+            }
+
+            return best;
+        }
+
+        /// <summary>The first place of a way that reaches both speedups; null where none does.</summary>
+        internal double? FirstAt(in Way way, double speedup, double? decodeSpeedup)
+        {
+            if (way.Schedule is null)
+            {
+                return Reaches(way, 0, speedup, decodeSpeedup) ? 0 : null;
+            }
+
+            for (int from = 0; from < way.Length; from++)
+            {
+                if (!Reaches(way, from + 1, speedup, decodeSpeedup))
+                {
+                    continue;
+                }
+
+                double tooLittle = 0;
+                double enough = 1;
+                for (int i = 0; i < Bisections; i++)
+                {
+                    double middle = (tooLittle + enough) / 2;
+                    if (Reaches(way, from + middle, speedup, decodeSpeedup))
+                    {
+                        enough = middle;
+                    }
+                    else
+                    {
+                        tooLittle = middle;
+                    }
+                }
+
+                return from + enough;
+            }
+
+            return null;
+        }
+
+        /// <summary>
+        /// The places of a way within the budget where speedups can be largest. Between two waypoints none ever falls, but where a
+        /// further boundary appears, its overhead may cost more than it saves: so every waypoint counts, not only the last.
+        /// </summary>
+        private IEnumerable<double> Ends(Way way)
+        {
+            if (way.Schedule is null)
+            {
+                if (way.LossAt(0) <= Budget)
+                {
+                    yield return 0;
+                }
+
+                yield break;
+            }
+
+            for (int waypoint = 1; waypoint <= way.Length; waypoint++)
+            {
+                if (way.LossAt(waypoint) <= Budget)
+                {
+                    yield return waypoint;
+                    continue;
+                }
+
+                // the loss is infinite where nothing was measured: there it bisects down to the beginning
+                double last = LastWithin(way, waypoint - 1);
+                if (last > waypoint - 1)
+                {
+                    yield return last;
+                }
+
+                yield break;
+            }
+        }
+
+        private double LastWithin(Way way, int from)
+        {
+            double within = 0;
+            double over = 1;
+            for (int i = 0; i < Bisections; i++)
+            {
+                double middle = (within + over) / 2;
+                if (way.LossAt(from + middle) <= Budget)
+                {
+                    within = middle;
+                }
+                else
+                {
+                    over = middle;
+                }
+            }
+
+            return from + within;
+        }
+
+        private bool Reaches(in Way way, double position, double speedup, double? decodeSpeedup) =>
+            SpeedupAt(way, position) >= speedup
+            && (decodeSpeedup is null || DecodeSpeedupAt(way, position) >= decodeSpeedup);
+
+        private double SpeedupAt(in Way way, double position)
+        {
+            Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_planner._mostBoundaries];
+            return _plainCost
+                / _planner.CostModel.CostOf(
+                    At(way, position, boundaries),
+                    way.Counted,
+                    way.Skip?.Routing?.Layer,
+                    _request.NewTokens,
+                    _request.PastTokens,
+                    _request.AlwaysKept,
+                    _request.Probes
+                );
+        }
+
+        private double DecodeSpeedupAt(in Way way, double position)
+        {
+            Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_planner._mostBoundaries];
+            return _plainDecode
+                / _planner.DecodeCost.CostOf(
+                    At(way, position, boundaries),
+                    way.Counted,
+                    _request.NewTokens,
+                    _request.PastTokens,
+                    _request.AlwaysKept
+                );
+        }
+
+        private ReadOnlySpan<PlanBoundary> At(in Way way, double position, Span<PlanBoundary> boundaries) =>
+            way.Schedule is { } schedule
+                ? boundaries[..schedule.BoundariesAt(position, _planner.CostModel.Shape.LayerCount, boundaries)]
+                : [];
+    }
 }

@@ -156,8 +156,7 @@ public sealed class PrefillSchedule
         {
             double retention =
                 part == 0 ? _waypoints[from][i] : Between(_waypoints[from][i], _waypoints[from + 1][i], part);
-            // in front of layer 1 at the earliest, of the last layer at the latest
-            int layer = Math.Clamp((int)Math.Round(_depths[i] * layerCount), 1, Math.Max(1, layerCount - 1));
+            int layer = LayerOf(_depths[i], layerCount);
             if (retention >= (count > 0 ? boundaries[count - 1].Retention : 1))
             {
                 continue;
@@ -173,6 +172,14 @@ public sealed class PrefillSchedule
 
         return count;
     }
+
+    /// <summary>The layer of the last boundary.</summary>
+    /// <param name="layerCount">Layers of the model.</param>
+    internal int DeepestLayer(int layerCount) => LayerOf(_depths[^1], layerCount);
+
+    // in front of layer 1 at the earliest, of the last layer at the latest
+    private static int LayerOf(double depth, int layerCount) =>
+        Math.Clamp((int)Math.Round(depth * layerCount), 1, Math.Max(1, layerCount - 1));
 
     /// <summary>Expected loss at a place of the path, in nats, linear between waypoints; infinite when it was not measured.</summary>
     /// <param name="position">As for <see cref="BoundariesAt"/>.</param>

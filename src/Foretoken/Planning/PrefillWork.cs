@@ -4,14 +4,15 @@ namespace Foretoken.Planning;
 /// <param name="LayerCount">Layers of the model.</param>
 /// <param name="FirstDeviceLayer">First layer on a device; <paramref name="LayerCount"/> when all are on the host.</param>
 /// <param name="UBatchSize">Tokens per chunk at most.</param>
-/// <param name="LastLayerSaving">
-/// Share of a token's work in the last layer that is done only for the token of the logits (<see cref="PrefillCostModel"/>).
+/// <param name="FeedForwardShare">
+/// Share of the feed-forward block in what a layer does for a token, attention to other tokens not counted. In the last layer it
+/// is done only for the token of the logits (<see cref="PrefillCostModel"/>).
 /// </param>
 internal readonly record struct PrefillLayout(
     int LayerCount,
     int FirstDeviceLayer,
     int UBatchSize,
-    double LastLayerSaving
+    double FeedForwardShare
 )
 {
     internal static PrefillLayout Of(ModelShape shape, int firstDeviceLayer, int uBatchSize) =>
@@ -30,6 +31,7 @@ internal static class PrefillWork
     /// <param name="layout">How the layers are computed.</param>
     /// <param name="boundaries">Boundaries that fit the model.</param>
     /// <param name="skips">What is not computed.</param>
+    /// <param name="routingLayer">Where routers read; <see langword="null"/> when there are none.</param>
     /// <param name="newTokens">Tokens of the prefill.</param>
     /// <param name="pastTokens">Tokens in front of them.</param>
     /// <param name="alwaysKept">Tokens that are always kept; those kept by their place are counted at least.</param>
@@ -39,6 +41,7 @@ internal static class PrefillWork
         in PrefillLayout layout,
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
+        int? routingLayer,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -57,6 +60,13 @@ internal static class PrefillWork
             int end = isLast ? layout.LayerCount : boundaries[stage].Layer;
             StageLayers layers = StageLayers.Of(layout, begin, end, skips);
             AddStage(layout, layers, tokens, pastTokens, isLast ? default : probes, terms);
+            if (routingLayer > begin && routingLayer < end)
+            {
+                // the stage is computed in two parts, and nothing is ranked between them
+                terms[CostTerm.Boundary]++;
+                terms[CostTerm.Chunk] += Chunks(layout, tokens);
+            }
+
             if (isLast)
             {
                 terms[CostTerm.Logits]++;
@@ -84,7 +94,7 @@ internal static class PrefillWork
         double u = layout.UBatchSize;
         int whole = tokens / layout.UBatchSize;
         double rest = tokens % layout.UBatchSize;
-        double chunks = whole + (rest > 0 ? 1 : 0);
+        double chunks = Chunks(layout, tokens);
         double past = ((double)tokens * pastTokens) + (u * u * ((double)whole * (whole - 1) / 2)) + (rest * whole * u);
         double own = (whole * u * u) + (rest * rest);
         terms[CostTerm.Chunk] += chunks;
@@ -95,17 +105,8 @@ internal static class PrefillWork
                 (Math.Min(probes.LastQueries, tokens) * ((double)pastTokens + tokens))
                 + (probes.QueryShare * (past + own))
             );
-        double saved = layers.HasLast ? layout.LastLayerSaving * Math.Max(0, tokens - 1) : 0;
-        AddLayers(terms[CostTerm.Host..], layers.Host, chunks, tokens, layers.IsLastOnDevice ? 0 : saved, past, own);
-        AddLayers(
-            terms[CostTerm.Device..],
-            layers.Device,
-            chunks,
-            tokens,
-            layers.IsLastOnDevice ? saved : 0,
-            past,
-            own
-        );
+        double saved = layers.HasLast ? layout.FeedForwardShare * Math.Max(0, tokens - 1) : 0;
+        AddLayers(layout, layers, chunks, tokens, saved, past, own, terms);
     }
 
     /// <summary>Counts one chunk.</summary>
@@ -119,19 +120,23 @@ internal static class PrefillWork
         terms[CostTerm.Logits] = chunk.HasLogits ? 1 : 0;
         terms[CostTerm.ProbePair] = chunk.ProbePairs;
         StageLayers layers = chunk.Layers;
-        double saved = layers.HasLast ? layout.LastLayerSaving * (chunk.Tokens - (chunk.HasLogits ? 1 : 0)) : 0;
+        double saved = layers.HasLast ? layout.FeedForwardShare * (chunk.Tokens - (chunk.HasLogits ? 1 : 0)) : 0;
         double past = (double)chunk.Tokens * chunk.PastKeys;
         double own = (double)chunk.Tokens * chunk.Tokens;
-        AddLayers(terms[CostTerm.Host..], layers.Host, 1, chunk.Tokens, layers.IsLastOnDevice ? 0 : saved, past, own);
-        AddLayers(
-            terms[CostTerm.Device..],
-            layers.Device,
-            1,
-            chunk.Tokens,
-            layers.IsLastOnDevice ? saved : 0,
-            past,
-            own
-        );
+        AddLayers(layout, layers, 1, chunk.Tokens, saved, past, own, terms);
+    }
+
+    internal static bool HasBoundaryAt(ReadOnlySpan<PlanBoundary> boundaries, int layer)
+    {
+        foreach (PlanBoundary boundary in boundaries)
+        {
+            if (boundary.Layer == layer)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>Pairs of probed queries and keys in one chunk of a stage.</summary>
@@ -154,34 +159,57 @@ internal static class PrefillWork
         terms[CostTerm.RankedTokenLayer] += (double)tokens * layers.Probed(probes);
     }
 
+    private static double Chunks(in PrefillLayout layout, int tokens) =>
+        (tokens / layout.UBatchSize) + (tokens % layout.UBatchSize > 0 ? 1 : 0);
+
     private static void AddLayers(
-        Span<double> terms,
-        int layers,
+        in PrefillLayout layout,
+        in StageLayers layers,
         double chunks,
         double tokens,
         double savedTokens,
         double past,
-        double own
+        double own,
+        Span<double> terms
     )
     {
-        if (layers == 0)
-        {
-            return;
-        }
+        double share = layout.FeedForwardShare;
+        (double savedOnHost, double savedOnDevice) = layers.IsLastOnDevice ? (0.0, savedTokens) : (savedTokens, 0.0);
+        Add(terms[CostTerm.Host..], layers.Host, layers.HostWithout, savedOnHost);
+        Add(terms[CostTerm.Device..], layers.Device, layers.DeviceWithout, savedOnDevice);
 
-        terms[CostTerm.Layer] += layers * chunks;
-        terms[CostTerm.TokenLayer] += (layers * tokens) - savedTokens;
-        terms[CostTerm.PastPair] += layers * past;
-        terms[CostTerm.OwnPair] += layers * own;
+        void Add(Span<double> prices, int count, Sublayers without, double saved)
+        {
+            if (count == 0)
+            {
+                return;
+            }
+
+            // a sublayer has its share of the layer's weights and products; the pairs are the attention's
+            double whole = count - (without.Attentions * (1 - share)) - (without.FeedForwards * share);
+            prices[CostTerm.Layer] += whole * chunks;
+            prices[CostTerm.TokenLayer] += (whole * tokens) - saved;
+            prices[CostTerm.PastPair] += (count - without.Attentions) * past;
+            prices[CostTerm.OwnPair] += (count - without.Attentions) * own;
+        }
     }
 }
 
 /// <summary>The layers of a stage that are computed.</summary>
 /// <param name="Host">Layers on the host.</param>
 /// <param name="Device">Layers on a device.</param>
-/// <param name="HasLast">Whether the model's last layer is one of them.</param>
+/// <param name="HasLast">Whether the model's last layer, with its feed-forward block, is one of them.</param>
 internal readonly record struct StageLayers(int Host, int Device, bool HasLast)
 {
+    /// <summary>Sublayers that the layers on the host do without.</summary>
+    internal Sublayers HostWithout { get; init; }
+
+    /// <summary>Sublayers that the layers on a device do without.</summary>
+    internal Sublayers DeviceWithout { get; init; }
+
+    /// <summary>Whether every layer is computed with both sublayers.</summary>
+    internal bool IsWhole => HostWithout == default && DeviceWithout == default;
+
     // layers go to devices from the last one on
     internal bool IsLastOnDevice => HasLast && Device > 0;
 
@@ -192,17 +220,49 @@ internal readonly record struct StageLayers(int Host, int Device, bool HasLast)
         int host = Math.Max(0, Math.Min(end, layout.FirstDeviceLayer) - begin);
         int device = end - begin - host;
         bool hasLast = end == layout.LayerCount;
+        Sublayers hostWithout = default;
+        Sublayers deviceWithout = default;
         foreach ((int layer, LayerPart part) in skips)
         {
-            // what a sublayer alone saves is not measured: it is counted as if it were computed
-            if (part == LayerPart.Block && layer >= begin && layer < end)
+            if (layer < begin || layer >= end)
             {
-                host -= layer < layout.FirstDeviceLayer ? 1 : 0;
-                device -= layer < layout.FirstDeviceLayer ? 0 : 1;
-                hasLast &= layer != layout.LayerCount - 1;
+                continue;
             }
+
+            bool isOnHost = layer < layout.FirstDeviceLayer;
+            bool isLast = layer == layout.LayerCount - 1;
+            if (part == LayerPart.Block)
+            {
+                host -= isOnHost ? 1 : 0;
+                device -= isOnHost ? 0 : 1;
+            }
+            else if (isOnHost)
+            {
+                hostWithout = hostWithout.And(part);
+            }
+            else
+            {
+                deviceWithout = deviceWithout.And(part);
+            }
+
+            hasLast &= !isLast || part == LayerPart.Attention;
         }
 
-        return new StageLayers(host, device, hasLast);
+        return new StageLayers(host, device, hasLast) { HostWithout = hostWithout, DeviceWithout = deviceWithout };
     }
+}
+
+/// <summary>Sublayers that layers do without.</summary>
+internal readonly record struct Sublayers(int Attentions, int FeedForwards)
+{
+    internal Sublayers And(LayerPart part) =>
+        part == LayerPart.Attention
+            ? this with
+            {
+                Attentions = Attentions + 1,
+            }
+            : this with
+            {
+                FeedForwards = FeedForwards + 1,
+            };
 }

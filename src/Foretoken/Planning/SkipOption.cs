@@ -7,7 +7,6 @@ namespace Foretoken.Planning;
 public sealed class SkipOption
 {
     private readonly LayerSkip[] _skips;
-    private readonly LayerSkip[] _counted;
 
     /// <summary>The same parts for every prompt.</summary>
     /// <param name="skips">What is left out; at least one, without duplicates.</param>
@@ -23,7 +22,6 @@ public sealed class SkipOption
             throw new ArgumentException("An option to skip leaves at least one part of a layer out.", nameof(skips));
         }
 
-        _counted = _skips;
         Loss = EnsureValidLoss(loss);
         LowestLayer = _skips[0].Layer;
     }
@@ -49,8 +47,6 @@ public sealed class SkipOption
         }
 
         _skips = [];
-        // which ones is not known before: the uppermost ones run the fewest tokens, so they promise the least
-        _counted = [.. layers[^routing.Count..].Select(layer => new LayerSkip(layer, routing.Part))];
         Loss = EnsureValidLoss(loss);
         LowestLayer = layers[0];
     }
@@ -66,12 +62,9 @@ public sealed class SkipOption
 
     /// <summary>
     /// The lowest layer of which a part may be left out. Token boundaries above it are not combined with it: the importance there
-    /// is learned from the attention of every layer below.
+    /// reads the attention of every layer below.
     /// </summary>
     internal int LowestLayer { get; }
-
-    /// <summary>What the cost is counted for.</summary>
-    internal ReadOnlySpan<LayerSkip> Counted => _counted;
 
     private static double EnsureValidLoss(double loss) =>
         loss >= 0 && double.IsFinite(loss)

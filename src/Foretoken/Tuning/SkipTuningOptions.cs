@@ -8,9 +8,9 @@ public sealed record SkipTuningOptions
 {
     private readonly int _answerTokens = 12;
     private readonly double _decisionDepth = 1.0 / 3;
-    private readonly int _screeningPrompts = 2;
-    private readonly int _jointPrompts = 6;
-    private readonly int _nominees = 3;
+    private readonly int _screeningPrompts = 1;
+    private readonly int _jointPrompts = 4;
+    private readonly int _nominees = 2;
 
     /// <summary>The kinds of skips. Default: 1, 2 and 4 of 8 blocks; 2, 4 and 8 of 12 attention sublayers.</summary>
     public IReadOnlyList<SkipTarget> Targets { get; init; } =
@@ -39,7 +39,7 @@ public sealed record SkipTuningOptions
         init => _answerTokens = OptionCheck.Positive(value);
     }
 
-    /// <summary>Prompts on which every sublayer is tried, to find the candidates. Default 2.</summary>
+    /// <summary>Prompts on which every sublayer is tried, to find the candidates. Default 1.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
     public int ScreeningPrompts
     {
@@ -47,7 +47,7 @@ public sealed record SkipTuningOptions
         init => _screeningPrompts = OptionCheck.Positive(value);
     }
 
-    /// <summary>Prompts on which sets of several skips are tried. Default 6.</summary>
+    /// <summary>Prompts on which sets of several skips are tried. Default 4.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
     public int JointPrompts
     {
@@ -55,7 +55,7 @@ public sealed record SkipTuningOptions
         init => _jointPrompts = OptionCheck.Positive(value);
     }
 
-    /// <summary>Candidates that are tried as the next member of a set: those that cost least alone. Default 3.</summary>
+    /// <summary>Candidates that are tried as the next member of a set: those that cost least alone. Default 2.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
     public int Nominees
     {

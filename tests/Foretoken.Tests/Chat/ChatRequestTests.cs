@@ -52,6 +52,22 @@ public sealed class ChatRequestTests
     }
 
     [Fact]
+    public void A_request_overrides_the_client_s_speed_of_output_tokens()
+    {
+        ForetokenChatClientOptions defaults = new() { TargetDecodeSpeedup = 1.1 };
+        Assert.Null(Create(new(), new()).TargetDecodeSpeedup);
+        Assert.Equal(1.1, Create(defaults.Clone(), new()).TargetDecodeSpeedup);
+        Assert.Equal(1.3, Create(defaults, new ChatOptions().WithTargetDecodeSpeedup(1.3)).TargetDecodeSpeedup);
+        Assert.Throws<ArgumentOutOfRangeException>(() => new ChatOptions().WithTargetDecodeSpeedup(0.5));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillRequest { TargetDecodeSpeedup = double.NaN });
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            Create(new(), new() { AdditionalProperties = new() { ["target_decode_speedup"] = 0 } })
+        );
+        Assert.False(new PrefillRequest { TargetTtftSpeedup = 1, TargetDecodeSpeedup = 1.1 }.KeepsAll);
+        Assert.True(new PrefillRequest { TargetDecodeSpeedup = 1 }.KeepsAll);
+    }
+
+    [Fact]
     public void A_budget_comes_in_any_type_of_number()
     {
         foreach (object loss in (object[])[0.25, 0.25f, "0.25", JsonSerializer.SerializeToElement(0.25)])
