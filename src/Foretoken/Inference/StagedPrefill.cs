@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
@@ -219,19 +220,26 @@ internal sealed unsafe class StagedPrefill
         // not before: the importance reads from their memory
         _keptProbes.Clear();
 
+        int[] places = new int[count];
+        TensorPrimitives.Subtract(positions, _firstPosition, places);
         bool[] isProtected = new bool[count];
         for (int i = 0; i < count; i++)
         {
-            isProtected[i] = _decision.Protected[positions[i] - _firstPosition];
+            isProtected[i] = _decision.Protected[places[i]];
         }
         PlanBoundary planned = _decision.Plan.Boundaries[index];
         int newTokens = _decision.Protected.Length;
         int alwaysKept = AlwaysKept.Count(_decision.Protected);
+        int atMost = Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept));
+        if (_decision.Importance.IsLogShare)
+        {
+            TokenRanking.Rank(importance, places, TokenRanking.SpanLength(atMost - alwaysKept));
+        }
         int[] goingOn = TokenSelector.Select(
             importance,
             isProtected,
             atLeast: Math.Min(count, PrefillPlan.CountKept(planned.MinRetention, newTokens, alwaysKept)),
-            atMost: Math.Min(count, PrefillPlan.CountKept(planned.Retention, newTokens, alwaysKept)),
+            atMost,
             // where importance knows no threshold, and where the plan has a fixed share, that share counts
             planned.MinRetention < planned.Retention
                 ? _decision.Importance.GetThreshold(planned.Layer)

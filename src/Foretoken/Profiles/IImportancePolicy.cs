@@ -19,6 +19,12 @@ public interface IImportancePolicy
     /// <exception cref="ArgumentException"><paramref name="importance"/> has another length than there are tokens.</exception>
     void ComputeImportance(in BoundaryProbes probes, Span<float> importance);
 
+    /// <summary>
+    /// Whether importances are logarithms of shares of attention, so that those of neighbours can be added up: then tokens are
+    /// selected by what <see cref="TokenRanking"/> makes of them. Default <see langword="false"/>: by the importances themselves.
+    /// </summary>
+    bool IsLogShare => false;
+
     /// <summary>The importance from which a token is worth keeping at a boundary.</summary>
     /// <param name="layer">The boundary.</param>
     /// <returns><see langword="null"/> (the default) when only the order of the importances means something.</returns>

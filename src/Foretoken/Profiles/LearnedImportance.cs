@@ -15,6 +15,10 @@ namespace Foretoken.Profiles;
 /// state; the eliminated tokens of LAT (arXiv 2201.03327) follow attention averages.
 /// </para>
 /// <para>
+/// A prediction is the logarithm of a token's share of the answer's attention; tokens are selected by what
+/// <see cref="TokenRanking"/> makes of it.
+/// </para>
+/// <para>
 /// A boundary without a predictor of its own uses that of the nearest boundary below. Layers below an earlier boundary were
 /// measured when more tokens were there: their share of a later boundary's importance is computed then, and remembered.
 /// </para>
@@ -58,6 +62,9 @@ public sealed class LearnedImportance : IImportancePolicy
 
     /// <summary>The predictors, in the order of their boundaries.</summary>
     public IReadOnlyList<ImportancePredictor> Predictors => _predictors;
+
+    /// <inheritdoc/>
+    public bool IsLogShare => true;
 
     /// <inheritdoc/>
     public IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd)

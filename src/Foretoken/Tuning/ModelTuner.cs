@@ -268,6 +268,12 @@ public sealed class ModelTuner : IDisposable
             ReadOnlySpan<float> answer = ImportanceFit.AnswerFrom(example, predictor.Layer);
             ImportanceTarget.Compute(answer, example.TokenCount, target);
             correlation += Correlation(importance.AsSpan(body), target.AsSpan(body)) / judges.Count;
+            // the threshold is for what tokens are selected by
+            TokenRanking.Rank(
+                importance,
+                [.. Enumerable.Range(0, importance.Length)],
+                TokenRanking.SpanLength(importance.Length)
+            );
             ImportanceTarget.Mass(answer, example.TokenCount, target);
             float mass = TensorPrimitives.Sum<float>(target.AsSpan(body));
             int from = body.GetOffsetAndLength(example.TokenCount).Offset;
