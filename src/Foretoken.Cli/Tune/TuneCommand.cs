@@ -42,8 +42,15 @@ internal static class TuneCommand
         Option<int> length = new("--length")
         {
             HelpName = "tokens",
-            Description = "Length of a generated prompt.",
+            Description = "Length of a generated prompt to learn from.",
             DefaultValueFactory = _ => defaults.Length,
+        };
+        Option<int> heldOutLength = new("--held-out-length")
+        {
+            HelpName = "tokens",
+            Description =
+                "Length of a generated prompt to judge on. What a plan costs depends on it: short prompts leave little to choose.",
+            DefaultValueFactory = _ => defaults.HeldOutLength,
         };
         Option<string> facts = new("--facts")
         {
@@ -97,6 +104,7 @@ internal static class TuneCommand
         CommandOptions.AtLeast(count, 1);
         CommandOptions.AtLeast(heldOut, 0);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
+        CommandOptions.AtLeast(heldOutLength, PromptSpec.MinLength);
         CommandOptions.AtLeast(skipCount, 1);
         CommandOptions.AtLeast(skipLength, PromptSpec.MinLength);
 
@@ -111,6 +119,7 @@ internal static class TuneCommand
             documents,
             count,
             heldOut,
+            heldOutLength,
             length,
             facts,
             inputs,
@@ -150,6 +159,7 @@ internal static class TuneCommand
                             Count = parsed.GetValue(count),
                             HeldOut = parsed.GetValue(heldOut),
                             Length = parsed.GetValue(length),
+                            HeldOutLength = parsed.GetValue(heldOutLength),
                             Facts = parsed.GetValue(facts) switch
                             {
                                 "digits" => FactForm.Digits,
@@ -272,7 +282,7 @@ internal static class TuneCommand
     )
     {
         (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = generator is not null
-            ? Generate(generator, options, options.Count, options.Length)
+            ? Generate(generator, options, options.Count, options.Length, options.HeldOutLength)
             : HoldOut(own!, options.HeldOut);
         Announce(context, prompts.Count, heldOut.Count, "");
         ModelProfile profile = null!;
@@ -288,7 +298,7 @@ internal static class TuneCommand
                     Description = own is null
                         ? string.Create(
                             CultureInfo.InvariantCulture,
-                            $"generated, {options.Length} tokens, {(options.Facts is { } form ? $"{form} facts only" : "facts of all kinds")}, documents from {string.Join(", ", documents.Select(Path.GetFileName))}"
+                            $"generated, {options.Length} tokens, judged on {options.HeldOutLength}, {(options.Facts is { } form ? $"{form} facts only" : "facts of all kinds")}, documents from {string.Join(", ", documents.Select(Path.GetFileName))}"
                         )
                         : $"{own.Count} own prompts from {Path.GetFileName(options.Prompts)}",
                     Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
@@ -319,7 +329,7 @@ internal static class TuneCommand
     )
     {
         (IReadOnlyList<DocumentPrompt> prompts, IReadOnlyList<DocumentPrompt> heldOut) = generator is not null
-            ? Generate(generator, options, options.SkipCount, options.SkipLength)
+            ? Generate(generator, options, options.SkipCount, options.SkipLength, options.SkipLength)
             : HoldOut(own!, options.HeldOut);
         using SkipTuner tuner = new(
             model,
@@ -377,14 +387,15 @@ internal static class TuneCommand
         PromptGenerator generator,
         TuneOptions options,
         int count,
-        int length
+        int length,
+        int heldOutLength
     )
     {
         // the first ones are held out and have facts of all kinds, so that whatever was learned from, the judges are the same
         IReadOnlyList<DocumentPrompt> heldOut = generator.CreateMix(
             PromptSet.Tuning,
             options.HeldOut,
-            length,
+            heldOutLength,
             options.Seed
         );
         IReadOnlyList<DocumentPrompt> all = generator.CreateMix(

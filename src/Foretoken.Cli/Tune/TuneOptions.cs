@@ -19,13 +19,16 @@ internal sealed record TuneOptions
     internal IReadOnlyList<string> Documents { get; init; } = [];
 
     /// <summary>Generated prompts to fit on.</summary>
-    internal int Count { get; init; } = 64;
+    internal int Count { get; init; } = 48;
 
     /// <summary>Prompts to judge on.</summary>
-    internal int HeldOut { get; init; } = 10;
+    internal int HeldOut { get; init; } = 8;
 
     /// <summary>Tokens of a generated prompt.</summary>
     internal int Length { get; init; } = 640;
+
+    /// <summary>Tokens of a generated prompt to judge on: long enough that a harsh plan still has a choice.</summary>
+    internal int HeldOutLength { get; init; } = 1024;
 
     /// <summary>Facts of this form only; null for all.</summary>
     internal FactForm? Facts { get; init; }
