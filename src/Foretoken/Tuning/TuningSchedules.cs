@@ -10,7 +10,9 @@ public static class TuningSchedules
 
     /// <summary>
     /// One boundary after a sixth of the layers, a second one after a quarter, and a third one. With learned importance an early
-    /// and gentle cut costs less than a late and harsh one; several boundaries reach further. On a model of 30 layers these are
+    /// and gentle cut costs less than a late and harsh one; several boundaries reach further, and where few tokens are left, one
+    /// cut loses more of what is asked for than two (19 of 23 answers against 22 of 23 at 36 % of the token-layers of a model
+    /// of 30 layers), which the divergences of a few prompts do not tell. On a model of 30 layers these are
     /// the boundaries 5, then 4 and 8, then 4, 8 and 13.
     /// </summary>
     public static IReadOnlyList<PrefillSchedule> Candidates { get; } =
@@ -21,8 +23,6 @@ public static class TuningSchedules
                 [0.8],
                 [0.6],
                 [0.4],
-                [0.25],
-                [0.15],
             ]
         ),
         new(
