@@ -17,7 +17,7 @@ namespace Foretoken.Cli.Growth;
 internal static class GrowthCommand
 {
     // two boundaries, as the planner takes them at speeds that tell importances apart
-    private static PrefillSchedule Schedule => TuningSchedules.Candidates[1];
+    private static PrefillSchedule Schedule => TuningSchedules.Candidates[0];
 
     internal static Command Create(CliContext context)
     {

@@ -22,7 +22,7 @@ internal sealed record TuneOptions
     internal int Count { get; init; } = 48;
 
     /// <summary>Prompts to judge on.</summary>
-    internal int HeldOut { get; init; } = 8;
+    internal int HeldOut { get; init; } = 10;
 
     /// <summary>Tokens of a generated prompt.</summary>
     internal int Length { get; init; } = 640;
