@@ -5,6 +5,7 @@ set(FORETOKEN_SOURCES
     llama-kv-cache-staged.cpp
     llama-prefill-staged.cpp
     foretoken.cpp
+    foretoken-adapter.cpp
     foretoken-chat.cpp
     foretoken-context.cpp
     foretoken-model.cpp

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 3
+#define FTK_ABI_VERSION 4
 
 typedef int32_t ftk_status;
 
@@ -211,6 +211,21 @@ FTK_API ftk_status ftk_seq_kv_bytes(const ftk_context * ctx, int32_t seq_id, int
 // another model are refused before the sequence is touched; should the caches refuse them later, the sequence is empty
 FTK_API ftk_status ftk_seq_state_save(ftk_context * ctx, int32_t seq_id, uint8_t * data, int64_t capacity, int64_t * n_needed);
 FTK_API ftk_status ftk_seq_state_load(ftk_context * ctx, int32_t seq_id, const uint8_t * data, int64_t n_bytes);
+
+//
+// LoRA adapters
+//
+
+typedef struct ftk_adapter ftk_adapter;
+
+// a GGUF LoRA adapter; FTK_BAD_MODEL for a file that is none, or one of another model. Not while a context of the model
+// computes on another thread, and freed before the model
+FTK_API ftk_status ftk_adapter_load(ftk_model * model, const char * path, ftk_adapter ** out);
+// of an adapter that no context has set
+FTK_API void       ftk_adapter_free(ftk_adapter * adapter);
+// the context computes with these adapters, each times its scale, from now on; n = 0: with none. What its caches hold stays
+// what it was: clear the sequences that are to go on with other adapters
+FTK_API ftk_status ftk_set_adapters(ftk_context * ctx, const ftk_adapter * const * adapters, const float * scales, int64_t n);
 
 //
 // staged prefill

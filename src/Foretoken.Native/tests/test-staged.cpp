@@ -1141,6 +1141,79 @@ static void cells_of_a_skipped_layer_are_its_own(llama_model * model, const conf
     CHECK(diff < 1e-2);
 }
 
+static void adapters_are_part_of_every_slice(const tiny_model & def, const std::string & dir, const config & cfg) {
+    const std::string path = dir + "/" + def.arch;
+
+    tiny_model zero = def;
+    zero.zero_ffn   = {2};
+    zero.zero_attn  = {4};
+    CHECK(tiny_model_write(zero, path + "-zero.gguf"));
+    CHECK(tiny_lora_write(def, path + "-lora.gguf", 5, 0.5f));
+    CHECK(tiny_lora_write(def, path + "-none.gguf", 6, 0.0f));
+
+    auto model      = load(path + ".gguf");
+    auto model_zero = load(path + "-zero.gguf");
+
+    // loaded with the model, freed with it
+    auto * lora      = llama_adapter_lora_init(model.get(), (path + "-lora.gguf").c_str());
+    auto * none      = llama_adapter_lora_init(model.get(), (path + "-none.gguf").c_str());
+    auto * lora_zero = llama_adapter_lora_init(model_zero.get(), (path + "-lora.gguf").c_str());
+    CHECK(lora != nullptr && none != nullptr && lora_zero != nullptr);
+
+    auto set = [](const context_ptr & ctx, std::vector<llama_adapter_lora *> adapters, std::vector<float> scales) {
+        CHECK(llama_set_adapters_lora(ctx.get(), adapters.data(), adapters.size(), scales.data()) == 0);
+        llama_memory_clear(llama_get_memory(ctx.get()), false);
+    };
+
+    auto stock  = make_context(model.get(), cfg, false);
+    auto staged = make_context(model.get(), cfg, true);
+
+    const auto tokens = make_tokens(70, 95, def.n_vocab);
+    const auto next   = make_tokens(4, 96, def.n_vocab);
+
+    auto run = [&](const llama_staged_plan & plan) {
+        CHECK(prefill(staged.get(), 0, tokens, plan, keep_all()) == LLAMA_STAGED_OK);
+        auto res = forced(staged.get(), 0, next);
+        llama_memory_clear(llama_get_memory(staged.get()), false);
+        return res;
+    };
+
+    decode(stock.get(), 0, tokens);
+    const auto plain = forced(stock.get(), 0, next);
+
+    set(stock, {lora}, {1.0f});
+    decode(stock.get(), 0, tokens);
+    const auto with_lora = forced(stock.get(), 0, next);
+
+    set(stock, {lora, none}, {0.5f, 1.0f});
+    decode(stock.get(), 0, tokens);
+    const auto with_both = forced(stock.get(), 0, next);
+
+    CHECK(!same(plain, with_lora) && !same(with_lora, with_both));
+
+    // switched from one prompt to the next
+    CHECK(same(run(stages({2, 4})), plain));
+    set(staged, {lora}, {1.0f});
+    CHECK(same(run(stages({2, 4})), with_lora));
+    CHECK(same(run(stages({})), with_lora));
+    set(staged, {lora, none}, {0.5f, 1.0f});
+    CHECK(same(run(stages({1, 3})), with_both));
+    set(staged, {none}, {1.0f});
+    CHECK(same(run(stages({3})), plain));
+    set(staged, {}, {});
+    CHECK(same(run(stages({3})), plain));
+
+    // and where parts of layers are skipped
+    auto reference = make_context(model_zero.get(), cfg, false);
+    set(reference, {lora_zero}, {1.0f});
+    decode(reference.get(), 0, tokens);
+
+    llama_staged_plan plan = stages({3});
+    plan.skip              = {feed_forward(2), attention(4)};
+    set(staged, {lora}, {1.0f});
+    CHECK(same(run(plan), forced(reference.get(), 0, next)));
+}
+
 static void what_cannot_be_staged_is_refused(const std::string & dir) {
     tiny_model def;
     def.arch = "gemma2";
@@ -1241,6 +1314,7 @@ int main(int argc, char ** argv) {
                     skipping_equals_a_model_without_the_layers(def, dir, cfg);
                     skipping_sublayers_equals_a_model_where_they_add_nothing(def, dir, cfg);
                     cells_of_a_skipped_layer_are_its_own(model.get(), cfg);
+                    adapters_are_part_of_every_slice(def, dir, cfg);
                 }
             }
         }

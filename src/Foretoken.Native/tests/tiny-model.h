@@ -155,3 +155,52 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
 
     return ok;
 }
+
+// a LoRA adapter of such a model for the queries, the values and the feed-forward block of every layer; scale_b = 0: it adds
+// nothing
+inline bool tiny_lora_write(const tiny_model & m, const std::string & path, uint32_t seed, float scale_b) {
+    const int32_t rank = 4;
+
+    ggml_init_params params = {
+            /*.mem_size   =*/16u * 1024u * 1024u,
+            /*.mem_buffer =*/nullptr,
+            /*.no_alloc   =*/false,
+    };
+
+    ggml_context * ctx  = ggml_init(params);
+    gguf_context * gguf = gguf_init_empty();
+
+    gguf_set_val_str(gguf, "general.type", "adapter");
+    gguf_set_val_str(gguf, "general.architecture", m.arch.c_str());
+    gguf_set_val_str(gguf, "adapter.type", "lora");
+    gguf_set_val_f32(gguf, "adapter.lora.alpha", 2.0f * rank);
+
+    std::mt19937 rng(seed);
+
+    auto add = [&](const std::string & name, int64_t ne0, int64_t ne1, float scale) {
+        ggml_tensor * t = ggml_new_tensor_2d(ctx, GGML_TYPE_F32, ne0, ne1);
+        ggml_set_name(t, name.c_str());
+        for (int64_t i = 0; i < ggml_nelements(t); ++i) {
+            ((float *) t->data)[i] = scale * ((float) (rng() >> 8) / (1 << 23) - 1.0f);
+        }
+        gguf_add_tensor(gguf, t);
+    };
+
+    const int64_t n_embd_kv = (int64_t) m.n_embd / m.n_head * m.n_head_kv;
+
+    for (int32_t il = 0; il < m.n_layer; ++il) {
+        const std::string b = "blk." + std::to_string(il) + ".";
+
+        for (const auto & [name, n_out] : std::vector<std::pair<std::string, int64_t>>{{"attn_q", m.n_embd}, {"attn_v", n_embd_kv}, {"ffn_up", m.n_ff}}) {
+            add(b + name + ".weight.lora_a", m.n_embd, rank, 0.1f);
+            add(b + name + ".weight.lora_b", rank, n_out, scale_b);
+        }
+    }
+
+    const bool ok = gguf_write_to_file(gguf, path.c_str(), false);
+
+    gguf_free(gguf);
+    ggml_free(ctx);
+
+    return ok;
+}

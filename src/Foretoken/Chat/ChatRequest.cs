@@ -45,6 +45,9 @@ internal sealed class ChatRequest
 
     internal required bool Strict { get; init; }
 
+    /// <summary>Scales of the LoRA adapters to compute with, by names that the client knows.</summary>
+    internal required IReadOnlyDictionary<string, float> Adapters { get; init; }
+
     internal required IProgress<PrefillProgress>? Progress { get; init; }
 
     /// <summary>Names of the functions that the model may call.</summary>
@@ -103,6 +106,13 @@ internal sealed class ChatRequest
             importance = OptionValue.ToText(ForetokenChatOptionsExtensions.ImportanceKey, askedImportance);
             ImportancePolicies.EnsureKnown(importance);
         }
+        IReadOnlyDictionary<string, float>? namedAdapters = Find(
+            properties,
+            ForetokenChatOptionsExtensions.LoraAdaptersKey
+        )
+            is { } askedAdapters
+            ? OptionValue.ToNumbers(ForetokenChatOptionsExtensions.LoraAdaptersKey, askedAdapters)
+            : null;
         float? minP = null;
         if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
         {
@@ -133,6 +143,7 @@ internal sealed class ChatRequest
             UseThresholds = useThresholds,
             Importance = importance,
             Strict = defaults.StrictSpeedup,
+            Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
             Progress = progress,
             ToolNames = [.. tools.Select(tool => tool.Name)],
         };

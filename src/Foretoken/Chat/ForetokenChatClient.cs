@@ -29,7 +29,7 @@ namespace Foretoken;
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
 /// and tool mode, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
-/// <c>use_thresholds</c>, <c>importance</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and
+/// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and
 /// functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>.
 /// </para>
 /// <para>
@@ -57,6 +57,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     // written on the front thread only
     private ForetokenModel? _model;
     private ChatTemplate? _template;
+    private LoraAdapterSet? _adapters;
     private InferenceSlot[] _slots = [];
     private SlotPool<InferenceSlot>? _pool;
 
@@ -350,6 +351,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             Array.ForEach(_slots, slot => slot.Dispose());
             _template?.Dispose();
+            _adapters?.Dispose();
             if (_ownsModel)
             {
                 _model?.Dispose();
@@ -457,7 +459,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                         IImportancePolicy? importance = request.Importance is null
                             ? null
                             : ImportancePolicies.Get(request.Importance, _model!.Profile);
-                        PreparedRequest now = prepared = new PreparedRequest(request, Render(request), importance);
+                        PreparedRequest now = prepared = new PreparedRequest(
+                            request,
+                            Render(request),
+                            importance,
+                            _adapters!.Get(request.Adapters)
+                        );
                         now.PreparationTime = _time.GetElapsedTime(start);
                         pool = _pool!;
                         return pool.AcquireAsync(slot => slot.Match(now.Prompt.Tokens, now.Prefill), cancellationToken);
@@ -526,6 +533,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         _template ??= new ChatTemplate(_model, _options.ChatTemplate);
+        _adapters ??= new LoraAdapterSet(_model, _options.Adapters);
         try
         {
             _slots = CreateSlots(_model);
@@ -609,9 +617,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         Array.ForEach(_slots, slot => slot.Dispose());
         _template?.Dispose();
+        _adapters?.Dispose();
         _model?.Dispose();
         Volatile.Write(ref _slots, []);
         _template = null;
+        _adapters = null;
         _model = null;
         Volatile.Write(ref _pool, null);
         Volatile.Write(ref _lostPool, null);

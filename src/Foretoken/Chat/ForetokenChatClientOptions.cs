@@ -1,3 +1,4 @@
+using Foretoken.Chat;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
@@ -149,6 +150,22 @@ public sealed class ForetokenChatClientOptions
     /// measured. Default false.
     /// </summary>
     public bool StrictSpeedup { get; set; }
+
+    /// <summary>
+    /// LoRA adapters that are loaded with the model. A request computes with all of them at their own scales, unless it names
+    /// some with <see cref="ForetokenChatOptionsExtensions.WithLoraAdapters(Microsoft.Extensions.AI.ChatOptions, IReadOnlyDictionary{string, float})"/>. Default none.
+    /// </summary>
+    /// <exception cref="ArgumentException">A name or path is empty, a name is given twice, or a scale is not a finite number.</exception>
+    public IReadOnlyList<LoraAdapterOptions> Adapters
+    {
+        get;
+        set
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            LoraAdapterSet.Check(value);
+            field = [.. value.Select(adapter => adapter with { })];
+        }
+    } = [];
 
     /// <summary>
     /// Requests that are answered at the same time, and conversations whose keys and values are kept for reuse. Each slot has a

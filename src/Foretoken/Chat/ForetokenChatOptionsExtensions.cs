@@ -14,6 +14,7 @@ public static class ForetokenChatOptionsExtensions
     internal const string UseThresholdsKey = "use_thresholds";
     internal const string ImportanceKey = "importance";
     internal const string MinPKey = "min_p";
+    internal const string LoraAdaptersKey = "lora_adapters";
     internal const string PrefillProgressKey = "foretoken.prefill_progress";
     internal const string PrefillReportKey = "foretoken.prefill_report";
 
@@ -64,6 +65,31 @@ public static class ForetokenChatOptionsExtensions
         ArgumentException.ThrowIfNullOrEmpty(importance);
         ImportancePolicies.EnsureKnown(importance);
         return With(options, ImportanceKey, importance);
+    }
+
+    /// <summary>
+    /// Names the LoRA adapters that this request computes with, instead of the client's defaults; none is the model alone. What
+    /// the KV cache holds is reused only with the adapters that it was computed with.
+    /// </summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="scales">
+    /// Names, as in <see cref="ForetokenChatClientOptions.Adapters"/>, with factors to what the adapters add to the weights.
+    /// </param>
+    /// <returns><paramref name="options"/>.</returns>
+    public static ChatOptions WithLoraAdapters(this ChatOptions options, IReadOnlyDictionary<string, float> scales)
+    {
+        ArgumentNullException.ThrowIfNull(scales);
+        return With(options, LoraAdaptersKey, new Dictionary<string, float>(scales, StringComparer.Ordinal));
+    }
+
+    /// <summary>Names the LoRA adapters that this request computes with, as they were trained; none is the model alone.</summary>
+    /// <inheritdoc cref="WithLoraAdapters(ChatOptions, IReadOnlyDictionary{string, float})"/>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="names">Names, as in <see cref="ForetokenChatClientOptions.Adapters"/>.</param>
+    public static ChatOptions WithLoraAdapters(this ChatOptions options, params IEnumerable<string> names)
+    {
+        ArgumentNullException.ThrowIfNull(names);
+        return options.WithLoraAdapters(names.Distinct(StringComparer.Ordinal).ToDictionary(name => name, _ => 1f));
     }
 
     /// <summary>Receives the prefill progress of this request, on the thread that computes: return quickly.</summary>

@@ -61,6 +61,27 @@ internal static class OptionValue
             );
     }
 
+    /// <summary>Numbers by name, given as a dictionary or a JSON object.</summary>
+    /// <exception cref="ArgumentException">It is something else.</exception>
+    internal static IReadOnlyDictionary<string, float> ToNumbers(string key, object value) =>
+        value switch
+        {
+            IReadOnlyDictionary<string, float> numbers => numbers,
+            IReadOnlyDictionary<string, double> numbers => numbers.ToDictionary(
+                pair => pair.Key,
+                pair => (float)pair.Value
+            ),
+            IReadOnlyDictionary<string, object> numbers => numbers.ToDictionary(
+                pair => pair.Key,
+                pair => (float)ToDouble($"{key}.{pair.Key}", pair.Value)
+            ),
+            JsonElement { ValueKind: JsonValueKind.Object } json => json.EnumerateObject()
+                .ToDictionary(pair => pair.Name, pair => (float)ToDouble($"{key}.{pair.Name}", pair.Value)),
+            _ => throw new ArgumentException(
+                $"The option '{key}' is numbers by name; '{value}' ({value.GetType().Name}) is not. They may be given as a dictionary or as a JSON object."
+            ),
+        };
+
     private static bool? ParseFlag(string text) => bool.TryParse(text, out bool flag) ? flag : null;
 
     private static double? Parse(string text) =>

@@ -4,7 +4,12 @@ using Foretoken.Profiles;
 namespace Foretoken.Chat;
 
 /// <summary>A request whose prompt is rendered, so that it can be compared with what the slots hold.</summary>
-internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt, IImportancePolicy? importance)
+internal sealed class PreparedRequest(
+    ChatRequest request,
+    ChatPrompt prompt,
+    IImportancePolicy? importance,
+    IReadOnlyList<ScaledAdapter> adapters
+)
 {
     internal ChatRequest Request { get; } = request;
 
@@ -20,6 +25,7 @@ internal sealed class PreparedRequest(ChatRequest request, ChatPrompt prompt, II
             Importance = importance,
             Strict = request.Strict,
             Origins = prompt.Origins,
+            Adapters = adapters,
         };
 
     /// <summary>Time spent on rendering, and on loading the model where this request had to; part of the time to first token.</summary>

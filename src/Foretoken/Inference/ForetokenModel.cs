@@ -203,6 +203,19 @@ public sealed class ForetokenModel : IDisposable
     /// <exception cref="InsufficientNativeMemoryException">No memory for the KV cache or the compute buffers.</exception>
     public ForetokenSession CreateSession(SessionOptions? options = null) => new(this, options ?? new SessionOptions());
 
+    /// <summary>Loads a LoRA adapter of the model. The caller disposes it.</summary>
+    /// <param name="path">GGUF file, as llama.cpp's <c>convert_lora_to_gguf.py</c> writes it.</param>
+    /// <param name="name">Its name in reports; null for the file's name.</param>
+    /// <remarks>Load adapters while no session of the model computes: llama.cpp keeps a list of them, which computing reads.</remarks>
+    /// <exception cref="LoraAdapterException">The file is missing, damaged, no LoRA adapter, or one of another model.</exception>
+    /// <exception cref="UnsupportedModelException">It is an activated LoRA, which begins to work in the middle of a prompt.</exception>
+    /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
+    public LoraAdapter LoadAdapter(string path, string? name = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        return new LoraAdapter(this, path, name);
+    }
+
     /// <summary>Creates a sampler. The caller disposes it.</summary>
     /// <param name="options">How to choose tokens; null for greedy.</param>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>

@@ -21,12 +21,16 @@ namespace Foretoken.Inference;
 /// reuses a prefix goes on without the same, whatever its own plan says, and the report tells. A request with a target of 1
 /// reuses nothing of such a sequence.
 /// </para>
+/// <para>A prefix is reused only with the LoRA adapters and scales that it was computed with.</para>
 /// </remarks>
 public sealed class ForetokenSession : IDisposable
 {
     private const int Sequence = 0;
     private const uint StateMagic = 0x534B5446; // "FTKS"
-    private const int StateVersion = 2;
+
+    // SHA-256 and scale
+    private const int IdentityLength = 9;
+    private const int StateVersion = 3;
 
     private readonly SafeContextHandle _context;
     private readonly SafeCancelHandle _cancel;
@@ -35,6 +39,12 @@ public sealed class ForetokenSession : IDisposable
     // spans of _tokens that were thinned, ascending; Prompt is the length of the prompt they were thinned for
     private readonly List<ThinnedSpan> _thinned = [];
     private LayerSkip[] _skips = [];
+
+    // what _tokens were computed with; set in the context
+    private ScaledAdapter[] _adapters = [];
+
+    // every adapter that was set once: the context keeps them until it is freed
+    private readonly HashSet<LoraAdapter> _keptAdapters = [];
     private readonly PrefillPlannerOptions? _learnedOptions;
     private readonly CostTracker? _costs;
     private readonly PrefillCostModel _counted;
@@ -173,6 +183,7 @@ public sealed class ForetokenSession : IDisposable
         }
         cancellationToken.ThrowIfCancellationRequested();
 
+        ScaledAdapter[] adapters = Usable(request.Adapters);
         int reused = ReusablePrefix(prompt, request);
         PrefillDecision decision = Decide(request, prompt.Length, reused);
 
@@ -180,6 +191,7 @@ public sealed class ForetokenSession : IDisposable
         TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
         long start = time.GetTimestamp();
         Truncate(reused);
+        SetAdapters(adapters);
         NativePrefillReport native = NotStagedReason is not null
             ? StockPrefill(prompt[reused..], progress, cancellationToken)
             : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
@@ -231,6 +243,7 @@ public sealed class ForetokenSession : IDisposable
             Importance = decision.Plan.IsKeepAll ? null : decision.Importance.Name,
             Plan = decision.Plan.IsKeepAll ? null : decision.Plan,
             Skips = _skips,
+            Adapters = [.. adapters.Select(adapter => new AdapterReport(adapter.Adapter.Name, adapter.Scale))],
             Reason = decision.Reason,
         };
     }
@@ -420,10 +433,12 @@ public sealed class ForetokenSession : IDisposable
             _tokens.Count,
             _thinned.Count,
             _skips.Length,
+            _adapters.Length,
             native.Length,
             .. _tokens,
             .. _thinned.SelectMany(span => (int[])[span.Start, span.End]),
             .. _skips.SelectMany(skip => (int[])[skip.Layer, (int)skip.Part]),
+            .. _adapters.SelectMany(Identity),
         ];
         byte[] state = new byte[(header.Length * sizeof(int)) + native.Length];
         for (int i = 0; i < header.Length; i++)
@@ -436,12 +451,15 @@ public sealed class ForetokenSession : IDisposable
 
     /// <summary>Replaces the sequence by a saved one. There are no logits until the next prefill or decode.</summary>
     /// <param name="state">What <see cref="SaveState"/> returned.</param>
-    /// <exception cref="StateMismatchException">The state belongs to another model, context or build, or is damaged. The sequence is empty afterwards.</exception>
+    /// <param name="adapters">The LoRA adapters that it was computed with; null for none.</param>
+    /// <exception cref="ArgumentException">An adapter is of another model, or named twice.</exception>
+    /// <exception cref="StateMismatchException">The state belongs to another model, context or build, was computed with other adapters, or is damaged. The sequence is empty afterwards.</exception>
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
-    public unsafe void LoadState(ReadOnlySpan<byte> state)
+    public unsafe void LoadState(ReadOnlySpan<byte> state, IReadOnlyList<ScaledAdapter>? adapters = null)
     {
+        ScaledAdapter[] usable = Usable(adapters ?? []);
         Clear();
-        const int HeaderLength = 6;
+        const int HeaderLength = 7;
         if (
             state.Length < HeaderLength * sizeof(int)
             || (uint)Number(state, 0) != StateMagic
@@ -453,12 +471,19 @@ public sealed class ForetokenSession : IDisposable
         int tokenCount = Number(state, 2);
         int spanCount = Number(state, 3);
         int skippedCount = Number(state, 4);
-        int nativeLength = Number(state, 5);
-        long numbers = (long)HeaderLength + tokenCount + (2L * spanCount) + (2L * skippedCount);
+        int adapterCount = Number(state, 5);
+        int nativeLength = Number(state, 6);
+        long numbers =
+            (long)HeaderLength
+            + tokenCount
+            + (2L * spanCount)
+            + (2L * skippedCount)
+            + ((long)IdentityLength * adapterCount);
         if (
             tokenCount < 0
             || spanCount < 0
             || skippedCount < 0
+            || adapterCount < 0
             || nativeLength < 0
             || (numbers * sizeof(int)) + nativeLength != state.Length
         )
@@ -471,6 +496,20 @@ public sealed class ForetokenSession : IDisposable
                 $"The saved state has {tokenCount} tokens, and the context of this session holds {ContextSize}."
             );
         }
+        // the last numbers in front of the native state
+        int[] expected = [.. usable.SelectMany(Identity)];
+        bool isSame = usable.Length == adapterCount;
+        for (int i = 0; isSame && i < expected.Length; i++)
+        {
+            isSame = Number(state, (int)numbers - expected.Length + i) == expected[i];
+        }
+        if (!isSame)
+        {
+            throw new StateMismatchException(
+                $"The saved state was computed with {adapterCount} LoRA adapters, and not with the {usable.Length} that are given; load it with the same adapters and scales."
+            );
+        }
+        SetAdapters(usable);
         fixed (byte* p = state[(int)(numbers * sizeof(int))..])
         {
             NativeCall.Check(NativeMethods.ftk_seq_state_load(_context, Sequence, p, nativeLength));
@@ -509,7 +548,7 @@ public sealed class ForetokenSession : IDisposable
     internal int ReusablePrefix(ReadOnlySpan<int> prompt, PrefillRequest request)
     {
         bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
-        if (exact && _skips.Length > 0)
+        if ((exact && _skips.Length > 0) || !Usable(request.Adapters).AsSpan().SequenceEqual(_adapters))
         {
             return 0;
         }
@@ -584,6 +623,75 @@ public sealed class ForetokenSession : IDisposable
         return new NativePrefillReport(us, 0, [new(0, Model.Info.LayerCount, tokens.Length, chunks.Count, us, chunks)]);
     }
 
+    /// <summary>The adapters that change something, in an order that does not depend on the caller's.</summary>
+    /// <exception cref="ArgumentException">One is of another model, or named twice, or its scale is not a finite number.</exception>
+    /// <exception cref="ObjectDisposedException">One is disposed.</exception>
+    private ScaledAdapter[] Usable(IReadOnlyList<ScaledAdapter> adapters)
+    {
+        if (adapters.Count == 0)
+        {
+            return [];
+        }
+        foreach ((LoraAdapter adapter, float scale) in adapters)
+        {
+            ArgumentNullException.ThrowIfNull(adapter);
+            ObjectDisposedException.ThrowIf(adapter.IsDisposed, adapter);
+            if (adapter.Model != Model)
+            {
+                throw new ArgumentException(
+                    $"The LoRA adapter '{adapter.Name}' was loaded for another model; load it with this session's model."
+                );
+            }
+            if (!float.IsFinite(scale))
+            {
+                throw new ArgumentException($"The scale of the LoRA adapter '{adapter.Name}' is not a finite number.");
+            }
+        }
+        if (adapters.DistinctBy(adapter => adapter.Adapter).Count() < adapters.Count)
+        {
+            throw new ArgumentException("A LoRA adapter is named twice; name it once, with one scale.");
+        }
+        return
+        [
+            .. adapters
+                .Where(adapter => adapter.Scale != 0)
+                .OrderBy(adapter => Convert.ToHexString(adapter.Adapter.Fingerprint), StringComparer.Ordinal),
+        ];
+    }
+
+    /// <summary>What a saved state knows of an adapter, <see cref="IdentityLength"/> numbers.</summary>
+    private static int[] Identity(ScaledAdapter adapter) =>
+        [
+            .. adapter
+                .Adapter.Fingerprint.Chunk(sizeof(int))
+                .Select(bytes => BinaryPrimitives.ReadInt32LittleEndian(bytes)),
+            BitConverter.SingleToInt32Bits(adapter.Scale),
+        ];
+
+    private unsafe void SetAdapters(ScaledAdapter[] adapters)
+    {
+        if (adapters.AsSpan().SequenceEqual(_adapters))
+        {
+            return;
+        }
+        foreach ((LoraAdapter adapter, _) in adapters)
+        {
+            if (!_keptAdapters.Contains(adapter))
+            {
+                _context.KeepAlive(adapter.Handle);
+                _keptAdapters.Add(adapter);
+            }
+        }
+        nint[] handles = [.. adapters.Select(adapter => adapter.Adapter.Handle.DangerousGetHandle())];
+        float[] scales = [.. adapters.Select(adapter => adapter.Scale)];
+        fixed (nint* p = handles)
+        fixed (float* s = scales)
+        {
+            NativeCall.Check(NativeMethods.ftk_set_adapters(_context, p, s, handles.Length));
+        }
+        _adapters = adapters;
+    }
+
     private CancellationTokenRegistration Cancelling(CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -642,7 +750,7 @@ public sealed class ForetokenSession : IDisposable
         {
             _calibration.Add(run);
         }
-        else if (run.Chunks.All(chunk => chunk.Layers.IsWhole))
+        else if (_adapters.Length == 0 && run.Chunks.All(chunk => chunk.Layers.IsWhole))
         {
             costs.Observe(run);
         }

@@ -110,6 +110,9 @@ public sealed record PrefillReport
     /// </summary>
     public IReadOnlyList<LayerSkip> Skips { get; init; } = [];
 
+    /// <summary>The LoRA adapters that the prompt was computed with.</summary>
+    public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];
+
     /// <summary>Why this plan, in a sentence: for people.</summary>
     public required string Reason { get; init; }
 

@@ -82,6 +82,12 @@ public sealed class PrefillRequest
     public ILayerRouter? Router { get; set; }
 
     /// <summary>
+    /// The LoRA adapters to compute with, in prefill and in what is decoded behind it, until a prefill asks for others. Default
+    /// none. A prefix that was computed with others, or with other scales, is not reused.
+    /// </summary>
+    public IReadOnlyList<ScaledAdapter> Adapters { get; set; } = [];
+
+    /// <summary>
     /// Throw when the target is out of reach, instead of coming as close as possible, or when a quality budget is given and no
     /// loss is known. Default false.
     /// </summary>

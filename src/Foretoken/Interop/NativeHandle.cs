@@ -3,19 +3,20 @@ using Microsoft.Win32.SafeHandles;
 namespace Foretoken.Interop;
 
 /// <summary>
-/// Base of the native handles. A handle can hold a reference on another one (a context on its model), which is released
+/// Base of the native handles. A handle can hold references on others (a context on its model), which are released
 /// only after its own native object is freed, whatever order the owners dispose or the finalisers run in.
 /// </summary>
 internal abstract class NativeHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsHandle: true)
 {
-    private NativeHandle? _parent;
+    private readonly List<NativeHandle> _parents = [];
 
-    /// <summary>Keeps <paramref name="parent"/> alive until this handle is freed. Call once, right after creation.</summary>
+    /// <summary>Keeps <paramref name="parent"/> alive until this handle is freed. One thread at a time, before this is disposed.</summary>
+    /// <exception cref="ObjectDisposedException"><paramref name="parent"/> is disposed.</exception>
     internal void KeepAlive(NativeHandle parent)
     {
         bool added = false;
         parent.DangerousAddRef(ref added);
-        _parent = parent;
+        _parents.Add(parent);
     }
 
     protected abstract void Free(nint native);
@@ -23,7 +24,7 @@ internal abstract class NativeHandle() : SafeHandleZeroOrMinusOneIsInvalid(ownsH
     protected sealed override bool ReleaseHandle()
     {
         Free(handle);
-        _parent?.DangerousRelease();
+        _parents.ForEach(parent => parent.DangerousRelease());
         return true;
     }
 }

@@ -10,6 +10,11 @@ internal sealed class SafeContextHandle : NativeHandle
     protected override void Free(nint native) => NativeMethods.ftk_context_free(native);
 }
 
+internal sealed class SafeAdapterHandle : NativeHandle
+{
+    protected override void Free(nint native) => NativeMethods.ftk_adapter_free(native);
+}
+
 internal sealed class SafeChatHandle : NativeHandle
 {
     protected override void Free(nint native) => NativeMethods.ftk_chat_free(native);

@@ -36,6 +36,48 @@ public sealed class ChatRequestTests
     }
 
     [Fact]
+    public void A_request_names_the_adapters_that_it_computes_with_or_takes_the_client_s()
+    {
+        ForetokenChatClientOptions defaults = new()
+        {
+            Adapters =
+            [
+                new() { Path = "tone.gguf", Scale = 0.5f },
+                new()
+                {
+                    Path = "law.gguf",
+                    Name = "legal",
+                    Scale = 0,
+                },
+            ],
+        };
+        Assert.Equal(new Dictionary<string, float> { ["tone"] = 0.5f }, Create(defaults, new()).Adapters);
+        Assert.Equal(
+            new Dictionary<string, float> { ["legal"] = 1 },
+            Create(defaults, new ChatOptions().WithLoraAdapters("legal")).Adapters
+        );
+        Assert.Empty(Create(defaults, new ChatOptions().WithLoraAdapters()).Adapters);
+        ChatOptions json = new()
+        {
+            AdditionalProperties = new()
+            {
+                ["lora_adapters"] = JsonSerializer.SerializeToElement(new { tone = 2, legal = 0.25 }),
+            },
+        };
+        Assert.Equal(
+            new Dictionary<string, float> { ["tone"] = 2, ["legal"] = 0.25f },
+            Create(defaults, json).Adapters
+        );
+        ArgumentException e = Assert.Throws<ArgumentException>(() =>
+            Create(defaults, new ChatOptions().WithLoraAdapters("lega"))
+        );
+        Assert.Contains("'tone', 'legal'", e.Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() =>
+            new ForetokenChatClientOptions { Adapters = [new() { Path = "a/x.gguf" }, new() { Path = "b/x.gguf" }] }
+        );
+    }
+
+    [Fact]
     public void A_request_overrides_speed_budget_and_thresholds_each_by_itself()
     {
         ForetokenChatClientOptions defaults = new()

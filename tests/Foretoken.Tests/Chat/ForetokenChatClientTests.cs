@@ -3,6 +3,7 @@ using System.Text.Json;
 using Foretoken.Chat;
 using Foretoken.Inference;
 using Foretoken.Planning;
+using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Inference;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
@@ -110,6 +111,24 @@ public sealed class ForetokenChatClientTests(TestModel test)
             Assert.True(report.PromisedSpeedup >= 2);
             Assert.True(report.Stages[^1].Tokens < report.NewTokens);
         }
+    }
+
+    [Fact]
+    public async Task Adapters_are_switched_from_request_to_request()
+    {
+        using TemporaryFolder folder = new();
+        TestAdapter.Write(folder["loud.gguf"], test.Model.Shape, seed: 3, scale: 0.5f);
+        using ForetokenChatClient client = test.CreateClient(options =>
+            options.Adapters = [new() { Path = folder["loud.gguf"], Scale = 0 }]
+        );
+        ChatOptions plain = new() { MaxOutputTokens = 8 };
+        ChatOptions loud = new ChatOptions { MaxOutputTokens = 8 }.WithLoraAdapters("loud");
+        string text = (await client.GetResponseAsync(Question, plain)).Text;
+        ChatResponse changed = await client.GetResponseAsync(Question, loud);
+        Assert.Equal([new AdapterReport("loud", 1)], changed.GetPrefillReport()!.Adapters);
+        Assert.Equal(0, changed.GetPrefillReport()!.ReusedTokens);
+        Assert.NotEqual(text, changed.Text);
+        Assert.Equal(text, (await client.GetResponseAsync(Question, plain)).Text);
     }
 
     [Theory]
