@@ -135,6 +135,49 @@ public sealed class ModelProfileTests : IDisposable
     }
 
     [Fact]
+    public void Faster_output_tokens_are_had_by_what_the_profile_knows_can_be_skipped()
+    {
+        ModelProfile plain = TestProfiles.For(_model, 1, 3);
+        SkipRouting routing = new(4, 1, LayerPart.Attention);
+        float[] biases = [1, -1, 1];
+        ModelProfile withSkips = plain with
+        {
+            Routers = [new SkipRouter(routing, [4, 5, 6], new float[3 * plain.EmbeddingSize], biases)],
+            SkipQuality =
+            [
+                new ProfileSkipQuality([new LayerSkip(5)], null, 0.2, 0.8),
+                new ProfileSkipQuality([], routing, 0.1, 0.9),
+            ],
+        };
+        ProfileFile.Write(_profile, withSkips);
+        using ForetokenModel model = ForetokenModel.Load(_model, new ModelOptions { UseCostProfile = false });
+        using ForetokenSession session = CreateSession(model);
+        DecodeCostModel cost = model.GetDecodeCost(KvCacheType.F16);
+        int tokens = Prompt(model).Length;
+        double attention = cost.Speedup(PrefillPlan.FromBoundaries([], routing: routing), tokens);
+        double block = cost.Speedup(PrefillPlan.FromBoundaries([], skips: [new(5)]), tokens);
+        Assert.True(1 < attention && attention < block);
+
+        // the routers choose layer 5, by their biases, and that loses less than the block
+        PrefillReport routed = session.Prefill(Prompt(model), new PrefillRequest { TargetDecodeSpeedup = attention });
+        Assert.Equal([new LayerSkip(5, LayerPart.Attention)], routed.Skips);
+        Assert.Equal(routing, routed.Plan!.Routing);
+        Assert.Equal(attention, routed.TargetDecodeSpeedup);
+        Assert.Equal(attention, routed.PromisedDecodeSpeedup);
+        Assert.Equal(0.1, routed.ExpectedQualityLoss);
+        Assert.Contains("of every output token", routed.Reason, StringComparison.Ordinal);
+
+        session.Clear();
+        PrefillReport skipped = session.Prefill(Prompt(model), new PrefillRequest { TargetDecodeSpeedup = block });
+        Assert.Equal([new LayerSkip(5)], skipped.Skips);
+        Assert.Equal(0.2, skipped.ExpectedQualityLoss);
+
+        // without a request for it nothing is skipped
+        session.Clear();
+        Assert.Empty(session.Prefill(Prompt(model)).Skips);
+    }
+
+    [Fact]
     public void Named_profile_goes_before_the_one_beside_the_model()
     {
         ProfileFile.Write(_profile, TestProfiles.For(_model, 1));
