@@ -3,6 +3,8 @@
 //
 //   test-api [MODEL.gguf]   default: the environment variable FORETOKEN_TEST_MODEL
 
+#include "tiny-model.h"
+
 #include "foretoken.h"
 
 #include "llama.h"
@@ -72,6 +74,7 @@ struct deleter {
     void operator()(ftk_chat_prompt * p) const { ftk_chat_prompt_free(p); }
     void operator()(ftk_sampler * p) const { ftk_sampler_free(p); }
     void operator()(ftk_plan * p) const { ftk_plan_free(p); }
+    void operator()(ftk_adapter * p) const { ftk_adapter_free(p); }
     void operator()(ftk_cancel * p) const { ftk_cancel_free(p); }
     void operator()(llama_model * p) const { llama_model_free(p); }
     void operator()(llama_context * p) const { llama_free(p); }
@@ -1609,6 +1612,60 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
     GGML_UNUSED(n_vocab);
 }
 
+static void test_adapters(const char * model_path, ftk_model * model, const json & info) {
+    section = "adapters";
+
+    ftk_adapter * raw = nullptr;
+    FAILS(FTK_INVALID_ARGUMENT, "model", ftk_adapter_load(nullptr, model_path, &raw));
+    FAILS(FTK_INVALID_ARGUMENT, "path", ftk_adapter_load(model, nullptr, &raw));
+    FAILS(FTK_BAD_MODEL, "not there", ftk_adapter_load(model, "not there.gguf", &raw));
+    FAILS(FTK_BAD_MODEL, "adapter", ftk_adapter_load(model, model_path, &raw));
+    CHECK(raw == nullptr);
+    ftk_adapter_free(nullptr);
+
+    tiny_model def;
+    def.n_layer   = info.at("n_layer");
+    def.n_embd    = info.at("n_embd");
+    def.n_head    = info.at("n_head");
+    def.n_head_kv = info.at("n_head_kv");
+    def.n_ff      = info.at("n_ff");
+
+    const char * path = "test-api-lora.gguf";
+    CHECK(tiny_lora_write(def, path, 3, 0.2f));
+    OK(ftk_adapter_load(model, path, &raw));
+    const ptr<ftk_adapter> adapter(raw);
+    remove(path);
+
+    const int32_t          n_vocab = info.at("n_vocab");
+    const ptr<ftk_context> ctx     = create_context(model, {{"n_ctx", 256}});
+    const tokens_t         tokens  = tokenize(model, "The harbour office opens early", true, false);
+
+    auto run = [&]() {
+        OK(ftk_clear(ctx.get()));
+        OK(ftk_decode(ctx.get(), 0, tokens.data(), tokens.size(), nullptr));
+        return get_logits(ctx.get(), n_vocab);
+    };
+
+    const auto          plain      = run();
+    const ftk_adapter * twice[]    = {adapter.get(), adapter.get()};
+    const ftk_adapter * missing[]  = {nullptr};
+    const float         scales[]   = {1.0f, 0.5f};
+    const float         infinite[] = {INFINITY};
+
+    FAILS(FTK_INVALID_ARGUMENT, "negative", ftk_set_adapters(ctx.get(), twice, scales, -1));
+    FAILS(FTK_INVALID_ARGUMENT, "adapters", ftk_set_adapters(ctx.get(), nullptr, scales, 1));
+    FAILS(FTK_INVALID_ARGUMENT, "scales", ftk_set_adapters(ctx.get(), twice, nullptr, 1));
+    FAILS(FTK_INVALID_ARGUMENT, "adapters[i]", ftk_set_adapters(ctx.get(), missing, scales, 1));
+    FAILS(FTK_INVALID_ARGUMENT, "twice", ftk_set_adapters(ctx.get(), twice, scales, 2));
+    FAILS(FTK_INVALID_ARGUMENT, "finite", ftk_set_adapters(ctx.get(), twice, infinite, 1));
+    CHECK(run() == plain);
+
+    OK(ftk_set_adapters(ctx.get(), twice, scales, 1));
+    CHECK(run() != plain);
+    OK(ftk_set_adapters(ctx.get(), nullptr, nullptr, 0));
+    CHECK(run() == plain);
+}
+
 int main(int argc, char ** argv) {
     const char * path = argc > 1 ? argv[1] : getenv("FORETOKEN_TEST_MODEL");
     if (path == nullptr || path[0] == '\0') {
@@ -1641,6 +1698,7 @@ int main(int argc, char ** argv) {
     test_sequences(model.get(), n_vocab, n_layer);
     test_state(model.get(), n_vocab);
     test_prefill(model.get(), info);
+    test_adapters(path, model.get(), info);
     test_attach(path);
     test_chat(model.get());
     test_injection(model.get());
