@@ -222,7 +222,7 @@ typedef struct ftk_adapter ftk_adapter;
 // computes on another thread, and freed before the model
 FTK_API ftk_status ftk_adapter_load(ftk_model * model, const char * path, ftk_adapter ** out);
 // of an adapter that no context has set
-FTK_API void       ftk_adapter_free(ftk_adapter * adapter);
+FTK_API void ftk_adapter_free(ftk_adapter * adapter);
 // the context computes with these adapters, each times its scale, from now on; n = 0: with none. What its caches hold stays
 // what it was: clear the sequences that are to go on with other adapters
 FTK_API ftk_status ftk_set_adapters(ftk_context * ctx, const ftk_adapter * const * adapters, const float * scales, int64_t n);
