@@ -113,6 +113,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             ExtensionData = new Dictionary<string, object>
             {
                 ["target_ttft_speedup"] = 2.3m,
+                ["Target_Decode_Speedup"] = Element("1.1"),
                 ["MAX_QUALITY_LOSS"] = "0.1",
                 ["use_thresholds"] = true,
                 ["importance"] = Element("\"recent-window\""),
@@ -365,13 +366,14 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Same(settings.ResponseFormat, options.ResponseFormat);
         AdditionalPropertiesDictionary properties = options.AdditionalProperties!;
         Assert.Equal(2.3, properties["target_ttft_speedup"]);
+        Assert.Equal(1.1, properties["target_decode_speedup"]);
         Assert.Equal(0.1, properties["max_quality_loss"]);
         Assert.Equal(true, properties["use_thresholds"]);
         Assert.Equal("recent-window", properties["importance"]);
         Assert.Equal(0.05f, properties["min_p"]);
         Assert.Equal(3, properties["foretoken.other"]);
         Assert.Same(progress, properties["foretoken.prefill_progress"]);
-        Assert.Equal(7, properties.Count);
+        Assert.Equal(8, properties.Count);
     }
 
     private static JsonElement Element(string json) => JsonElement.Parse(json);
