@@ -1,5 +1,5 @@
-using System.Globalization;
 using Foretoken.Tuning;
+using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Quality;
 
@@ -48,7 +48,7 @@ internal sealed record QualityLine
                 .Select(group => new QualityLine
                 {
                     Importance = group.Key.Importance,
-                    Asked = group.Key.Plan ?? string.Create(CultureInfo.InvariantCulture, $"{group.Key.Target:0.##}x"),
+                    Asked = group.Key.Plan ?? I($"{group.Key.Target:0.##}x"),
                     Length = group.Key.Length,
                     MeasuredSpeedup = QualityTable.Median(
                         group.Select(sample => sample.FullPrefillMs / sample.PrefillMs)
@@ -81,16 +81,30 @@ internal sealed record QualityLine
         Kinds.GetValueOrDefault(kind) switch
         {
             null => "",
-            { Answered: { } answered, AnsweredByFullPrefill: { } full } => string.Create(
-                CultureInfo.InvariantCulture,
-                $"{answered}/{full}"
-            ),
-            QualityRow row => string.Create(CultureInfo.InvariantCulture, $"{row.Kl:0.000}"),
+            { Answered: { } answered, AnsweredByFullPrefill: { } full } => I($"{answered}/{full}"),
+            QualityRow row => I($"{row.Kl:0.000}"),
         };
 
     /// <summary>Time of an output token beside that behind full prefill; empty when none was decoded.</summary>
-    internal string DecodeCell =>
-        DecodeTimeRatio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{100 * ratio:0} %") : "";
+    internal string DecodeCell => DecodeTimeRatio is { } ratio ? I($"{100 * ratio:0} %") : "";
+
+    /// <summary>Headings of what every table says of a line, behind what tells it from others.</summary>
+    /// <param name="kinds">As <see cref="KindsOf"/> gives them.</param>
+    internal static IReadOnlyList<string> Headings(IReadOnlyList<string> kinds) =>
+        ["asked", "promised", "measured", "per token", "kept", .. kinds.Select(Heading), "same token"];
+
+    /// <summary>What stands below <see cref="Headings"/>.</summary>
+    /// <param name="kinds">The same.</param>
+    internal IReadOnlyList<string> Cells(IReadOnlyList<string> kinds) =>
+        [
+            Asked,
+            I($"{PromisedSpeedup:0.00}x"),
+            I($"{MeasuredSpeedup:0.00}x"),
+            DecodeCell,
+            I($"{100 * KeptShare:0} %"),
+            .. kinds.Select(Cell),
+            I($"{100 * Agreement:0} %"),
+        ];
 
     /// <summary>A kind as a heading.</summary>
     internal static string Heading(string kind) =>

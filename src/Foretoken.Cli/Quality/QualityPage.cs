@@ -167,30 +167,9 @@ internal static class QualityPage
             "Questions: answered, of those that full prefill answers. KL: mean divergence from full prefill over the tokens of its own answer, in nats. Per token: the time of an output token beside that behind full prefill (median). Same token: how often the most likely next token is the same."
         );
         page.Table(
-            [
-                "importance",
-                "prompt",
-                "asked",
-                "promised",
-                "measured",
-                "per token",
-                "kept",
-                .. kinds.Select(QualityLine.Heading),
-                "same token",
-            ],
+            ["importance", "prompt", .. QualityLine.Headings(kinds)],
             lines.Select(line =>
-                (string[])
-                    [
-                        line.Importance,
-                        line.Length > 0 ? I($"{line.Length}") : "own",
-                        line.Asked,
-                        I($"{line.PromisedSpeedup:0.00}x"),
-                        I($"{line.MeasuredSpeedup:0.00}x"),
-                        line.DecodeCell,
-                        I($"{100 * line.KeptShare:0} %"),
-                        .. kinds.Select(line.Cell),
-                        I($"{100 * line.Agreement:0} %"),
-                    ]
+                (string[])[line.Importance, line.Length > 0 ? I($"{line.Length}") : "own", .. line.Cells(kinds)]
             )
         );
     }

@@ -18,18 +18,7 @@ internal static class QualityTableView
             table.AddColumn(new TableColumn("prompt").RightAligned().NoWrap());
         }
 
-        foreach (
-            string column in (string[])
-                [
-                    "asked",
-                    "promised",
-                    "measured",
-                    "per token",
-                    "kept",
-                    .. kinds.Select(QualityLine.Heading),
-                    "same token",
-                ]
-        )
+        foreach (string column in QualityLine.Headings(kinds))
         {
             table.AddColumn(new TableColumn(column).RightAligned().NoWrap());
         }
@@ -44,15 +33,7 @@ internal static class QualityTableView
                 cells.Add(I($"{line.Length}"));
             }
 
-            cells.AddRange([
-                line.Asked,
-                I($"{line.PromisedSpeedup:0.00}x"),
-                I($"{line.MeasuredSpeedup:0.00}x"),
-                line.DecodeCell,
-                I($"{100 * line.KeptShare:0} %"),
-                .. kinds.Select(line.Cell),
-                I($"{100 * line.Agreement:0} %"),
-            ]);
+            cells.AddRange(line.Cells(kinds));
             table.AddRow([.. cells.Select(cell => new Text(cell))]);
         }
 

@@ -18,6 +18,12 @@ internal static class OptionCheck
         return value;
     }
 
+    /// <exception cref="ArgumentOutOfRangeException">Not between 0 and 1.</exception>
+    internal static double Share(double value, [CallerMemberName] string option = "") =>
+        value > 0 && value < 1
+            ? value
+            : throw new ArgumentOutOfRangeException(option, value, "A share between 0 and 1 is needed.");
+
     /// <exception cref="ArgumentException">Empty.</exception>
     internal static string? NotEmpty(string? value, [CallerMemberName] string option = "")
     {

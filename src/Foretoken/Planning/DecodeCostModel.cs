@@ -87,15 +87,7 @@ public sealed class DecodeCostModel
         for (int stage = 0; stage <= boundaries.Length; stage++)
         {
             int end = stage == boundaries.Length ? _shape.LayerCount : boundaries[stage].Layer;
-            int attentions = end - begin;
-            int feedForwards = end - begin;
-            foreach ((int layer, LayerPart part) in skips)
-            {
-                bool isHere = layer >= begin && layer < end;
-                attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
-                feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
-            }
-
+            (int attentions, int feedForwards) = Sublayers.Of(begin, end, skips);
             weights += (attentions * _attention) + (feedForwards * _feedForward);
             keysAndValues += attentions * 2.0 * _shape.KvSize * (pastTokens + tokens);
             if (stage < boundaries.Length)

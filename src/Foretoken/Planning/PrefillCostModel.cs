@@ -136,15 +136,7 @@ public sealed class PrefillCostModel : PrefillCost
     /// <summary>Operations of layers that all run the same tokens; in the last layer as in any other.</summary>
     internal double CostOfStage(int begin, int end, ReadOnlySpan<LayerSkip> skips, int newTokens, int pastTokens)
     {
-        int attentions = end - begin;
-        int feedForwards = end - begin;
-        foreach ((int layer, LayerPart part) in skips)
-        {
-            bool isHere = layer >= begin && layer < end;
-            attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
-            feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
-        }
-
+        (int attentions, int feedForwards) = Sublayers.Of(begin, end, skips);
         return (attentions * AttentionCost(newTokens, pastTokens)) + (feedForwards * _feedForward * newTokens);
     }
 

@@ -84,23 +84,14 @@ public sealed class PrefillPlanner
     /// <param name="parameterName">Name for the exception.</param>
     /// <returns><paramref name="targetSpeedup"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Not a number from 1 to <see cref="MaxTargetSpeedup"/>.</exception>
-    public static double EnsureValidTarget(double targetSpeedup, string? parameterName = null)
-    {
-        // written so that NaN fails
-        if (!(targetSpeedup >= 1 && targetSpeedup <= MaxTargetSpeedup))
-        {
-            throw new ArgumentOutOfRangeException(
-                parameterName ?? nameof(targetSpeedup),
-                targetSpeedup,
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"A speedup of the time to first token is a number from 1 (keep every token) to {MaxTargetSpeedup}; 1.5 to 3 are useful values."
-                )
-            );
-        }
-
-        return targetSpeedup;
-    }
+    public static double EnsureValidTarget(double targetSpeedup, string? parameterName = null) =>
+        EnsureValid(
+            targetSpeedup,
+            parameterName ?? nameof(targetSpeedup),
+            "the time to first token",
+            "keep every token",
+            "1.5 to 3"
+        );
 
     /// <summary>Checks a target speedup of output tokens.</summary>
     /// <param name="targetSpeedup">The speedup that is asked for.</param>
@@ -108,16 +99,13 @@ public sealed class PrefillPlanner
     /// <returns><paramref name="targetSpeedup"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Not a number from 1 to <see cref="MaxTargetSpeedup"/>.</exception>
     public static double EnsureValidDecodeTarget(double targetSpeedup, string? parameterName = null) =>
-        targetSpeedup >= 1 && targetSpeedup <= MaxTargetSpeedup
-            ? targetSpeedup
-            : throw new ArgumentOutOfRangeException(
-                parameterName ?? nameof(targetSpeedup),
-                targetSpeedup,
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"A speedup of output tokens is a number from 1 (as the full model) to {MaxTargetSpeedup}; 1.05 to 1.3 are useful values."
-                )
-            );
+        EnsureValid(
+            targetSpeedup,
+            parameterName ?? nameof(targetSpeedup),
+            "output tokens",
+            "as the full model",
+            "1.05 to 1.3"
+        );
 
     /// <summary>Checks a quality budget.</summary>
     /// <param name="maxQualityLoss">KL divergence from full prefill that is allowed, in nats.</param>
@@ -317,6 +305,19 @@ public sealed class PrefillPlanner
         return null;
     }
 
+    // written so that NaN fails
+    private static double EnsureValid(double speedup, string parameterName, string what, string least, string useful) =>
+        speedup >= 1 && speedup <= MaxTargetSpeedup
+            ? speedup
+            : throw new ArgumentOutOfRangeException(
+                parameterName,
+                speedup,
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"A speedup of {what} is a number from 1 ({least}) to {MaxTargetSpeedup}; {useful} are useful values."
+                )
+            );
+
     /// <summary>Why a prompt is too short to leave tokens out; <see langword="null"/> when it is not.</summary>
     private string? TooShort(in PlanRequest request)
     {
@@ -345,7 +346,13 @@ public sealed class PrefillPlanner
         {
             AlwaysKept = 0,
         };
-        double fastest = new Search(this, unprotected, canThin: true, double.PositiveInfinity).FastestWithoutSkips();
+        double fastest = new Search(
+            this,
+            unprotected,
+            canThin: true,
+            double.PositiveInfinity,
+            canSkip: false
+        ).Fastest();
         return fastest >= LeastUsefulSpeedup
             ? null
             : string.Create(
@@ -557,12 +564,20 @@ public sealed class PrefillPlanner
         private readonly double _plainCost;
         private readonly double _plainDecode;
         private readonly bool _canThin;
+        private readonly bool _canSkip;
 
-        internal Search(PrefillPlanner planner, in PlanRequest request, bool canThin, double budget)
+        internal Search(
+            PrefillPlanner planner,
+            in PlanRequest request,
+            bool canThin,
+            double budget,
+            bool canSkip = true
+        )
         {
             _planner = planner;
             _request = request;
             _canThin = canThin;
+            _canSkip = canSkip;
             Budget = budget;
             (int tokens, int past, int kept) = (request.NewTokens, request.PastTokens, request.AlwaysKept);
             _plainCost = planner.CostModel.Cost(PrefillPlan.KeepAll, tokens, past, kept);
@@ -572,13 +587,13 @@ public sealed class PrefillPlanner
         /// <summary>The largest expected loss.</summary>
         internal double Budget { get; init; }
 
-        /// <summary>Without schedules where the prompt is too short to leave out any of its tokens.</summary>
+        /// <summary>Without schedules where tokens may not be left out, without options to skip where nothing may be skipped.</summary>
         internal IEnumerable<Way> Ways
         {
             get
             {
-                bool canThin = _canThin;
-                return _planner._ways.Where(way => canThin || way.Schedule is null);
+                (bool canThin, bool canSkip) = (_canThin, _canSkip);
+                return _planner._ways.Where(way => (canThin || way.Schedule is null) && (canSkip || way.Skip is null));
             }
         }
 
@@ -596,21 +611,6 @@ public sealed class PrefillPlanner
                     {
                         fastest = Math.Max(fastest, SpeedupAt(way, position));
                     }
-                }
-            }
-
-            return fastest;
-        }
-
-        /// <summary>The same of leaving tokens out alone.</summary>
-        internal double FastestWithoutSkips()
-        {
-            double fastest = 0;
-            foreach (Way way in Ways.Where(way => way.Skip is null))
-            {
-                foreach (double position in Ends(way))
-                {
-                    fastest = Math.Max(fastest, SpeedupAt(way, position));
                 }
             }
 

@@ -252,9 +252,24 @@ internal readonly record struct StageLayers(int Host, int Device, bool HasLast)
     }
 }
 
-/// <summary>Sublayers that layers do without.</summary>
+/// <summary>Numbers of sublayers.</summary>
 internal readonly record struct Sublayers(int Attentions, int FeedForwards)
 {
+    /// <summary>Those of a range of layers that are computed.</summary>
+    internal static Sublayers Of(int begin, int end, ReadOnlySpan<LayerSkip> skips)
+    {
+        int attentions = end - begin;
+        int feedForwards = end - begin;
+        foreach ((int layer, LayerPart part) in skips)
+        {
+            bool isHere = layer >= begin && layer < end;
+            attentions -= isHere && part != LayerPart.FeedForward ? 1 : 0;
+            feedForwards -= isHere && part != LayerPart.Attention ? 1 : 0;
+        }
+
+        return new Sublayers(attentions, feedForwards);
+    }
+
     internal Sublayers And(LayerPart part) =>
         part == LayerPart.Attention
             ? this with

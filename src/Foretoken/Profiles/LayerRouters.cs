@@ -83,15 +83,16 @@ public sealed class LayerRouters : ILayerRouter
 
         return
         [
-            .. Enumerable
-                .Range(0, logits.Length)
-                .OrderBy(i => logits[i])
-                .ThenBy(i => i)
+            .. LowestFirst(logits)
                 .Take(count)
                 .Select(i => new LayerSkip(router.Layers[i], router.Routing.Part))
                 .Order(),
         ];
     }
+
+    /// <summary>Indices of values, those of the lowest ones first; of equal ones the lower index. What learns a choice chooses like this, too.</summary>
+    internal static IEnumerable<int> LowestFirst<T>(IReadOnlyList<T> values) =>
+        Enumerable.Range(0, values.Count).OrderBy(i => values[i]);
 
     /// <summary>Those that were trained for that many skips; otherwise the next larger number, which choose a part of theirs.</summary>
     internal SkipRouter Find(SkipRouting routing)

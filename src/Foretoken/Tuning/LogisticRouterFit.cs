@@ -102,7 +102,7 @@ internal static class LogisticRouterFit
     {
         bool[] keep = new bool[costs.Length];
         Array.Fill(keep, true);
-        foreach (int i in Enumerable.Range(0, costs.Length).OrderBy(i => costs[i]).ThenBy(i => i).Take(count))
+        foreach (int i in LayerRouters.LowestFirst(costs).Take(count))
         {
             keep[i] = false;
         }
@@ -160,12 +160,7 @@ internal static class LogisticRouterFit
                 }
             }
 
-            total[left] = Enumerable
-                .Range(0, logits.Length)
-                .OrderBy(i => logits[i])
-                .ThenBy(i => i)
-                .Take(count)
-                .Sum(i => costs[left][i]);
+            total[left] = LayerRouters.LowestFirst(logits).Take(count).Sum(i => costs[left][i]);
         }
 
         return total;

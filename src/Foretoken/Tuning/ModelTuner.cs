@@ -1,7 +1,5 @@
 using System.Globalization;
 using System.Numerics.Tensors;
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using Foretoken.Gguf;
 using Foretoken.Inference;
 using Foretoken.Planning;
@@ -96,16 +94,7 @@ public sealed class ModelTuner : IDisposable
             );
         }
 
-        RenderedPrompt[] rendered = [.. prompts.Concat(heldOut).Select(_renderer.Render)];
-        HashSet<string> fitted = [.. rendered.Take(prompts.Count).Select(prompt => Key(prompt.Tokens))];
-        if (rendered.Skip(prompts.Count).Any(prompt => fitted.Contains(Key(prompt.Tokens))))
-        {
-            throw new ArgumentException(
-                "Some prompts are both to fit on and to judge on; a judgement on what was learned says nothing.",
-                nameof(heldOut)
-            );
-        }
-
+        RenderedPrompt[] rendered = TuningPrompts.Render(_renderer, prompts, heldOut);
         ImportanceFit fit = new(
             _model.Shape.HeadCount,
             Boundaries,
@@ -177,17 +166,7 @@ public sealed class ModelTuner : IDisposable
         CancellationToken cancellationToken
     )
     {
-        int context = prompts.Max(prompt => prompt.Tokens.Length) + _options.AnswerTokens;
-        if (context > _model.Info.TrainingContextSize)
-        {
-            throw new ContextFullException(
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"The longest prompt and its answer have {context} tokens; this model reads at most {_model.Info.TrainingContextSize}. Leave it out or shorten its document."
-                )
-            );
-        }
-
+        int context = TuningPrompts.ContextSize(_model, prompts, _options.AnswerTokens);
         if (_options.ExamplesFolder is { } folder)
         {
             Directory.CreateDirectory(folder);
@@ -409,18 +388,14 @@ public sealed class ModelTuner : IDisposable
         return xx > 0 && yy > 0 ? xy / Math.Sqrt(xx * yy) : 0;
     }
 
-    private static string Key(ReadOnlySpan<int> tokens) =>
-        Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(tokens)).AsSpan(0, 12));
-
     // of everything that an example depends on
-    private string ExampleKey(string fingerprint, ReadOnlySpan<int> tokens)
-    {
-        string settings = string.Create(
-            CultureInfo.InvariantCulture,
-            $"1 {fingerprint} {Boundaries[^1]} {_options.AnswerTokens} [{string.Join(',', _residualBoundaries)}] {Key(tokens)}"
+    private string ExampleKey(string fingerprint, ReadOnlySpan<int> tokens) =>
+        TuningPrompts.KeyOf(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"1 {fingerprint} {Boundaries[^1]} {_options.AnswerTokens} [{string.Join(',', _residualBoundaries)}] {TuningPrompts.KeyOf(tokens)}"
+            )
         );
-        return Convert.ToHexStringLower(SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(settings)).AsSpan(0, 12));
-    }
 
     private sealed class ActionProgress(Action<QualityProgress> report) : IProgress<QualityProgress>
     {

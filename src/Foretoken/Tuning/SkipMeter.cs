@@ -1,8 +1,5 @@
 using System.Globalization;
 using System.Numerics.Tensors;
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
-using System.Text;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
@@ -33,6 +30,7 @@ internal sealed class SkipMeter : IDisposable
         string fingerprint
     )
     {
+        int context = TuningPrompts.ContextSize(model, prompts, options.AnswerTokens);
         _model = model;
         _options = options;
         _decisionLayer = decisionLayer;
@@ -53,7 +51,7 @@ internal sealed class SkipMeter : IDisposable
         _session = model.CreateSession(
             new SessionOptions
             {
-                ContextSize = prompts.Max(prompt => prompt.Tokens.Length) + options.AnswerTokens,
+                ContextSize = context,
                 Threads = options.Threads,
                 FlashAttention = options.FlashAttention,
                 Staged = true,
@@ -148,14 +146,13 @@ internal sealed class SkipMeter : IDisposable
     }
 
     // of everything that a measurement depends on
-    private string Key(string fingerprint, ReadOnlySpan<int> tokens)
-    {
-        string settings = string.Create(
-            CultureInfo.InvariantCulture,
-            $"1 {fingerprint} {_decisionLayer} {_options.AnswerTokens} {Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes(tokens)))}"
+    private string Key(string fingerprint, ReadOnlySpan<int> tokens) =>
+        TuningPrompts.KeyOf(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"1 {fingerprint} {_decisionLayer} {_options.AnswerTokens} {TuningPrompts.KeyOf(tokens)}"
+            )
         );
-        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(settings)).AsSpan(0, 12));
-    }
 
     /// <summary>An importance that probes nothing and looks at the residual stream of every boundary.</summary>
     private sealed class Recorder(int decisionLayer, int layerCount) : IImportancePolicy

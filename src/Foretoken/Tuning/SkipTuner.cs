@@ -1,4 +1,3 @@
-using System.Globalization;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
@@ -107,27 +106,7 @@ public sealed class SkipTuner : IDisposable
             );
         }
 
-        RenderedPrompt[] rendered = [.. prompts.Concat(heldOut).Select(_renderer.Render)];
-        int[][] tokens = [.. rendered.Select(prompt => prompt.Tokens)];
-        if (tokens.Skip(prompts.Count).Any(held => tokens.Take(prompts.Count).Any(held.SequenceEqual)))
-        {
-            throw new ArgumentException(
-                "Some prompts are both to learn from and to judge on; a judgement on what was learned says nothing.",
-                nameof(heldOut)
-            );
-        }
-
-        int longest = tokens.Max(prompt => prompt.Length) + _options.AnswerTokens;
-        if (longest > _model.Info.TrainingContextSize)
-        {
-            throw new ContextFullException(
-                string.Create(
-                    CultureInfo.InvariantCulture,
-                    $"The longest prompt and its answer have {longest} tokens; this model reads at most {_model.Info.TrainingContextSize}. Leave it out or shorten its document."
-                )
-            );
-        }
-
+        RenderedPrompt[] rendered = TuningPrompts.Render(_renderer, prompts, heldOut);
         using SkipMeter meter = new(_model, _options, DecisionLayer, rendered, fingerprint);
         Work work = new(
             meter,
@@ -221,29 +200,14 @@ public sealed class SkipTuner : IDisposable
             }
         }
 
-        return
-        [
-            .. Enumerable
-                .Range(0, possible.Length)
-                .OrderBy(i => need[i])
-                .ThenBy(i => i)
-                .Take(target.Candidates)
-                .Select(i => possible[i])
-                .Order(),
-        ];
+        return [.. LayerRouters.LowestFirst(need).Take(target.Candidates).Select(i => possible[i]).Order()];
     }
 
     /// <summary>Greedy forward selection: candidates in the order in which they join the set.</summary>
     private int[] Select(SkipTarget target, int[] candidates, double[][] costs, Work work)
     {
-        int[] byCost =
-        [
-            .. Enumerable
-                .Range(0, candidates.Length)
-                .OrderBy(i => costs.Average(cost => cost[i]))
-                .ThenBy(i => i)
-                .Select(i => candidates[i]),
-        ];
+        double[] alone = [.. candidates.Select((_, i) => costs.Average(cost => cost[i]))];
+        int[] byCost = [.. LayerRouters.LowestFirst(alone).Select(i => candidates[i])];
         // alone, the one that costs least was measured on all prompts already
         List<int> chosen = [byCost[0]];
         int judges = Math.Min(_options.JointPrompts, costs.Length);

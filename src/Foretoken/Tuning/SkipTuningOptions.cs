@@ -24,11 +24,7 @@ public sealed record SkipTuningOptions
     public double DecisionDepth
     {
         get => _decisionDepth;
-        init =>
-            _decisionDepth =
-                value > 0 && value < 1
-                    ? value
-                    : throw new ArgumentOutOfRangeException(nameof(value), value, "A share between 0 and 1 is needed.");
+        init => _decisionDepth = OptionCheck.Share(value);
     }
 
     /// <summary>Tokens of the full model's answer that are forced, at most. Default 12.</summary>

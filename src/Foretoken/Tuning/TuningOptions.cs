@@ -24,11 +24,7 @@ public sealed record TuningOptions
     public double ThresholdRecall
     {
         get => _thresholdRecall;
-        init =>
-            _thresholdRecall =
-                value > 0 && value < 1
-                    ? value
-                    : throw new ArgumentOutOfRangeException(nameof(value), value, "A share between 0 and 1 is needed.");
+        init => _thresholdRecall = OptionCheck.Share(value);
     }
 
     /// <summary>

@@ -36,7 +36,7 @@ public sealed class ModelTunerTests(TestModel test)
         using ModelTuner tuner = new(test.Model, Short);
         List<TuningProgress> told = [];
         IReadOnlyList<DocumentPrompt> prompts = Prompts(5);
-        ModelProfile profile = tuner.Tune([.. prompts.Skip(2)], [.. prompts.Take(2)], new Told(told));
+        ModelProfile profile = tuner.Tune([.. prompts.Skip(2)], [.. prompts.Take(2)], new ToldProgress(told));
 
         Assert.Equal(tuner.Boundaries, profile.Predictors.Select(predictor => predictor.Layer));
         Assert.Equal(ModelFingerprint.Compute(test.Path), profile.Fingerprint);
@@ -76,14 +76,14 @@ public sealed class ModelTunerTests(TestModel test)
         using ModelTuner resumable = new(test.Model, options with { ExamplesFolder = folder["examples"] });
         using CancellationTokenSource cancel = new();
         Assert.Throws<OperationCanceledException>(() =>
-            resumable.Tune([.. prompts.Skip(1)], [prompts[0]], new Cancelling(cancel, after: 2), cancel.Token)
+            resumable.Tune([.. prompts.Skip(1)], [prompts[0]], new CancellingProgress(cancel, after: 2), cancel.Token)
         );
         Assert.Equal(2, Directory.EnumerateFiles(folder["examples"]).Count());
         // as if the machine had gone down while this one was written
         File.WriteAllBytes(Directory.EnumerateFiles(folder["examples"]).Order().First(), [1, 2, 3]);
 
         List<TuningProgress> told = [];
-        ModelProfile resumed = resumable.Tune([.. prompts.Skip(1)], [prompts[0]], new Told(told));
+        ModelProfile resumed = resumable.Tune([.. prompts.Skip(1)], [prompts[0]], new ToldProgress(told));
         Assert.Equal(1, told.Max(progress => progress.Resumed));
         foreach ((ImportancePredictor one, ImportancePredictor other) in whole.Predictors.Zip(resumed.Predictors))
         {
@@ -208,24 +208,6 @@ public sealed class ModelTunerTests(TestModel test)
         {
             inner.ComputeImportance(probes, importance);
             Importance = importance.ToArray();
-        }
-    }
-
-    private sealed class Told(List<TuningProgress> told) : IProgress<TuningProgress>
-    {
-        public void Report(TuningProgress value) => told.Add(value);
-    }
-
-    private sealed class Cancelling(CancellationTokenSource source, int after) : IProgress<TuningProgress>
-    {
-        private int _reports;
-
-        public void Report(TuningProgress value)
-        {
-            if (++_reports == after)
-            {
-                source.Cancel();
-            }
         }
     }
 }

@@ -29,7 +29,7 @@ public sealed class SkipTunerTests(TestModel test)
         List<TuningProgress> told = [];
         IReadOnlyList<DocumentPrompt> prompts = Prompts(3);
         ModelProfile before = TestProfiles.For(test.Path, 5);
-        ModelProfile profile = tuner.Tune(before, [.. prompts.Skip(1)], [prompts[0]], new Told(told));
+        ModelProfile profile = tuner.Tune(before, [.. prompts.Skip(1)], [prompts[0]], new ToldProgress(told));
 
         Assert.Equal(10, tuner.DecisionLayer);
         Assert.Same(before.Predictors, profile.Predictors);
@@ -97,11 +97,11 @@ public sealed class SkipTunerTests(TestModel test)
         using SkipTuner resumable = new(test.Model, options with { ExamplesFolder = folder["examples"] });
         using CancellationTokenSource cancel = new();
         Assert.Throws<OperationCanceledException>(() =>
-            resumable.Tune(before, [prompts[1]], [prompts[0]], new Cancelling(cancel, after: 3), cancel.Token)
+            resumable.Tune(before, [prompts[1]], [prompts[0]], new CancellingProgress(cancel, after: 3), cancel.Token)
         );
 
         List<TuningProgress> told = [];
-        ModelProfile resumed = resumable.Tune(before, [prompts[1]], [prompts[0]], new Told(told));
+        ModelProfile resumed = resumable.Tune(before, [prompts[1]], [prompts[0]], new ToldProgress(told));
         Assert.True(told[^1].Resumed >= 3);
         TestProfiles.AssertEqual(whole, resumed);
 
@@ -138,23 +138,5 @@ public sealed class SkipTunerTests(TestModel test)
         // 3 candidates on 4 prompts, 2 nominees for the second place on one, 2 sets and 2 routers on 5
         using SkipTuner tuner = new(test.Model, Short);
         Assert.Equal((3 * 4) + 2 + (4 * 5), tuner.CountMeasurements(4, 5));
-    }
-
-    private sealed class Told(List<TuningProgress> all) : IProgress<TuningProgress>
-    {
-        public void Report(TuningProgress value) => all.Add(value);
-    }
-
-    private sealed class Cancelling(CancellationTokenSource source, int after) : IProgress<TuningProgress>
-    {
-        private int _reports;
-
-        public void Report(TuningProgress value)
-        {
-            if (++_reports == after)
-            {
-                source.Cancel();
-            }
-        }
     }
 }
