@@ -63,6 +63,11 @@ internal static class QualityCommand
             Description =
                 "Also ask every question in the next turn, so that the document is thinned before it is known.",
         };
+        Option<bool> thresholds = new("--thresholds")
+        {
+            Description =
+                "Also judge every speedup with learned thresholds, which leave out more where little of a prompt matters; of importances that have them.",
+        };
         Option<int> seed = CommandOptions.Seed(defaults.Seed);
         Option<string[]> documents = CommandOptions.Documents();
         Option<string?> prompts = new("--prompts")
@@ -93,6 +98,7 @@ internal static class QualityCommand
             perKind,
             kinds,
             blind,
+            thresholds,
             seed,
             documents,
             prompts,
@@ -118,6 +124,7 @@ internal static class QualityCommand
                             PromptsPerKind = parsed.GetValue(perKind),
                             Kinds = parsed.GetValue(kinds) ?? [],
                             Blind = parsed.GetValue(blind),
+                            Thresholds = parsed.GetValue(thresholds),
                             Seed = parsed.GetValue(seed),
                             Documents = parsed.GetValue(documents) ?? [],
                             Prompts = parsed.GetValue(prompts),
@@ -174,7 +181,11 @@ internal static class QualityCommand
         );
         IReadOnlyList<string> names =
             options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile);
-        QualityCase[] cases = Cases(options, [.. names.Select(name => ImportancePolicies.Get(name, model.Profile))]);
+        QualityCase[] cases = Cases(
+            options,
+            [.. names.Select(name => ImportancePolicies.Get(name, model.Profile))],
+            model.Info.LayerCount
+        );
         foreach (QualityCase one in cases)
         {
             one.Plan?.EnsureFits(model.Info.LayerCount);
@@ -290,6 +301,7 @@ internal static class QualityCommand
                 Lengths = options.Prompts is null ? options.Lengths : [],
                 PromptsPerKind = options.Prompts is null ? options.PromptsPerKind : null,
                 Blind = options.Blind,
+                Thresholds = options.Thresholds,
                 Seed = options.Seed,
                 Documents = [.. documents.Select(path => Path.GetFileName(path))],
                 PromptFile = Path.GetFileName(options.Prompts),
@@ -376,7 +388,7 @@ internal static class QualityCommand
                 }),
         ];
 
-    private static QualityCase[] Cases(QualityOptions options, IImportancePolicy[] importances)
+    private static QualityCase[] Cases(QualityOptions options, IImportancePolicy[] importances, int layers)
     {
         IReadOnlyList<double> targets =
             options.Targets ?? (options.Plans.Count > 0 ? [] : QualityOptions.DefaultTargets);
@@ -385,7 +397,15 @@ internal static class QualityCommand
             .. importances.SelectMany(
                 (importance, i) =>
                     targets
-                        .Select(target => new QualityCase(importance, target))
+                        .SelectMany(target =>
+                            options.Thresholds && HasThreshold(importance, layers)
+                                ?
+                                [
+                                    new QualityCase(importance, target),
+                                    new QualityCase(importance, target) { UseThresholds = true },
+                                ]
+                                : (QualityCase[])[new QualityCase(importance, target)]
+                        )
                         .Concat(
                             options
                                 // where no token is left out, none is ranked: one importance stands for all
@@ -395,6 +415,9 @@ internal static class QualityCommand
             ),
         ];
     }
+
+    private static bool HasThreshold(IImportancePolicy importance, int layers) =>
+        Enumerable.Range(1, layers - 1).Any(layer => importance.GetThreshold(layer) is not null);
 
     private static (string Name, PromptKind Kind, QuestionPlace Place)[] Kinds(QualityOptions options)
     {

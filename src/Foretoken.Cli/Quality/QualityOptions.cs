@@ -32,6 +32,9 @@ internal sealed record QualityOptions
 
     internal bool Blind { get; init; }
 
+    /// <summary>Also with learned thresholds.</summary>
+    internal bool Thresholds { get; init; }
+
     /// <summary>Text files; empty for those of the samples.</summary>
     internal IReadOnlyList<string> Documents { get; init; } = [];
 

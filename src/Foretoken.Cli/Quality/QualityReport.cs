@@ -96,6 +96,7 @@ internal sealed record QualitySettings
     public required IReadOnlyList<int> Lengths { get; init; }
     public required int? PromptsPerKind { get; init; }
     public required bool Blind { get; init; }
+    public required bool Thresholds { get; init; }
     public required int Seed { get; init; }
 
     /// <summary>Names of the text files that documents were cut from; empty with the caller's own prompts.</summary>

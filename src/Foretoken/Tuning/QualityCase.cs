@@ -38,9 +38,18 @@ public sealed record QualityCase
     /// <summary>The given plan; <see langword="null"/> with a target.</summary>
     public PrefillPlan? Plan { get; }
 
+    /// <summary>
+    /// Whether, beside a target, learned thresholds leave out more where little of a prompt matters, as
+    /// <see cref="PlanRequest.UseThresholds"/> does. Default false.
+    /// </summary>
+    public bool UseThresholds { get; init; }
+
+    /// <summary>Name of the way to choose the tokens: the importance's, with <c>+thresholds</c> where they are used.</summary>
+    public string Name => UseThresholds ? $"{Importance.Name}+thresholds" : Importance.Name;
+
     /// <inheritdoc/>
     public override string ToString() =>
         Target is { } target
-            ? string.Create(CultureInfo.InvariantCulture, $"{Importance.Name} at {target:0.##}x")
+            ? string.Create(CultureInfo.InvariantCulture, $"{Name} at {target:0.##}x")
             : $"{Importance.Name}, {Plan}";
 }

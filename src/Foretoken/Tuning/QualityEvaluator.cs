@@ -161,6 +161,7 @@ public sealed class QualityEvaluator : IDisposable
             request.Importance = one.Importance;
             request.Plan = one.Plan;
             request.TargetTtftSpeedup = one.Target ?? 1;
+            request.UseThresholds = one.UseThresholds;
         }
 
         session.Clear();
@@ -224,7 +225,7 @@ public sealed class QualityEvaluator : IDisposable
             PromptTokens = rendered.Tokens.Length,
             ThinnedTokens = rendered.ThinnedTokens,
             Facts = [.. prompt.Facts.OrderByDescending(fact => fact.IsAsked).Select(fact => fact.Kind)],
-            Importance = one.Importance.Name,
+            Importance = one.Name,
             Target = one.Target ?? report.PromisedSpeedup,
             GivenPlan = one.Plan,
             Plan = plan,

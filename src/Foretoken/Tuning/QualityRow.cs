@@ -3,7 +3,7 @@ namespace Foretoken.Tuning;
 /// <summary>What the prompts of one kind and length gave with one importance at one target.</summary>
 public sealed record QualityRow
 {
-    /// <summary>Name of the importance.</summary>
+    /// <summary>Name of the importance, as <see cref="QualityCase.Name"/> has it.</summary>
     public required string Importance { get; init; }
 
     /// <summary>The speedup that was asked for; that of the cost model (median) when a plan was given.</summary>

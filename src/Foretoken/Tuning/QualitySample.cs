@@ -23,7 +23,7 @@ public sealed record QualitySample
     /// <summary>Kinds of the planted facts; the one that is asked for comes first.</summary>
     public required IReadOnlyList<string> Facts { get; init; }
 
-    /// <summary>Name of the importance.</summary>
+    /// <summary>Name of the importance, as <see cref="QualityCase.Name"/> has it.</summary>
     public required string Importance { get; init; }
 
     /// <summary>The speedup that was asked for; that of the cost model when a plan was given.</summary>

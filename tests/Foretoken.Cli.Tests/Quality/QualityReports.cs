@@ -75,6 +75,7 @@ internal static class QualityReports
                 Lengths = [.. samples.Select(sample => sample.Length).Distinct()],
                 PromptsPerKind = 1,
                 Blind = false,
+                Thresholds = false,
                 Seed = 1,
                 Documents = ["jargon.txt"],
                 PromptFile = null,

@@ -68,6 +68,23 @@ public sealed class QualityEvaluatorTests(TestModel test)
     }
 
     [Fact]
+    public void With_thresholds_a_prompt_with_little_in_it_keeps_less_under_a_name_of_its_own()
+    {
+        using QualityEvaluator evaluator = new(test.Model, Short);
+        // no token passes
+        FallingImportance importance = new(1000);
+        IReadOnlyList<QualitySample> samples = evaluator.Evaluate(
+            [Generator.Create(Spec(PromptKind.Summary), 2)],
+            [new QualityCase(importance, 2), new QualityCase(importance, 2) { UseThresholds = true }]
+        );
+
+        Assert.Equal([importance.Name, $"{importance.Name}+thresholds"], samples.Select(sample => sample.Importance));
+        Assert.Equal(samples[0].PromisedSpeedup, samples[1].PromisedSpeedup);
+        Assert.True(samples[1].KeptShare < samples[0].KeptShare);
+        Assert.Equal(2, QualityTable.Summarize(samples).Count);
+    }
+
+    [Fact]
     public void A_skipped_layer_counts_as_not_computed_and_decode_is_timed_beside_full_prefill()
     {
         using QualityEvaluator evaluator = new(test.Model, Short);
