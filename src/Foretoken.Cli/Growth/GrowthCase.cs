@@ -1,4 +1,5 @@
 using System.Globalization;
+using Foretoken.Cli.Tune;
 using Foretoken.Profiles;
 using Foretoken.Tuning;
 
@@ -8,15 +9,27 @@ namespace Foretoken.Cli.Growth;
 /// <param name="Importance">The importance.</param>
 /// <param name="Facts">Facts in the prompts that it was learned from; null when it was not learned.</param>
 /// <param name="Prompts">How many prompts; null when it was not learned.</param>
-internal sealed record GrowthCase(IImportancePolicy Importance, string? Facts, int? Prompts)
+/// <param name="Inputs">What it reads; null when it was not learned.</param>
+internal sealed record GrowthCase(
+    IImportancePolicy Importance,
+    string? Facts = null,
+    int? Prompts = null,
+    PredictorInputs? Inputs = null
+)
 {
+    /// <summary>Facts of all kinds, the sort with which inputs are compared.</summary>
+    internal const string AllFacts = "all";
+
     /// <summary>The sorts of facts that prompts to learn from may hold.</summary>
     internal static IReadOnlyList<(string Name, FactForm? Form)> Sorts { get; } =
-    [("digits", FactForm.Digits), ("words", FactForm.Words), ("all", null)];
+    [("digits", FactForm.Digits), ("words", FactForm.Words), (AllFacts, null)];
 
     /// <summary>A name that no other case has.</summary>
-    internal static string Name(string facts, int prompts) =>
-        string.Create(CultureInfo.InvariantCulture, $"{LearnedImportance.PolicyName}:{facts}-{prompts}");
+    internal static string Name(string facts, int prompts, PredictorInputs inputs)
+    {
+        string name = string.Create(CultureInfo.InvariantCulture, $"{LearnedImportance.PolicyName}:{facts}-{prompts}");
+        return inputs == PredictorInputs.Attention ? name : $"{name}:{InputNames.Of(inputs)}";
+    }
 
     /// <summary>Sums up what was measured of every case.</summary>
     internal static IReadOnlyList<GrowthRow> Summarize(
@@ -35,6 +48,7 @@ internal sealed record GrowthCase(IImportancePolicy Importance, string? Facts, i
                         Importance = one.Case.Importance.Name,
                         Facts = one.Case.Facts,
                         TuningPrompts = one.Case.Prompts,
+                        Inputs = one.Case.Inputs is { } inputs ? InputNames.Of(inputs) : null,
                         Digits = Answers(one.Samples, "digits"),
                         Words = Answers(one.Samples, "words"),
                         SummaryKl = summaries.Length > 0 ? summaries.Average() : null,

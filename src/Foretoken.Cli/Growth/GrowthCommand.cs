@@ -28,6 +28,20 @@ internal static class GrowthCommand
             "8,24,80,160",
             "Numbers of prompts to learn from. Default: 8,24,80,160."
         );
+        Option<string[]> facts = CommandOptions.Names(
+            "--facts",
+            string.Join(',', defaults.Facts),
+            "Sorts of facts in the prompts to learn from. Default: each."
+        );
+        Option<string[]> inputs = CommandOptions.Names(
+            "--inputs",
+            string.Join(',', InputNames.All.Select(one => one.Name)),
+            $"What to learn from. attention: the attention of the lower layers, from every number of prompts. Anything else, from the largest number and facts '{GrowthCase.AllFacts}': residual stream, both, a network on the residual stream, attention+network. Default: attention."
+        );
+        Option<bool> learnedOnly = new("--learned-only")
+        {
+            Description = "Leave out the importances that need no training.",
+        };
         Option<int> tuningLength = new("--tuning-length")
         {
             HelpName = "tokens",
@@ -78,6 +92,9 @@ internal static class GrowthCommand
         {
             model,
             counts,
+            facts,
+            inputs,
+            learnedOnly,
             tuningLength,
             target,
             length,
@@ -100,6 +117,11 @@ internal static class GrowthCommand
                         {
                             Model = parsed.GetValue(model),
                             Counts = parsed.GetValue(counts) is { Length: > 0 } given ? given : defaults.Counts,
+                            Facts = parsed.GetValue(facts) is { Length: > 0 } sorts ? sorts : defaults.Facts,
+                            Inputs = parsed.GetValue(inputs) is { Length: > 0 } names
+                                ? [.. names.Select(InputNames.Parse).Distinct()]
+                                : defaults.Inputs,
+                            LearnedOnly = parsed.GetValue(learnedOnly),
                             TuningLength = parsed.GetValue(tuningLength),
                             Target = parsed.GetValue(target),
                             Length = parsed.GetValue(length),
@@ -133,6 +155,20 @@ internal static class GrowthCommand
             throw new CliException("--counts: to learn takes at least one prompt.");
         }
 
+        if (options.Facts.FirstOrDefault(name => GrowthCase.Sorts.All(sort => sort.Name != name)) is { } unknown)
+        {
+            throw new CliException(
+                $"--facts: '{unknown}' is no sort of facts; possible are {string.Join(", ", GrowthCase.Sorts.Select(sort => sort.Name))}."
+            );
+        }
+
+        if (options.Inputs.Any(one => one != PredictorInputs.Attention) && !options.Facts.Contains(GrowthCase.AllFacts))
+        {
+            throw new CliException(
+                $"--inputs: other inputs than the attention are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
+            );
+        }
+
         CommandOptions.EnsureWritable("--json", options.Json);
         CommandOptions.EnsureWritable("--html", options.Html);
         string[] documents = SampleDocuments.Or(options.Documents);
@@ -152,9 +188,12 @@ internal static class GrowthCommand
         string examples = options.Examples ?? TuneCommand.ExamplesFolder($"growth-{Path.GetFileName(modelPath)}");
 
         List<GrowthCase> cases = await LearnAsync(context, options, model, generator, examples, cancellationToken);
-        cases.AddRange(
-            ImportancePolicies.NamesFor(null).Select(name => new GrowthCase(ImportancePolicies.Get(name), null, null))
-        );
+        if (!options.LearnedOnly)
+        {
+            cases.AddRange(
+                ImportancePolicies.NamesFor(null).Select(name => new GrowthCase(ImportancePolicies.Get(name)))
+            );
+        }
 
         DocumentPrompt[] prompts = [.. Judges(generator, options)];
         PrefillPlan plan = new PrefillPlanner(model.Shape, new PrefillPlannerOptions { Schedules = [Schedule] })
@@ -202,7 +241,10 @@ internal static class GrowthCommand
         return isComplete ? ExitCode.Ok : ExitCode.Cancelled;
     }
 
-    /// <summary>Learns from every number of prompts of every sort. Prompts that two of them share are answered once.</summary>
+    /// <summary>
+    /// Learns from every number of prompts of every sort, and other inputs from the largest with facts of all kinds. Prompts that
+    /// two of them share are answered once.
+    /// </summary>
     private static async Task<List<GrowthCase>> LearnAsync(
         CliContext context,
         GrowthOptions options,
@@ -213,20 +255,32 @@ internal static class GrowthCommand
     )
     {
         List<GrowthCase> cases = [];
-        foreach ((string name, FactForm? form) in GrowthCase.Sorts)
+        foreach ((string name, FactForm? form) in GrowthCase.Sorts.Where(sort => options.Facts.Contains(sort.Name)))
         {
+            bool comparesInputs =
+                name == GrowthCase.AllFacts && options.Inputs.Any(one => one != PredictorInputs.Attention);
             // the most first: what takes long is over, and its time left is told, before the rest is read again
-            foreach (int count in options.Counts.OrderDescending())
+            foreach (
+                (int count, PredictorInputs inputs) in from count in options.Counts.OrderDescending()
+                from one in options.Inputs
+                where one == PredictorInputs.Attention || (comparesInputs && count == options.Counts.Max())
+                select (count, one)
+            )
             {
                 context.Note(
-                    string.Create(CultureInfo.InvariantCulture, $"learning from {count} prompts, facts: {name}")
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"learning from {count} prompts, facts: {name}, inputs: {InputNames.Of(inputs)}"
+                    )
                 );
                 ModelProfile profile = null!;
                 using ModelTuner tuner = new(
                     model,
                     new TuningOptions
                     {
-                        Schedules = [],
+                        Inputs = inputs,
+                        Schedules = [Schedule],
+                        RecordResiduals = comparesInputs,
                         ExamplesFolder = examples,
                         Seed = options.Seed,
                         Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
@@ -246,7 +300,12 @@ internal static class GrowthCommand
                     progress => profile = tuner.Tune(prompts, [], progress, cancellationToken)
                 );
                 cases.Add(
-                    new GrowthCase(new LearnedImportance(profile.Predictors, GrowthCase.Name(name, count)), name, count)
+                    new GrowthCase(
+                        new LearnedImportance(profile.Predictors, GrowthCase.Name(name, count, inputs)),
+                        name,
+                        count,
+                        inputs
+                    )
                 );
             }
         }

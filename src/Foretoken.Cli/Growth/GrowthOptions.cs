@@ -1,4 +1,5 @@
 using Foretoken.Inference;
+using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Growth;
 
@@ -10,6 +11,15 @@ internal sealed record GrowthOptions
 
     /// <summary>Numbers of prompts to learn from.</summary>
     internal IReadOnlyList<int> Counts { get; init; } = [8, 24, 80, 160];
+
+    /// <summary>Sorts of facts in the prompts to learn from.</summary>
+    internal IReadOnlyList<string> Facts { get; init; } = [.. GrowthCase.Sorts.Select(sort => sort.Name)];
+
+    /// <summary>What is learned from: the attention from every number of prompts, others from the largest with facts of all kinds.</summary>
+    internal IReadOnlyList<PredictorInputs> Inputs { get; init; } = [PredictorInputs.Attention];
+
+    /// <summary>Whether importances that need no training are left out.</summary>
+    internal bool LearnedOnly { get; init; }
 
     /// <summary>Tokens of a prompt to learn from.</summary>
     internal int TuningLength { get; init; } = 640;

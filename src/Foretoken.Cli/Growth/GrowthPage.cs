@@ -41,7 +41,7 @@ internal static class GrowthPage
 
     private static SvgPlot Plot(GrowthReport report)
     {
-        string[] series = [.. report.Rows.Select(Series).Distinct()];
+        string[] series = [.. report.Rows.Select(row => row.Label).Distinct()];
         int rowHeight = Top + PanelHeight + Bottom;
         int width = Left + PanelWidth + Gap + PanelWidth + 24;
         SvgPlot plot = new(
@@ -84,7 +84,7 @@ internal static class GrowthPage
             );
             for (int i = 0; i < series.Length; i++)
             {
-                GrowthRow[] rows = [.. report.Rows.Where(row => Series(row) == series[i] && value(row) is not null)];
+                GrowthRow[] rows = [.. report.Rows.Where(row => row.Label == series[i] && value(row) is not null)];
                 if (rows.Length == 0)
                 {
                     continue;
@@ -106,7 +106,7 @@ internal static class GrowthPage
                 Left + (i % PerLegendRow * ((width - Left) / (double)PerLegendRow)),
                 (2 * rowHeight) + 16 + (LegendRow * (i / PerLegendRow)),
                 series[i],
-                isDashed: report.Rows.First(row => Series(row) == series[i]).TuningPrompts is null
+                isDashed: report.Rows.First(row => row.Label == series[i]).TuningPrompts is null
             );
         }
 
@@ -115,6 +115,4 @@ internal static class GrowthPage
 
     private static PlotPoint Point(double at, GrowthRow row, Func<GrowthRow, double?> value) =>
         new(at, value(row)!.Value, I($"{row.Importance}: {value(row):0.###}, measured {row.MeasuredSpeedup:0.00}x"));
-
-    private static string Series(GrowthRow row) => row.Facts is { } facts ? $"learned, {facts}" : row.Importance;
 }

@@ -3,6 +3,8 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Quality;
+using Foretoken.Cli.Tune;
+using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Growth;
 
@@ -56,6 +58,9 @@ internal sealed record GrowthRow
     /// <summary>Prompts that it was learned from; null when it was not learned.</summary>
     public required int? TuningPrompts { get; init; }
 
+    /// <summary>What it reads: <c>attention</c>, <c>residual</c>, <c>both</c>, <c>network</c> or <c>attention+network</c>; null when it was not learned.</summary>
+    public required string? Inputs { get; init; }
+
     public required GrowthAnswers Digits { get; init; }
     public required GrowthAnswers Words { get; init; }
 
@@ -70,6 +75,12 @@ internal sealed record GrowthRow
 
     /// <summary>Our own full prefill over the thinned one, median.</summary>
     public required double MeasuredSpeedup { get; init; }
+
+    /// <summary>What tables and plots call it, however many prompts it was learned from.</summary>
+    internal string Label =>
+        Facts is null ? Importance
+        : Inputs == InputNames.Of(PredictorInputs.Attention) ? $"learned, {Facts}"
+        : $"learned, {Facts}, {Inputs}";
 }
 
 /// <summary>Questions that are answered, of those that full prefill answers, by where the question stands.</summary>

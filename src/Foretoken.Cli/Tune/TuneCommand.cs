@@ -60,9 +60,10 @@ internal static class TuneCommand
         };
         Option<string> inputs = new("--inputs")
         {
-            HelpName = "attention|residual|both",
-            Description = "What the predictors read.",
-            DefaultValueFactory = _ => "attention",
+            HelpName = "name",
+            Description =
+                "What importance is learned from: attention of the lower layers (head by head), residual stream, both, a network on the residual stream, or attention+network. All but the first only at the boundaries of the plans that are measured.",
+            DefaultValueFactory = _ => InputNames.Of(defaults.Inputs),
         };
         Option<bool> noMeasure = new("--no-measure")
         {
@@ -100,7 +101,6 @@ internal static class TuneCommand
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         facts.AcceptOnlyFromAmong("all", "digits", "words");
-        inputs.AcceptOnlyFromAmong("attention", "residual", "both");
         CommandOptions.AtLeast(count, 1);
         CommandOptions.AtLeast(heldOut, 0);
         CommandOptions.AtLeast(length, PromptSpec.MinLength);
@@ -166,12 +166,7 @@ internal static class TuneCommand
                                 "words" => FactForm.Words,
                                 _ => null,
                             },
-                            Inputs = parsed.GetValue(inputs) switch
-                            {
-                                "residual" => PredictorInputs.Residual,
-                                "both" => PredictorInputs.Attention | PredictorInputs.Residual,
-                                _ => PredictorInputs.Attention,
-                            },
+                            Inputs = InputNames.Parse(parsed.GetValue(inputs)!),
                             Measure = !parsed.GetValue(noMeasure),
                             Skips = parsed.GetValue(skips),
                             KeepImportance = parsed.GetValue(keepImportance),
@@ -292,7 +287,7 @@ internal static class TuneCommand
                 new TuningOptions
                 {
                     Inputs = options.Inputs,
-                    Schedules = options.Measure ? TuningSchedules.Candidates : [],
+                    MeasureLosses = options.Measure,
                     ExamplesFolder = examples,
                     Seed = options.Seed,
                     Description = own is null

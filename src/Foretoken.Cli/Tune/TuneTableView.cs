@@ -12,11 +12,12 @@ internal static class TuneTableView
     internal static IRenderable Render(ModelProfile profile)
     {
         Table predictors = new Table().Title("importance, learned").Border(TableBorder.Rounded);
-        predictors.AddColumns("boundary", "correlation on prompts held out");
+        predictors.AddColumns("boundary", "reads", "correlation on prompts held out");
         foreach (ImportancePredictor predictor in profile.Predictors)
         {
             predictors.AddRow(
                 $"layer {predictor.Layer}",
+                Reads(predictor),
                 double.IsNaN(predictor.Correlation)
                     ? "not judged"
                     : predictor.Correlation.ToString("0.000", CultureInfo.InvariantCulture)
@@ -35,6 +36,17 @@ internal static class TuneTableView
         }
 
         return new Rows(tables);
+    }
+
+    private static string Reads(ImportancePredictor predictor)
+    {
+        (string Name, bool IsRead)[] parts =
+        [
+            ("attention", !predictor.AttentionWeights.IsEmpty),
+            ("residual", !predictor.ResidualWeights.IsEmpty),
+            ("network", predictor.Network is not null),
+        ];
+        return string.Join(" + ", parts.Where(part => part.IsRead).Select(part => part.Name));
     }
 
     private static Table Skips(ModelProfile profile)

@@ -2,12 +2,12 @@ namespace Foretoken.Profiles;
 
 /// <summary>
 /// What was learned for one boundary: the weights by which the attention that a token receives in the layers below, and its
-/// residual stream, add up to its importance. Immutable and thread-safe.
+/// residual stream, add up to its importance, and a network whose output is added. Immutable and thread-safe.
 /// </summary>
 /// <param name="Layer">The boundary: tokens leave in front of this layer; at least 1.</param>
 /// <param name="AttentionWeights">
 /// Weights of the attention features, [<paramref name="Layer"/>, sources, pools, heads] row-major, see
-/// <see cref="AttentionFeatures"/>; empty when only the residual stream is read.
+/// <see cref="AttentionFeatures"/>; empty when they are not read.
 /// </param>
 /// <param name="ResidualWeights">
 /// Weights of the residual stream in front of <paramref name="Layer"/>, layer-normalised (no gain, no bias), [embedding];
@@ -26,4 +26,11 @@ public sealed record ImportancePredictor(
     ReadOnlyMemory<float> ResidualWeights,
     float? Threshold,
     double Correlation
-);
+)
+{
+    /// <summary>
+    /// Reads the residual stream in front of <see cref="Layer"/>; what it gives is added to the weighted sums.
+    /// <see langword="null"/> when none was learned.
+    /// </summary>
+    public SkimPredictor? Network { get; init; }
+}

@@ -6,7 +6,7 @@ namespace Foretoken.Profiles;
 /// <summary>
 /// Learned importance: per boundary a linear predictor of the attention that the model's own answer will pay above it, read
 /// from the attention of the layers below, head by head (<see cref="AttentionFeatures"/>), and, where it was learned so, from
-/// the residual stream.
+/// the residual stream, which a network may read as well (<see cref="SkimPredictor"/>).
 /// </summary>
 /// <remarks>
 /// <para>
@@ -19,7 +19,7 @@ namespace Foretoken.Profiles;
 /// <see cref="TokenRanking"/> makes of it.
 /// </para>
 /// <para>
-/// A boundary without a predictor of its own uses that of the nearest boundary below. Layers below an earlier boundary were
+/// A boundary without a predictor of its own uses the nearest one below that reads the attention. Layers below an earlier boundary were
 /// measured when more tokens were there: their share of a later boundary's importance is computed then, and remembered.
 /// </para>
 /// </remarks>
@@ -141,7 +141,12 @@ public sealed class LearnedImportance : IImportancePolicy
                 probes.Memory?.Set(probes.LaterBoundaries[i], laterScores.AsSpan(i * n, n));
             }
 
-            AddResidual(here, probes, importance);
+            // the residual stream of another layer than it was learned on would mislead
+            if (here.Layer == probes.Layer)
+            {
+                AddResidual(here, probes, importance);
+            }
+
             // centred, as the thresholds are
             ReadOnlySpan<float> body = importance[AttentionScores.Body(n)];
             TensorPrimitives.Subtract(importance, TensorPrimitives.Sum(body) / Math.Max(1, body.Length), importance);
@@ -194,26 +199,39 @@ public sealed class LearnedImportance : IImportancePolicy
     private static void AddResidual(ImportancePredictor predictor, in BoundaryProbes probes, Span<float> score)
     {
         ReadOnlySpan<float> weights = predictor.ResidualWeights.Span;
-        // the residual stream of another layer than it was learned on would mislead
-        if (weights.IsEmpty || predictor.Layer != probes.Layer)
+        SkimPredictor? network = predictor.Network;
+        int width = network?.EmbeddingSize ?? weights.Length;
+        if (width == 0)
         {
             return;
         }
 
-        if (probes.Residual.Length != weights.Length * score.Length)
+        if (probes.Residual.Length != (long)width * score.Length)
         {
             throw new InvalidOperationException(
-                $"The predictor of layer {predictor.Layer} reads a residual stream of {weights.Length} numbers per token; this model's has {probes.Residual.Length / Math.Max(1, score.Length)}. The profile belongs to another model."
+                $"The predictor of layer {predictor.Layer} reads a residual stream of {width} numbers per token; this model's has {probes.Residual.Length / Math.Max(1, score.Length)}. The profile belongs to another model."
             );
         }
 
-        float[] rented = ArrayPool<float>.Shared.Rent(weights.Length);
+        float[] rented = ArrayPool<float>.Shared.Rent(Math.Max(width, score.Length));
         try
         {
-            Span<float> features = rented.AsSpan(0, weights.Length);
+            if (network is not null)
+            {
+                Span<float> more = rented.AsSpan(0, score.Length);
+                network.Evaluate(probes.Residual, more);
+                TensorPrimitives.Add(score, more, score);
+            }
+
+            if (weights.IsEmpty)
+            {
+                return;
+            }
+
+            Span<float> features = rented.AsSpan(0, width);
             for (int token = 0; token < score.Length; token++)
             {
-                ResidualFeatures.Compute(probes.Residual.Slice(token * weights.Length, weights.Length), features);
+                ResidualFeatures.Compute(probes.Residual.Slice(token * width, width), features);
                 score[token] += TensorPrimitives.Dot(features, weights);
             }
         }
@@ -228,7 +246,11 @@ public sealed class LearnedImportance : IImportancePolicy
         ImportancePredictor? found = null;
         foreach (ImportancePredictor predictor in _predictors)
         {
-            if (predictor.Layer <= layer)
+            // what reads nothing but another layer's residual stream says nothing here
+            if (
+                predictor.Layer <= layer
+                && (found is null || predictor.Layer == layer || !predictor.AttentionWeights.IsEmpty)
+            )
             {
                 found = predictor;
             }

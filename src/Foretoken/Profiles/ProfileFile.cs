@@ -11,9 +11,10 @@ namespace Foretoken.Profiles;
 /// <remarks>
 /// <para>
 /// The weights of the predictor at layer 5 are the F32 tensors <c>boundary.5.attention</c> ([layers below, sources, pools, heads]
-/// row-major) and <c>boundary.5.residual</c> ([embedding]), those of the first routers <c>router.0.weights</c> ([candidate
-/// layers, embedding] row-major); everything else is metadata under <c>foretoken.</c>. The first
-/// entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64 digits set to 0, so a single
+/// row-major) and <c>boundary.5.residual</c> ([embedding]), those of its network <c>boundary.5.network</c> (all weights of a
+/// <see cref="SkimPredictor"/>; how many there are tells the width of its hidden layer), those of the first routers
+/// <c>router.0.weights</c> ([candidate layers, embedding] row-major); everything else is metadata under <c>foretoken.</c>. The
+/// first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64 digits set to 0, so a single
 /// changed byte is noticed. The same profile gives the same bytes.
 /// </para>
 /// <para>Thread-safe.</para>
@@ -364,6 +365,13 @@ public static class ProfileFile
                 writer.AddTensor(name, GgufTensorType.F32, profile.EmbeddingSize);
                 weights.Add(name, predictor.ResidualWeights);
             }
+
+            if (predictor.Network is { } network)
+            {
+                string name = NetworkTensor(predictor.Layer);
+                writer.AddTensor(name, GgufTensorType.F32, network.Weights.Length);
+                weights.Add(name, network.Weights);
+            }
         }
 
         return writer;
@@ -440,13 +448,14 @@ public static class ProfileFile
             );
         }
 
+        int embeddingSize = Int(header, EmbeddingSizeKey);
         return new ModelProfile
         {
             Fingerprint = Text(header, FingerprintKey),
             ModelName = Text(header, ModelNameKey),
             LayerCount = Int(header, LayerCountKey),
             HeadCount = Int(header, HeadCountKey),
-            EmbeddingSize = Int(header, EmbeddingSizeKey),
+            EmbeddingSize = embeddingSize,
             Origin = new ProfileOrigin(
                 DateTimeOffset.ParseExact(
                     Text(header, CreatedAtKey),
@@ -471,6 +480,9 @@ public static class ProfileFile
                             float.IsNaN(At(thresholds, i, ThresholdsKey)) ? null : thresholds[i],
                             At(correlations, i, CorrelationsKey)
                         )
+                        {
+                            Network = DecodeNetwork(header, bytes, NetworkTensor(layer), embeddingSize),
+                        }
                 ),
             ],
             Schedules = [.. schedules],
@@ -478,6 +490,19 @@ public static class ProfileFile
             Routers = DecodeRouters(header, bytes),
             SkipQuality = DecodeSkipQuality(header),
         };
+    }
+
+    private static SkimPredictor? DecodeNetwork(GgufFile header, byte[] bytes, string name, int embeddingSize)
+    {
+        ReadOnlyMemory<float> weights = Weights(header, bytes, name);
+        try
+        {
+            return weights.IsEmpty ? null : SkimPredictor.FromWeights(embeddingSize, weights.Span);
+        }
+        catch (ArgumentException e)
+        {
+            throw new FormatException($"Tensor '{name}' is no network. {e.Message}", e);
+        }
     }
 
     private static SkipRouter[] DecodeRouters(GgufFile header, byte[] bytes)
@@ -648,7 +673,14 @@ public static class ProfileFile
                 );
             }
 
-            if (attention + residual == 0)
+            if (predictor.Network is { } network && network.EmbeddingSize != profile.EmbeddingSize)
+            {
+                return I(
+                    $"its predictor at layer {layer} has a network for a residual stream of {network.EmbeddingSize} numbers; the model's is {profile.EmbeddingSize} wide."
+                );
+            }
+
+            if (attention + residual == 0 && predictor.Network is null)
             {
                 return I($"its predictor at layer {layer} has no weights.");
             }
@@ -875,6 +907,8 @@ public static class ProfileFile
     private static string AttentionTensor(int layer) => I($"boundary.{layer}.attention");
 
     private static string ResidualTensor(int layer) => I($"boundary.{layer}.residual");
+
+    private static string NetworkTensor(int layer) => I($"boundary.{layer}.network");
 
     private static string Short(string fingerprint) => fingerprint.Length > 12 ? fingerprint[..12] : fingerprint;
 

@@ -8,7 +8,7 @@ namespace Foretoken.Profiles;
 /// approximation <c>gelu(z) = z * sigmoid(1.702 z)</c> (arXiv 1606.08415).
 /// </summary>
 /// <remarks>Immutable and thread-safe.</remarks>
-internal sealed class SkimPredictor
+public sealed class SkimPredictor
 {
     private const float GeluScale = 1.702f;
 
@@ -68,7 +68,7 @@ internal sealed class SkimPredictor
     public int HiddenSize { get; }
 
     /// <summary>The weights, as given to the constructor.</summary>
-    public ReadOnlySpan<float> Weights => _weights;
+    public ReadOnlyMemory<float> Weights => _weights;
 
     private ReadOnlySpan<float> SecondWeights => _weights.AsSpan(_weights.Length - HiddenSize - 1, HiddenSize);
 
@@ -81,6 +81,15 @@ internal sealed class SkimPredictor
         ArgumentOutOfRangeException.ThrowIfLessThan(embeddingSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(hiddenSize, 1);
         return checked((2 * embeddingSize) + (hiddenSize * embeddingSize) + (2 * hiddenSize) + 1);
+    }
+
+    /// <summary>A predictor whose hidden layer is as wide as its number of weights says.</summary>
+    /// <exception cref="ArgumentException">The number of weights is none of a predictor of this width, or a weight is not finite.</exception>
+    internal static SkimPredictor FromWeights(int embeddingSize, ReadOnlySpan<float> weights)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(embeddingSize, 1);
+        int hiddenSize = (int)((weights.Length - 1L - (2L * embeddingSize)) / (embeddingSize + 2L));
+        return new SkimPredictor(embeddingSize, Math.Max(1, hiddenSize), weights);
     }
 
     /// <summary>Computes the importance of tokens.</summary>

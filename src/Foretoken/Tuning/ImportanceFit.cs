@@ -114,9 +114,10 @@ internal sealed class ImportanceFit
 
     private int OwnAttention(int layer) => _inputs.HasFlag(PredictorInputs.Attention) ? AttentionCount(layer) : 0;
 
-    // the same for all boundaries, so that they can share their products: what the answer attends to in all layers
-    private static double[] Weights(TuningExample example, Range body)
+    /// <summary>How much the tokens of the body count, 1 on average: as much as the answer attends to them.</summary>
+    internal static double[] Weights(TuningExample example, Range body)
     {
+        // the same for all boundaries, so that they can share their products: what the answer attends to in all layers
         double[] weights = Target(example, example.FirstAnswerLayer, body);
         TensorPrimitives.Exp(weights, weights);
         TensorPrimitives.Multiply(weights, weights.Length / TensorPrimitives.Sum<double>(weights), weights);

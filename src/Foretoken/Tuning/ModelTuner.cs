@@ -11,8 +11,8 @@ namespace Foretoken.Tuning;
 /// <remarks>
 /// <para>
 /// Self-distillation, without labels: the full model answers each prompt; the attention that its answer pays above a boundary
-/// says which tokens mattered, and a ridge regression learns to tell them from the attention of the layers below. The losses
-/// of plans are then measured on prompts that took no part in the fit.
+/// says which tokens mattered, and a ridge regression learns to tell them from the attention of the layers below, or a network
+/// from the residual stream. The losses of plans are then measured on prompts that took no part in the fit.
 /// </para>
 /// <para>Deterministic: the same model, prompts, options and threads give the same profile but for its date. Not thread-safe.</para>
 /// </remarks>
@@ -50,23 +50,26 @@ public sealed class ModelTuner : IDisposable
             Math.Min(model.Shape.LayerCount - 2, Math.Max(2, MaxFeatures / perLayer))
         );
         Boundaries = [.. Enumerable.Range(1, Math.Max(1, last))];
-        _residualBoundaries = _options.Inputs.HasFlag(PredictorInputs.Residual)
-            ?
-            [
-                .. _options
-                    .Schedules.SelectMany(schedule =>
-                        PlanAt(schedule, schedule.Waypoints.Count, model.Shape.LayerCount)
-                    )
-                    .Select(boundary => boundary.Layer)
-                    .Where(layer => layer <= Boundaries[^1])
-                    .Distinct()
-                    .Order(),
-            ]
-            : [];
+        _residualBoundaries =
+            ReadsResiduals || _options.RecordResiduals
+                ?
+                [
+                    .. _options
+                        .Schedules.SelectMany(schedule =>
+                            PlanAt(schedule, schedule.Waypoints.Count, model.Shape.LayerCount)
+                        )
+                        .Select(boundary => boundary.Layer)
+                        .Where(layer => layer <= Boundaries[^1])
+                        .Distinct()
+                        .Order(),
+                ]
+                : [];
     }
 
     /// <summary>The boundaries that predictors are learned for, ascending.</summary>
     public IReadOnlyList<int> Boundaries { get; }
+
+    private bool ReadsResiduals => (_options.Inputs & ~PredictorInputs.Attention) != 0;
 
     /// <summary>Learns.</summary>
     /// <param name="prompts">Prompts to fit on.</param>
@@ -98,10 +101,13 @@ public sealed class ModelTuner : IDisposable
         ImportanceFit fit = new(
             _model.Shape.HeadCount,
             Boundaries,
-            _residualBoundaries,
+            _options.Inputs.HasFlag(PredictorInputs.Residual) ? _residualBoundaries : [],
             _options.Inputs,
             _model.Shape.EmbeddingSize
         );
+        SkimSamples? samples = _options.Inputs.HasFlag(PredictorInputs.Network)
+            ? new SkimSamples(_residualBoundaries, _model.Shape.EmbeddingSize, prompts.Count)
+            : null;
         string fingerprint = ModelFingerprint.Compute(_model.Path);
         List<TuningExample> judges = [];
         Gather(
@@ -113,6 +119,7 @@ public sealed class ModelTuner : IDisposable
                 if (index < prompts.Count)
                 {
                     fit.Add(example);
+                    samples?.Add(example);
                 }
                 else
                 {
@@ -128,7 +135,27 @@ public sealed class ModelTuner : IDisposable
         for (int i = 0; i < predictors.Length; i++)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            predictors[i] = Judge(fit.Solve(Boundaries[i]), judges);
+            ImportanceWeights weights = fit.Solve(Boundaries[i]);
+            ImportancePredictor predictor = new(
+                weights.Layer,
+                weights.Attention,
+                weights.Residual,
+                Threshold: null,
+                double.NaN
+            );
+            if (samples is not null && _residualBoundaries.Contains(predictor.Layer))
+            {
+                predictor = AddNetwork(
+                    predictor,
+                    samples,
+                    new ActionProgress<SkimEpoch>(epoch =>
+                        clock.Report((i + ((double)epoch.Epoch / epoch.Epochs)) / predictors.Length)
+                    ),
+                    cancellationToken
+                );
+            }
+
+            predictors[i] = Judge(predictor, judges);
             clock.Report((i + 1.0) / predictors.Length);
         }
 
@@ -149,9 +176,9 @@ public sealed class ModelTuner : IDisposable
             ),
             Predictors = predictors,
         };
-        return heldOut.Count == 0 || _options.Schedules.Count == 0
-            ? profile
-            : Measure(profile, heldOut, progress, cancellationToken);
+        return _options.MeasureLosses && heldOut.Count > 0 && _options.Schedules.Count > 0
+            ? Measure(profile, heldOut, progress, cancellationToken)
+            : profile;
     }
 
     /// <inheritdoc/>
@@ -221,16 +248,27 @@ public sealed class ModelTuner : IDisposable
         }
     }
 
-    /// <summary>A predictor with what it is worth on the prompts held out, and the threshold learned there.</summary>
-    private ImportancePredictor Judge(ImportanceWeights weights, List<TuningExample> judges)
+    private ImportancePredictor AddNetwork(
+        ImportancePredictor linear,
+        SkimSamples samples,
+        IProgress<SkimEpoch> progress,
+        CancellationToken cancellationToken
+    )
     {
-        ImportancePredictor predictor = new(
-            weights.Layer,
-            weights.Attention,
-            weights.Residual,
-            Threshold: null,
-            double.NaN
+        bool isAlone = _options.Inputs == PredictorInputs.Network;
+        SkimPredictor network = samples.Train(
+            linear.Layer,
+            isAlone ? null : linear,
+            new SkimTrainerOptions { Seed = unchecked((uint)_options.Seed), Threads = _options.Threads },
+            progress,
+            cancellationToken
         );
+        return linear with { Network = network, AttentionWeights = isAlone ? default : linear.AttentionWeights };
+    }
+
+    /// <summary>A predictor with what it is worth on the prompts held out, and the threshold learned there.</summary>
+    private ImportancePredictor Judge(ImportancePredictor predictor, List<TuningExample> judges)
+    {
         if (judges.Count == 0)
         {
             return predictor;
@@ -324,7 +362,7 @@ public sealed class ModelTuner : IDisposable
                 heldOut,
                 cases,
                 onSample: null,
-                new ActionProgress(quality => clock.Report(quality.Fraction)),
+                new ActionProgress<QualityProgress>(quality => clock.Report(quality.Fraction)),
                 cancellationToken
             )
             .GroupBy(sample => sample.GivenPlan!)
@@ -397,8 +435,8 @@ public sealed class ModelTuner : IDisposable
             )
         );
 
-    private sealed class ActionProgress(Action<QualityProgress> report) : IProgress<QualityProgress>
+    private sealed class ActionProgress<T>(Action<T> report) : IProgress<T>
     {
-        public void Report(QualityProgress value) => report(value);
+        public void Report(T value) => report(value);
     }
 }

@@ -1,12 +1,22 @@
 namespace Foretoken.Tuning;
 
-/// <summary>What importance predictors read.</summary>
+/// <summary>What importance predictors read, and how.</summary>
+/// <remarks>
+/// Possible are <see cref="Attention"/>, <see cref="Residual"/> and <see cref="Network"/> alone, and <see cref="Attention"/> with
+/// either of the others.
+/// </remarks>
 [Flags]
 public enum PredictorInputs
 {
-    /// <summary>The attention that a token receives in the layers below the boundary, head by head.</summary>
+    /// <summary>The attention that a token receives in the layers below the boundary, head by head, weighted and added up.</summary>
     Attention = 1,
 
-    /// <summary>The token's residual stream in front of the boundary (Transkimmer, arXiv 2205.07324).</summary>
+    /// <summary>The token's residual stream in front of the boundary, weighted and added up.</summary>
     Residual = 2,
+
+    /// <summary>
+    /// The same residual stream, read by a network (Transkimmer, arXiv 2205.07324; <see cref="Profiles.SkimPredictor"/>). Beside
+    /// <see cref="Attention"/> it learns what the attention leaves over.
+    /// </summary>
+    Network = 4,
 }

@@ -3,7 +3,7 @@ using Foretoken.Profiles;
 namespace Foretoken.Tuning;
 
 /// <summary>What one prompt teaches: the attention of the lower layers in its prefill, and that of the model's own answer. Immutable.</summary>
-internal sealed class TuningExample
+internal sealed record TuningExample
 {
     /// <summary>The prompt's <see cref="DocumentPrompt.Id"/>.</summary>
     internal required string Prompt { get; init; }

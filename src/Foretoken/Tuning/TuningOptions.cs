@@ -8,6 +8,7 @@ public sealed record TuningOptions
 {
     private readonly int _answerTokens = 24;
     private readonly double _thresholdRecall = 0.9;
+    private readonly PredictorInputs _inputs = PredictorInputs.Attention;
 
     /// <summary>Tokens of the full model's answer that are learned from, at most. Default 24.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
@@ -31,10 +32,34 @@ public sealed record TuningOptions
     /// What the predictors of the boundaries in <see cref="Schedules"/> read; those of other boundaries read the attention.
     /// Default <see cref="PredictorInputs.Attention"/>.
     /// </summary>
-    public PredictorInputs Inputs { get; init; } = PredictorInputs.Attention;
+    /// <exception cref="ArgumentOutOfRangeException">Nothing, or what cannot be read together.</exception>
+    public PredictorInputs Inputs
+    {
+        get => _inputs;
+        init =>
+            _inputs = (int)value is >= 1 and <= 5
+                ? value
+                : throw new ArgumentOutOfRangeException(
+                    nameof(Inputs),
+                    value,
+                    "Attention, residual stream or network are read alone, or the attention with either of the others."
+                );
+    }
 
-    /// <summary>Families of plans whose loss is measured. Default <see cref="TuningSchedules.Candidates"/>; empty to measure none.</summary>
+    /// <summary>
+    /// Families of plans that the model will be used with, and whose losses are measured. Default
+    /// <see cref="TuningSchedules.Candidates"/>.
+    /// </summary>
     public IReadOnlyList<PrefillSchedule> Schedules { get; init; } = TuningSchedules.Candidates;
+
+    /// <summary>Whether the losses of <see cref="Schedules"/> are measured, where prompts are held out. Default <see langword="true"/>.</summary>
+    public bool MeasureLosses { get; init; } = true;
+
+    /// <summary>
+    /// Whether residual streams are recorded though <see cref="Inputs"/> does not read them, so that further tunings on the same
+    /// prompts, with the same <see cref="ExamplesFolder"/>, may. Default <see langword="false"/>.
+    /// </summary>
+    public bool RecordResiduals { get; init; }
 
     /// <summary>
     /// Folder in which gathered examples are kept, so that an interrupted tuning can go on; made when it is missing. Examples
@@ -42,7 +67,7 @@ public sealed record TuningOptions
     /// </summary>
     public string? ExamplesFolder { get; init; }
 
-    /// <summary>Seed to record in the profile. The tuner itself chooses nothing at random.</summary>
+    /// <summary>Seed of networks, and to record in the profile. Nothing else is chosen at random.</summary>
     public int Seed { get; init; } = 1;
 
     /// <summary>Which prompts, for people, to record in the profile.</summary>

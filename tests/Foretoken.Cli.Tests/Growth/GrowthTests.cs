@@ -4,6 +4,7 @@ using Foretoken.Cli.Bench;
 using Foretoken.Cli.Growth;
 using Foretoken.Cli.Tests.Quality;
 using Foretoken.Profiles;
+using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Tests.Growth;
 
@@ -13,8 +14,9 @@ public sealed class GrowthTests
     [
         .. from facts in (string[])["digits", "words", "all"]
         from count in (int[])[8, 160]
-        select new GrowthCase(Named(GrowthCase.Name(facts, count)), facts, count),
-        new GrowthCase(new MostRecent(), null, null),
+        select Learned(facts, count, PredictorInputs.Attention),
+        Learned("all", 160, PredictorInputs.Attention | PredictorInputs.Network),
+        new GrowthCase(new MostRecent()),
     ];
 
     [Fact]
@@ -57,11 +59,11 @@ public sealed class GrowthTests
         );
         XElement plot = page.Descendants("svg").Single();
         Assert.Equal(
-            ["learned, digits", "learned, words", "learned, all", "most-recent"],
+            ["learned, digits", "learned, words", "learned, all", "learned, all, attention+network", "most-recent"],
             plot.Elements("text").Where(text => text.Attribute("class")?.Value == "legend").Select(text => text.Value)
         );
         string[] lines = [.. plot.Descendants("polyline").Select(line => line.Attribute("points")!.Value)];
-        // four series in four panels
+        // four series in four panels; a single point has no line
         Assert.Equal(16, lines.Length);
         string[] level = [.. lines.Where((_, i) => i % 4 == 3)];
         Assert.All(level, line => Assert.Single(line.Split(' ').Select(point => point.Split(',')[1]).Distinct()));
@@ -75,13 +77,20 @@ public sealed class GrowthTests
         JsonElement row = json.RootElement.GetProperty("rows")[1];
         Assert.Equal("learned:digits-160", row.GetProperty("importance").GetString());
         Assert.Equal(160, row.GetProperty("tuningPrompts").GetInt32());
+        Assert.Equal("attention", row.GetProperty("inputs").GetString());
         Assert.Equal(1, row.GetProperty("digits").GetProperty("last").GetInt32());
+        JsonElement network = json.RootElement.GetProperty("rows")[6];
+        Assert.Equal("learned:all-160:attention+network", network.GetProperty("importance").GetString());
+        Assert.Equal("attention+network", network.GetProperty("inputs").GetString());
         Assert.Equal(Cases.Length * 3, json.RootElement.GetProperty("samples").GetArrayLength());
     }
 
     [Theory]
     [InlineData("at least one prompt", "growth", "--counts", "8,0")]
     [InlineData("1.5 to 3 are useful", "growth", "--target", "0.5")]
+    [InlineData("'dates' is no sort of facts", "growth", "--facts", "digits,dates")]
+    [InlineData("attention+network", "growth", "--inputs", "attention,telepathy")]
+    [InlineData("--facts all", "growth", "--facts", "digits", "--inputs", "attention,network")]
     [InlineData("missing.txt", "growth", "--documents", "missing.txt")]
     [InlineData("no folder", "growth", "--html", "no/such/folder/page.html")]
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
@@ -129,8 +138,16 @@ public sealed class GrowthTests
         };
     }
 
-    private static LearnedImportance Named(string name) =>
-        new([new ImportancePredictor(1, new float[12], default, null, double.NaN)], name);
+    private static GrowthCase Learned(string facts, int count, PredictorInputs inputs) =>
+        new(
+            new LearnedImportance(
+                [new ImportancePredictor(1, new float[12], default, null, double.NaN)],
+                GrowthCase.Name(facts, count, inputs)
+            ),
+            facts,
+            count,
+            inputs
+        );
 
     private static GrowthSample Sample(
         string prompt,

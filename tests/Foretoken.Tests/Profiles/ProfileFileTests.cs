@@ -117,6 +117,51 @@ public class ProfileFileTests
     }
 
     [Fact]
+    public void A_profile_without_networks_has_no_trace_of_them()
+    {
+        using TemporaryFolder folder = new();
+        ProfileFile.Write(
+            folder["a.gguf"],
+            TestProfiles.Small with
+            {
+                Predictors = [.. TestProfiles.Small.Predictors.Select(one => one with { Network = null })],
+            }
+        );
+
+        Assert.All(ProfileFile.Read(folder["a.gguf"]).Predictors, one => Assert.Null(one.Network));
+        Assert.DoesNotContain(
+            GgufReader.Read(folder["a.gguf"]).Tensors,
+            tensor => tensor.Name.Contains("network", StringComparison.Ordinal)
+        );
+    }
+
+    [Fact]
+    public void A_network_fits_the_model_and_is_finite()
+    {
+        using TemporaryFolder folder = new();
+        ProfileFile.Write(folder["profile.gguf"], TestProfiles.Small);
+        Rewrite(folder["profile.gguf"], folder["wide.gguf"], "foretoken.model.embedding_size", GgufValue.From(9));
+        Assert.Contains("'boundary.3.network' is no network", Refusal(folder["wide.gguf"]), StringComparison.Ordinal);
+        Rewrite(folder["profile.gguf"], folder["none.gguf"], "foretoken.model.embedding_size", GgufValue.From(-2));
+        Assert.Contains("'boundary.3.network' is no network", Refusal(folder["none.gguf"]), StringComparison.Ordinal);
+        Rewrite(
+            folder["profile.gguf"],
+            folder["nan.gguf"],
+            "foretoken.model.embedding_size",
+            GgufValue.From(8),
+            nanIn: "boundary.3.network"
+        );
+        Assert.Contains("finite", Refusal(folder["nan.gguf"]), StringComparison.Ordinal);
+        AssertRefused(
+            new ImportancePredictor(1, default, default, null, 0)
+            {
+                Network = TestProfiles.Network(new Random(1), 7, 2),
+            },
+            "a residual stream of 7 numbers; the model's is 8 wide"
+        );
+    }
+
+    [Fact]
     public void Routers_and_skips_fit_the_model()
     {
         SkipRouting one = new(1, 1, LayerPart.Block);
@@ -361,9 +406,11 @@ public class ProfileFileTests
     }
 
     private static Gen<ImportancePredictor> AnyPredictor(int layer, int heads, int width) =>
-        from reads in Gen.Choose(1, 3)
+        from reads in Gen.Choose(1, 7)
         from attention in AnyWeight.ArrayOf(layer * AttentionFeatures.CountPerLayer(heads))
         from residual in AnyWeight.ArrayOf(width)
+        from hidden in Gen.Choose(1, 3)
+        from network in AnyWeight.ArrayOf(SkimPredictor.WeightCount(width, hidden))
         from hasThreshold in Gen.Elements(true, false)
         from threshold in AnyWeight
         from correlation in Gen.Elements(double.NaN, -1, 0.123456789, 1)
@@ -373,7 +420,10 @@ public class ProfileFileTests
             (reads & 2) != 0 ? residual : default(ReadOnlyMemory<float>),
             hasThreshold ? threshold : null,
             correlation
-        );
+        )
+        {
+            Network = (reads & 4) != 0 ? new SkimPredictor(width, hidden, network) : null,
+        };
 
     private static Gen<PrefillSchedule> AnySchedule() =>
         from boundaries in Gen.Choose(1, 3)
@@ -434,7 +484,7 @@ public class ProfileFileTests
     }
 
     // what another build might have written: with another value, and a checksum that fits
-    private static void Rewrite(string source, string target, string changedKey, GgufValue value)
+    private static void Rewrite(string source, string target, string changedKey, GgufValue value, string? nanIn = null)
     {
         byte[] bytes = File.ReadAllBytes(source);
         GgufFile file = GgufReader.Read(source);
@@ -447,6 +497,12 @@ public class ProfileFileTests
         foreach (GgufTensor tensor in file.Tensors)
         {
             writer.AddTensor(tensor.Name, tensor.Type, [.. tensor.Shape]);
+        }
+
+        if (nanIn is not null)
+        {
+            GgufTensor damaged = file.Tensors.Single(tensor => tensor.Name == nanIn);
+            BitConverter.TryWriteBytes(bytes.AsSpan((int)(file.DataOffset + damaged.Offset)), float.NaN);
         }
 
         void WriteTensor(GgufTensor tensor, Stream output) =>

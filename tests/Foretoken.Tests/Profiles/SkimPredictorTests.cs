@@ -21,9 +21,21 @@ public sealed class SkimPredictorTests
             Assert.Equal(Expected(weights, residual[(token * Width)..((token + 1) * Width)]), importance[token], 1e-5);
         }
 
-        Assert.True(predictor.Weights.SequenceEqual(weights));
+        Assert.True(predictor.Weights.Span.SequenceEqual(weights));
         weights[0] = 100;
-        Assert.NotEqual(100, predictor.Weights[0]);
+        Assert.NotEqual(100, predictor.Weights.Span[0]);
+    }
+
+    [Fact]
+    public void The_number_of_weights_tells_the_width_of_the_hidden_layer()
+    {
+        Assert.Equal(Hidden, SkimPredictor.FromWeights(Width, new float[Count]).HiddenSize);
+        foreach (int count in (int[])[0, Width, Count - 1, Count + 1, SkimPredictor.WeightCount(Width, 1) - 1])
+        {
+            Assert.Throws<ArgumentException>(() => SkimPredictor.FromWeights(Width, new float[count]));
+        }
+
+        Assert.Throws<ArgumentOutOfRangeException>(() => SkimPredictor.FromWeights(0, new float[Count]));
     }
 
     [Fact]

@@ -67,7 +67,10 @@ internal static class TestProfiles
             [
                 new ImportancePredictor(1, Weights(new Random(1), 12), default, null, double.NaN),
                 new ImportancePredictor(2, Weights(new Random(2), 24), Weights(new Random(3), 8), -0.25f, 0.8),
-                new ImportancePredictor(3, default, Weights(new Random(4), 8), 0.5f, -0.1),
+                new ImportancePredictor(3, default, Weights(new Random(4), 8), 0.5f, -0.1)
+                {
+                    Network = Network(new Random(9), 8, 2),
+                },
             ],
             Schedules =
             [
@@ -119,6 +122,9 @@ internal static class TestProfiles
             ],
         };
 
+    public static SkimPredictor Network(Random random, int width, int hidden) =>
+        new(width, hidden, Weights(random, SkimPredictor.WeightCount(width, hidden)));
+
     public static float[] Weights(Random random, int count)
     {
         float[] weights = new float[count];
@@ -152,6 +158,7 @@ internal static class TestProfiles
                 predictor.Layer,
                 Hex(predictor.AttentionWeights.Span),
                 Hex(predictor.ResidualWeights.Span),
+                predictor.Network is { } network ? $"{network.HiddenSize} {Hex(network.Weights.Span)}" : "none",
                 predictor.Threshold is { } threshold ? BitConverter.SingleToInt32Bits(threshold) : "none",
                 BitConverter.DoubleToInt64Bits(predictor.Correlation),
             ]

@@ -108,6 +108,82 @@ public sealed class ModelTunerTests(TestModel test)
         Assert.All(profile.Predictors.Where(one => one.Layer != 6), one => Assert.True(one.ResidualWeights.IsEmpty));
     }
 
+    [Theory]
+    [InlineData(PredictorInputs.Network)]
+    [InlineData(PredictorInputs.Attention | PredictorInputs.Network)]
+    public void Networks_are_learned_at_the_boundaries_of_the_plans_and_prefill(PredictorInputs inputs)
+    {
+        using TemporaryFolder folder = new();
+        TuningOptions options = Short with
+        {
+            Inputs = inputs,
+            ExamplesFolder = folder["examples"],
+            MeasureLosses = false,
+        };
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(3);
+        ModelProfile profile = Tune(options);
+        ImportancePredictor predictor = profile.Predictors.Single(one => one.Layer == 6);
+        Assert.Equal(test.Model.Shape.EmbeddingSize, predictor.Network!.EmbeddingSize);
+        Assert.Equal(inputs.HasFlag(PredictorInputs.Attention), !predictor.AttentionWeights.IsEmpty);
+        Assert.True(predictor.ResidualWeights.IsEmpty);
+        Assert.InRange(predictor.Correlation, -1, 1);
+        Assert.Empty(profile.Schedules);
+        Assert.All(
+            profile.Predictors.Where(one => one.Layer != 6),
+            one => Assert.True(one.Network is null && !one.AttentionWeights.IsEmpty)
+        );
+
+        // by the seed alone
+        Assert.True(Weights(Tune(options)).SequenceEqual(Weights(profile)));
+        Assert.False(Weights(Tune(options with { Seed = 2 })).SequenceEqual(Weights(profile)));
+
+        Recording recording = new(new LearnedImportance(profile.Predictors));
+        using ForetokenSession session = test.CreateSession();
+        session.Prefill(
+            test.Prompt(300),
+            new PrefillRequest { Plan = PrefillPlan.FromBoundaries([new(6, 0.4)]), Importance = recording }
+        );
+        Assert.True(session.GetPositions(7).Length < session.GetPositions(5).Length);
+        Assert.All(recording.Importance, value => Assert.True(float.IsFinite(value)));
+        Assert.True(recording.Importance.Max() > recording.Importance.Min());
+
+        ModelProfile Tune(TuningOptions options)
+        {
+            using ModelTuner tuner = new(test.Model, options);
+            return tuner.Tune([.. prompts.Skip(1)], [prompts[0]]);
+        }
+
+        static ReadOnlySpan<float> Weights(ModelProfile profile) =>
+            profile.Predictors.Single(one => one.Layer == 6).Network!.Weights.Span;
+    }
+
+    [Fact]
+    public void What_was_recorded_once_serves_every_input()
+    {
+        using TemporaryFolder folder = new();
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(2);
+        TuningOptions options = Short with { ExamplesFolder = folder["examples"], RecordResiduals = true };
+        List<TuningProgress> told = [];
+        foreach (PredictorInputs inputs in (PredictorInputs[])[PredictorInputs.Attention, PredictorInputs.Residual])
+        {
+            using ModelTuner tuner = new(test.Model, options with { Inputs = inputs });
+            told.Clear();
+            tuner.Tune(prompts, [], new ToldProgress(told));
+        }
+
+        Assert.Equal(prompts.Count, told.Max(progress => progress.Resumed));
+        Assert.Equal(prompts.Count, Directory.EnumerateFiles(folder["examples"]).Count());
+    }
+
+    [Fact]
+    public void Inputs_that_cannot_be_read_together_are_refused()
+    {
+        foreach (int inputs in (int[])[0, 6, 7, 8])
+        {
+            Assert.Throws<ArgumentOutOfRangeException>(() => Short with { Inputs = (PredictorInputs)inputs });
+        }
+    }
+
     [Fact]
     public void A_model_without_room_between_a_boundary_and_its_last_layer_is_refused()
     {

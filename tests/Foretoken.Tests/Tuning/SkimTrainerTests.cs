@@ -50,11 +50,11 @@ public sealed class SkimTrainerTests
     public void Same_seed_gives_the_same_weights_and_another_seed_others()
     {
         SkimTrainerOptions brief = Options with { Epochs = 2 };
-        ReadOnlySpan<float> first = SkimTrainer.Fit(Problem.X, Problem.Y, Width, 0, brief).Predictor.Weights;
-        ReadOnlySpan<float> again = SkimTrainer.Fit(Problem.X, Problem.Y, Width, 0, brief).Predictor.Weights;
+        ReadOnlySpan<float> first = SkimTrainer.Fit(Problem.X, Problem.Y, Width, 0, brief).Predictor.Weights.Span;
+        ReadOnlySpan<float> again = SkimTrainer.Fit(Problem.X, Problem.Y, Width, 0, brief).Predictor.Weights.Span;
         SkimFit other = SkimTrainer.Fit(Problem.X, Problem.Y, Width, 0, brief with { Seed = 4 });
         Assert.True(first.SequenceEqual(again));
-        Assert.False(first.SequenceEqual(other.Predictor.Weights));
+        Assert.False(first.SequenceEqual(other.Predictor.Weights.Span));
         Assert.True(double.IsNaN(other.ValidationLoss));
     }
 

@@ -1,0 +1,26 @@
+using Foretoken.Tuning;
+
+namespace Foretoken.Cli.Tune;
+
+/// <summary>What learned importances read, by the names that the command line has for it.</summary>
+internal static class InputNames
+{
+    internal static IReadOnlyList<(string Name, PredictorInputs Inputs)> All { get; } =
+    [
+        ("attention", PredictorInputs.Attention),
+        ("residual", PredictorInputs.Residual),
+        ("both", PredictorInputs.Attention | PredictorInputs.Residual),
+        ("network", PredictorInputs.Network),
+        ("attention+network", PredictorInputs.Attention | PredictorInputs.Network),
+    ];
+
+    internal static string Of(PredictorInputs inputs) => All.First(one => one.Inputs == inputs).Name;
+
+    /// <exception cref="CliException">There is no such name.</exception>
+    internal static PredictorInputs Parse(string name) =>
+        All.Any(one => one.Name == name)
+            ? All.First(one => one.Name == name).Inputs
+            : throw new CliException(
+                $"--inputs: '{name}' is nothing that importance is learned from; possible are {string.Join(", ", All.Select(one => one.Name))}."
+            );
+}
