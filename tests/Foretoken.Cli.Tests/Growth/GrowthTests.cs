@@ -3,6 +3,7 @@ using System.Xml.Linq;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Growth;
 using Foretoken.Cli.Tests.Quality;
+using Foretoken.Gguf;
 using Foretoken.Profiles;
 using Foretoken.Tuning;
 
@@ -105,6 +106,64 @@ public sealed class GrowthTests
         Assert.Contains(message, errors.Text, StringComparison.OrdinalIgnoreCase);
         Assert.Empty(output.Text);
     }
+
+#if !DEBUG
+    [Fact]
+    public async Task Inputs_are_compared_on_the_same_prompts_in_one_run()
+    {
+        using TemporaryFolder folder = new();
+        string model = Path.Combine(folder.Path, "tiny.gguf");
+        SyntheticModel.Write(model, SyntheticModelSpec.Parse("layers=8,embd=64,heads=4,kv-heads=2,ffn=96,vocab=320"));
+        string examples = Path.Combine(folder.Path, "examples");
+        string[] line =
+        [
+            "growth",
+            model,
+            "--counts",
+            "1,2",
+            "--facts",
+            "all",
+            "--inputs",
+            "attention,residual,both,network,attention+network",
+            "--learned-only",
+            "--tuning-length",
+            "400",
+            "--length",
+            "600",
+            "--prompts-per-kind",
+            "1",
+            "--threads",
+            "1",
+            "--examples",
+            examples,
+            "--json",
+        ];
+        TestConsole output = new();
+        TestConsole errors = new();
+        int code = await ForetokenCommand
+            .Create(new CliContext(output.Console, errors.Console))
+            .Parse(line)
+            .InvokeAsync();
+
+        Assert.True(code == ExitCode.Ok, errors.Text);
+        using JsonDocument json = JsonDocument.Parse(output.Text);
+        Assert.Equal(
+            [
+                ("learned:all-1", 1),
+                ("learned:all-2", 2),
+                ("learned:all-2:residual", 2),
+                ("learned:all-2:both", 2),
+                ("learned:all-2:network", 2),
+                ("learned:all-2:attention+network", 2),
+            ],
+            json.RootElement.GetProperty("rows")
+                .EnumerateArray()
+                .Select(row => (row.GetProperty("importance").GetString(), row.GetProperty("tuningPrompts").GetInt32()))
+        );
+        // every prompt was answered once
+        Assert.Equal(2, Directory.EnumerateFiles(examples).Count());
+    }
+#endif
 
     private static GrowthReport Report()
     {

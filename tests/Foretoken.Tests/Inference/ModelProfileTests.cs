@@ -135,6 +135,45 @@ public sealed class ModelProfileTests : IDisposable
     }
 
     [Fact]
+    public void A_network_of_the_profile_takes_part_in_the_choice()
+    {
+        ModelProfile plain = TestProfiles.For(_model, 2, 4);
+        ModelProfile profile = plain with
+        {
+            Predictors =
+            [
+                .. plain.Predictors.Select(predictor =>
+                    predictor with
+                    {
+                        Network = TestProfiles.Network(new Random(predictor.Layer), plain.EmbeddingSize, 3),
+                    }
+                ),
+            ],
+        };
+        ProfileFile.Write(_profile, profile);
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(2, 0.6), new(4, 0.3)]);
+
+        int[] kept = Kept(model, plan, new LearnedImportance(model.Profile!.Predictors));
+        Assert.Equal(Kept(model, plan, new LearnedImportance(profile.Predictors)), kept);
+        Assert.NotEqual(Kept(model, plan, new LearnedImportance(plain.Predictors)), kept);
+    }
+
+    [Fact]
+    public void A_boundary_without_a_predictor_is_not_ranked_by_what_reads_only_another_layers_residual_stream()
+    {
+        ModelProfile profile = TestProfiles.For(_model, 2);
+        ImportancePredictor residual = new(4, default, new float[profile.EmbeddingSize], null, double.NaN);
+        using ForetokenModel model = ForetokenModel.Load(_model);
+        PrefillPlan plan = PrefillPlan.FromBoundaries([new(5, 0.3)]);
+
+        Assert.Equal(
+            Kept(model, plan, new LearnedImportance(profile.Predictors)),
+            Kept(model, plan, new LearnedImportance([.. profile.Predictors, residual]))
+        );
+    }
+
+    [Fact]
     public void Faster_output_tokens_are_had_by_what_the_profile_knows_can_be_skipped()
     {
         ModelProfile plain = TestProfiles.For(_model, 1, 3);
