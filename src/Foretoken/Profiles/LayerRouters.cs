@@ -28,10 +28,9 @@ public sealed class LayerRouters : ILayerRouter
 
         foreach (SkipRouter router in routers)
         {
-            int width = router.Layers.Count == 0 ? 0 : router.Weights.Length / router.Layers.Count;
             if (
-                width == 0
-                || width * router.Layers.Count != router.Weights.Length
+                router.Layers.Count == 0
+                || router.Weights.Length % router.Layers.Count != 0
                 || router.Biases.Length != router.Layers.Count
             )
             {
@@ -52,6 +51,11 @@ public sealed class LayerRouters : ILayerRouter
     public IReadOnlyList<LayerSkip> Route(SkipRouting routing, ReadOnlySpan<float> residual, int tokens)
     {
         SkipRouter router = Find(routing);
+        if (router.Weights.IsEmpty)
+        {
+            return Choose(router, [], routing.Count);
+        }
+
         float[] features = PromptFeatures.Compute(residual, tokens);
         int width = router.Weights.Length / router.Layers.Count;
         if (features.Length != width)
@@ -67,18 +71,17 @@ public sealed class LayerRouters : ILayerRouter
 
     /// <summary>What a prompt does without.</summary>
     /// <param name="router">The routers.</param>
-    /// <param name="features">As <see cref="PromptFeatures.Compute"/> gives them, [embedding].</param>
+    /// <param name="features">As <see cref="PromptFeatures.Compute"/> gives them, [embedding]; not read by routers without weights.</param>
     /// <param name="count">How many parts, at most as many as there are routers.</param>
     internal static LayerSkip[] Choose(SkipRouter router, ReadOnlySpan<float> features, int count)
     {
         float[] logits = new float[router.Layers.Count];
         for (int i = 0; i < logits.Length; i++)
         {
-            logits[i] = PromptFeatures.Logit(
-                features,
-                router.Weights.Span.Slice(i * features.Length, features.Length),
-                router.Biases.Span[i]
-            );
+            float bias = router.Biases.Span[i];
+            logits[i] = router.Weights.IsEmpty
+                ? bias
+                : PromptFeatures.Logit(features, router.Weights.Span.Slice(i * features.Length, features.Length), bias);
         }
 
         return

@@ -13,9 +13,9 @@ namespace Foretoken.Profiles;
 /// The weights of the predictor at layer 5 are the F32 tensors <c>boundary.5.attention</c> ([layers below, sources, pools, heads]
 /// row-major) and <c>boundary.5.residual</c> ([embedding]), those of its network <c>boundary.5.network</c> (all weights of a
 /// <see cref="SkimPredictor"/>; how many there are tells the width of its hidden layer), those of the first routers
-/// <c>router.0.weights</c> ([candidate layers, embedding] row-major); everything else is metadata under <c>foretoken.</c>. The
-/// first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64 digits set to 0, so a single
-/// changed byte is noticed. The same profile gives the same bytes.
+/// <c>router.0.weights</c> ([candidate layers, embedding] row-major; absent where all are 0); everything else is metadata under
+/// <c>foretoken.</c>. The first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64
+/// digits set to 0, so a single changed byte is noticed. The same profile gives the same bytes.
 /// </para>
 /// <para>Thread-safe.</para>
 /// </remarks>
@@ -399,8 +399,12 @@ public static class ProfileFile
             );
             writer.Set(RouterLayersKey(i), GgufValue.FromArray<int>([.. router.Layers]));
             writer.Set(RouterBiasesKey(i), GgufValue.FromArray<float>(router.Biases.Span));
-            writer.AddTensor(RouterTensor(i), GgufTensorType.F32, profile.EmbeddingSize, router.Layers.Count);
-            weights.Add(RouterTensor(i), router.Weights);
+            // the logits of such routers are their biases, with the zeros and without
+            if (router.Weights.Span.ContainsAnyExcept(0f))
+            {
+                writer.AddTensor(RouterTensor(i), GgufTensorType.F32, profile.EmbeddingSize, router.Layers.Count);
+                weights.Add(RouterTensor(i), router.Weights);
+            }
         }
 
         IReadOnlyList<ProfileSkipQuality> quality = profile.SkipQuality;
@@ -770,7 +774,7 @@ public static class ProfileFile
             }
 
             if (
-                router.Weights.Length != (long)router.Layers.Count * profile.EmbeddingSize
+                (!router.Weights.IsEmpty && router.Weights.Length != (long)router.Layers.Count * profile.EmbeddingSize)
                 || router.Biases.Length != router.Layers.Count
             )
             {

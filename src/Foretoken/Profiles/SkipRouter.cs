@@ -8,7 +8,7 @@ namespace Foretoken.Profiles;
 /// </summary>
 /// <param name="Routing">Where they read, how many parts they were trained to choose, and which.</param>
 /// <param name="Layers">The candidate layers, ascending, at or above <see cref="SkipRouting.Layer"/>.</param>
-/// <param name="Weights">[layers, embedding] row-major.</param>
+/// <param name="Weights">[layers, embedding] row-major; empty where nothing was learned from prompts, and the biases alone choose.</param>
 /// <param name="Biases">[layers].</param>
 public sealed record SkipRouter(
     SkipRouting Routing,

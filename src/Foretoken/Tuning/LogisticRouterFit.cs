@@ -57,8 +57,6 @@ internal static class LogisticRouterFit
         [
             .. costs.Select(cost => layers.Select((layer, i) => same.Contains(layer) ? cost[i] : 0).Sum()),
         ];
-        int width = features[0].Length;
-        float[] weights = new float[layers.Count * width];
         float[] biases = new float[layers.Count];
         if (ChooseStrength(centred.Products, keep, costs, sameCosts, routing.Count) is not { } strength)
         {
@@ -67,9 +65,11 @@ internal static class LogisticRouterFit
                 biases[layer] = same.Contains(layers[layer]) ? -1 : 1;
             }
 
-            return new SkipRouter(routing, [.. layers], weights, biases);
+            return new SkipRouter(routing, [.. layers], default, biases);
         }
 
+        int width = features[0].Length;
+        float[] weights = new float[layers.Count * width];
         int[] all = [.. Enumerable.Range(0, features.Count)];
         for (int layer = 0; layer < layers.Count; layer++)
         {

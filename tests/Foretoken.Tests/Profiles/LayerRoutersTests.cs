@@ -40,6 +40,15 @@ public class LayerRoutersTests
         Assert.Equal(20, routers.Find(new(4, 2, LayerPart.Block)).Layers[0]);
     }
 
+    [Fact]
+    public void Without_weights_the_biases_choose_whatever_the_prompt()
+    {
+        LayerRouters routers = new([new SkipRouter(Two, [5, 7, 9], default, (float[])[1, -1, -1])]);
+
+        Assert.Equal([7, 9], routers.Route(Two, [0, 5, 1], 1).Select(skip => skip.Layer));
+        Assert.Equal([7, 9], routers.Route(Two, [5, 0, 1, 2], 2).Select(skip => skip.Layer));
+    }
+
     [Theory]
     [InlineData(5, 1, LayerPart.Attention)]
     [InlineData(4, 1, LayerPart.Block)]

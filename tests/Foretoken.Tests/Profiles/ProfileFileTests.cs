@@ -100,6 +100,36 @@ public class ProfileFileTests
     }
 
     [Fact]
+    public void Routers_that_learned_nothing_from_prompts_are_stored_without_weights_and_choose_the_same()
+    {
+        using TemporaryFolder folder = new();
+        SkipRouting two = new(1, 2, LayerPart.Attention);
+        SkipRouter zeros = new(two, [1, 2, 3], new float[24], (float[])[0, 1, -1]);
+        SkipRouter learned = zeros with
+        {
+            Routing = two with { Count = 1 },
+            Weights = TestProfiles.Weights(new(1), 24),
+        };
+        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small with { Routers = [zeros, learned], SkipQuality = [] });
+        ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
+
+        Assert.Equal(
+            "router.1.weights",
+            Assert.Single(GgufReader.Read(folder["a.gguf"]).Tensors, tensor => tensor.Name.StartsWith('r')).Name
+        );
+        Assert.Equal(learned.Weights.ToArray(), read.Routers[1].Weights.ToArray());
+        Random random = new(2);
+        for (int i = 0; i < 20; i++)
+        {
+            float[] residual = TestProfiles.Weights(random, 3 * 8);
+            Assert.Equal(
+                new LayerRouters([zeros]).Route(two, residual, 3),
+                new LayerRouters([read.Routers[0]]).Route(two, residual, 3)
+            );
+        }
+    }
+
+    [Fact]
     public void A_profile_without_skips_has_no_router_and_nothing_to_skip()
     {
         using TemporaryFolder folder = new();

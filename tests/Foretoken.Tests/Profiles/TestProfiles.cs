@@ -108,6 +108,7 @@ internal static class TestProfiles
                     Weights(new Random(7), 24),
                     Weights(new Random(8), 3)
                 ),
+                new SkipRouter(new SkipRouting(2, 1, LayerPart.FeedForward), [2, 3], default, (float[])[1, -1]),
             ],
             SkipQuality =
             [

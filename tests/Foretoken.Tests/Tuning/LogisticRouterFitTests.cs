@@ -82,6 +82,7 @@ public class LogisticRouterFitTests
 
         SkipRouter router = LogisticRouterFit.Fit(One, [5, 9, 11], [9, 5], features, costs);
 
+        Assert.True(router.Weights.IsEmpty);
         Assert.All(features, prompt => Assert.Equal(9, LayerRouters.Choose(router, prompt, 1)[0].Layer));
     }
 
