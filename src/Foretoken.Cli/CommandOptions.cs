@@ -98,6 +98,46 @@ internal static class CommandOptions
     internal static FlashAttentionMode FlashAttentionOf(ParseResult parsed, Option<string> option) =>
         Enum.Parse<FlashAttentionMode>(parsed.GetValue(option)!, ignoreCase: true);
 
+    /// <summary><c>--lora</c>; <see cref="LoraOf"/> reads it.</summary>
+    internal static Option<string[]> Lora(string description) =>
+        new("--lora")
+        {
+            HelpName = "file[=scale]",
+            Description = $"{description} A GGUF file, at scale 1 unless one is given; may be given several times.",
+            DefaultValueFactory = _ => [],
+        };
+
+    /// <exception cref="CliException">A file is missing, or a scale is not a finite number other than 0.</exception>
+    internal static IReadOnlyList<LoraAdapterOptions> LoraOf(ParseResult parsed, Option<string[]> option) =>
+        [.. (parsed.GetValue(option) ?? []).Select(ParseLora)];
+
+    internal static LoraAdapterOptions ParseLora(string text)
+    {
+        string path = text;
+        float scale = 1;
+        // a name may have the sign in it
+        if (!File.Exists(text) && text.LastIndexOf('=') is > 0 and int at)
+        {
+            path = text[..at];
+            if (
+                !float.TryParse(text[(at + 1)..], NumberStyles.Float, CultureInfo.InvariantCulture, out scale)
+                || !float.IsFinite(scale)
+                || scale == 0
+            )
+            {
+                throw new CliException(
+                    $"--lora {text}: '{text[(at + 1)..]}' is no scale. A scale is a number other than 0, such as {path}=0.5."
+                );
+            }
+        }
+
+        return File.Exists(path)
+            ? new LoraAdapterOptions { Path = path, Scale = scale }
+            : throw new CliException(
+                $"--lora {text}: there is no file '{path}'. Give a LoRA adapter of the model in GGUF, as llama.cpp's convert_lora_to_gguf.py writes it."
+            );
+    }
+
     /// <summary>Refuses smaller numbers.</summary>
     internal static void AtLeast(Option option, int least) =>
         option.Validators.Add(result =>

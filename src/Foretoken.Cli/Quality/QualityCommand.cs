@@ -76,6 +76,12 @@ internal static class QualityCommand
             Description =
                 "Your own prompts instead of generated ones, one JSON object a line: document, question, question_at (last or first), kind (retrieval or summary), expect (of a retrieval: text that an answer must contain), answer_start (optional).",
         };
+        Option<string[]> lora = CommandOptions.Lora("A LoRA adapter to compute with, full prefill included.");
+        Option<bool> fullWithoutLora = new("--full-without-lora")
+        {
+            Description =
+                "Compare with full prefill without the adapters of --lora: how far they make up for what is left out.",
+        };
         Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
@@ -102,12 +108,23 @@ internal static class QualityCommand
             seed,
             documents,
             prompts,
+            lora,
+            fullWithoutLora,
             threads,
             flashAttention,
             json,
             html,
         };
         devices.AddTo(command);
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(fullWithoutLora) && result.GetValue(lora) is not { Length: > 0 })
+            {
+                result.AddError(
+                    "--full-without-lora compares with the model without its adapters; name some with --lora."
+                );
+            }
+        });
         command.SetAction(
             (parsed, cancellationToken) =>
                 context.RunAsync(() =>
@@ -128,6 +145,8 @@ internal static class QualityCommand
                             Seed = parsed.GetValue(seed),
                             Documents = parsed.GetValue(documents) ?? [],
                             Prompts = parsed.GetValue(prompts),
+                            Adapters = CommandOptions.LoraOf(parsed, lora),
+                            FullWithoutAdapters = parsed.GetValue(fullWithoutLora),
                             Threads = parsed.GetValue(threads),
                             Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
@@ -179,6 +198,7 @@ internal static class QualityCommand
             progress: null,
             cancellationToken
         );
+        using LoadedAdapters adapters = new(model, options.Adapters);
         IReadOnlyList<string> names =
             options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile);
         QualityCase[] cases = Cases(
@@ -202,6 +222,8 @@ internal static class QualityCommand
         {
             Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
             FlashAttention = options.FlashAttention,
+            Adapters = adapters.Scaled,
+            FullWithoutAdapters = options.FullWithoutAdapters,
         };
         context.Note(
             string.Create(
@@ -289,7 +311,8 @@ internal static class QualityCommand
         {
             CreatedAt = default,
             IsComplete = true,
-            MeasuredAgainst = "our own full prefill of the same prompt in the same run; not unpatched llama.cpp",
+            MeasuredAgainst =
+                $"our own full prefill of the same prompt in the same run{(options.FullWithoutAdapters ? ", without the adapters" : "")}; not unpatched llama.cpp",
             Model = QualityModel.Of(model),
             Machine = machine,
             Build = QualityBuild.Read(),
@@ -307,6 +330,13 @@ internal static class QualityCommand
                 PromptFile = Path.GetFileName(options.Prompts),
                 AnswerTokens = evaluator.AnswerTokens,
                 SummaryTokens = evaluator.SummaryTokens,
+                Adapters =
+                [
+                    .. evaluator.Adapters.Select(one => new AdapterReport(
+                        Path.GetFileName(one.Adapter.Path),
+                        one.Scale
+                    )),
+                ],
                 Threads = evaluator.Threads,
                 GpuLayers = options.Devices.GpuLayers,
 #pragma warning disable CA1308 // as the option is spelled

@@ -41,6 +41,12 @@ internal sealed record QualityOptions
     /// <summary>The caller's own prompts; null to generate some.</summary>
     internal string? Prompts { get; init; }
 
+    /// <summary>LoRA adapters to compute with.</summary>
+    internal IReadOnlyList<LoraAdapterOptions> Adapters { get; init; } = [];
+
+    /// <summary>Whether full prefill goes without them.</summary>
+    internal bool FullWithoutAdapters { get; init; }
+
     internal int Threads { get; init; }
     internal DeviceChoice Devices { get; init; } = new();
     internal FlashAttentionMode FlashAttention { get; init; }

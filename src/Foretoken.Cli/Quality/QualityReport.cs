@@ -106,6 +106,9 @@ internal sealed record QualitySettings
     public required string? PromptFile { get; init; }
     public required int AnswerTokens { get; init; }
     public required int SummaryTokens { get; init; }
+
+    /// <summary>LoRA adapters that were computed with, by the names of their files.</summary>
+    public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];
     public required int Threads { get; init; }
     public required int GpuLayers { get; init; }
     public required string FlashAttention { get; init; }

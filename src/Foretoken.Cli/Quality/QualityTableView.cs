@@ -56,7 +56,11 @@ internal static class QualityTableView
             .Prompts.GroupBy(prompt => prompt.Kind)
             .Select(group => I($"{group.Count()} {group.Key}"));
         string from = report.Settings.PromptFile ?? string.Join(", ", report.Settings.Documents);
-        return $"prompts: {string.Join(", ", kinds)}, from {from}"
+        string with =
+            report.Settings.Adapters.Count == 0
+                ? ""
+                : $", with {string.Join(" and ", report.Settings.Adapters.Select(one => I($"{one.Name} at {one.Scale}")))}";
+        return $"prompts: {string.Join(", ", kinds)}, from {from}{with}"
             + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");
     }
 

@@ -90,6 +90,9 @@ internal static class TuneCommand
             Description = "Length of a generated prompt to learn skips from.",
             DefaultValueFactory = _ => defaults.SkipLength,
         };
+        Option<string[]> lora = CommandOptions.Lora(
+            "Beside --skips: a LoRA adapter that skips are learned with; they are then used with exactly these adapters."
+        );
         Option<string?> examples = new("--examples")
         {
             HelpName = "folder",
@@ -128,6 +131,7 @@ internal static class TuneCommand
             keepImportance,
             skipCount,
             skipLength,
+            lora,
             examples,
             seed,
             threads,
@@ -139,6 +143,10 @@ internal static class TuneCommand
             if (result.GetValue(keepImportance) && !result.GetValue(skips))
             {
                 result.AddError("--keep-importance leaves only skips to learn; say --skips, too.");
+            }
+            else if (result.GetValue(lora) is { Length: > 0 } && !result.GetValue(skips))
+            {
+                result.AddError("--lora is for learning skips; say --skips, too.");
             }
             else if (result.GetValue(skips) && result.GetValue(heldOut) == 0)
             {
@@ -172,6 +180,7 @@ internal static class TuneCommand
                             KeepImportance = parsed.GetValue(keepImportance),
                             SkipCount = parsed.GetValue(skipCount),
                             SkipLength = parsed.GetValue(skipLength),
+                            SkipAdapters = CommandOptions.LoraOf(parsed, lora),
                             Examples = parsed.GetValue(examples),
                             Seed = parsed.GetValue(seed),
                             Threads = parsed.GetValue(threads),
@@ -197,6 +206,7 @@ internal static class TuneCommand
         CheckOutput(output);
         // before anything is computed, because a missing or damaged one cannot be kept
         ModelProfile? kept = options.KeepImportance ? ProfileFile.Find(ModelFileCheck.Check(modelPath), output) : null;
+        ModelProfile? before = options.Skips ? null : FindSkips(context, modelPath, output);
         IReadOnlyList<DocumentPrompt>? own = options.Prompts is { } source
             ? PromptFile.ReadAll(
                 source,
@@ -221,6 +231,7 @@ internal static class TuneCommand
             progress: null,
             cancellationToken
         );
+        using LoadedAdapters adapters = new(model, options.SkipAdapters);
         PromptGenerator? generator = own is null ? new PromptGenerator(corpus!, model) : null;
         string examples = options.Examples ?? ExamplesFolder(output);
         ModelProfile profile =
@@ -241,12 +252,22 @@ internal static class TuneCommand
                 context,
                 options,
                 model,
+                adapters,
                 generator,
                 own,
                 profile,
                 examples,
                 cancellationToken
             );
+        }
+        else if (before is not null)
+        {
+            profile = profile with
+            {
+                Routers = before.Routers,
+                SkipQuality = before.SkipQuality,
+                SkipAdapters = before.SkipAdapters,
+            };
         }
 
         ProfileFile.Write(output, profile);
@@ -316,6 +337,7 @@ internal static class TuneCommand
         CliContext context,
         TuneOptions options,
         ForetokenModel model,
+        LoadedAdapters adapters,
         PromptGenerator? generator,
         IReadOnlyList<DocumentPrompt>? own,
         ModelProfile profile,
@@ -330,6 +352,7 @@ internal static class TuneCommand
             model,
             new SkipTuningOptions
             {
+                Adapters = adapters.Scaled,
                 ExamplesFolder = examples,
                 Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,
                 FlashAttention = options.FlashAttention,
@@ -423,6 +446,38 @@ internal static class TuneCommand
             "tuning",
             Path.GetFileNameWithoutExtension(output)
         );
+
+    /// <summary>
+    /// The profile that is replaced, if it knows what this model can do without: that was measured with all tokens kept, so it
+    /// holds whatever is learned of tokens.
+    /// </summary>
+    internal static ModelProfile? FindSkips(CliContext context, string modelPath, string output)
+    {
+        if (!File.Exists(output))
+        {
+            return null;
+        }
+
+        try
+        {
+            ModelProfile? before = ProfileFile.Find(ModelFileCheck.Check(modelPath), output);
+            if (before is null or { Routers.Count: 0, SkipQuality.Count: 0 })
+            {
+                return null;
+            }
+
+            context.Note(
+                $"What {output} knows of skips is kept; '--skips' learns it anew, and without the file there are none."
+            );
+            return before;
+        }
+        catch (ModelProfileException e)
+        {
+            // of another model, or damaged: a new one takes its place
+            context.Note($"{e.Message} It will be replaced.");
+            return null;
+        }
+    }
 
     private static void CheckOutput(string path)
     {

@@ -50,6 +50,9 @@ internal sealed record TuneOptions
     /// <summary>Tokens of a generated prompt to learn skips from.</summary>
     internal int SkipLength { get; init; } = 256;
 
+    /// <summary>LoRA adapters that skips are learned with.</summary>
+    internal IReadOnlyList<LoraAdapterOptions> SkipAdapters { get; init; } = [];
+
     /// <summary>Where examples are kept between runs; null for a folder of the user's cache, which is removed after success.</summary>
     internal string? Examples { get; init; }
 

@@ -51,7 +51,13 @@ internal static class TuneTableView
 
     private static Table Skips(ModelProfile profile)
     {
-        Table skips = new Table().Title("skips, measured on prompts held out").Border(TableBorder.Rounded);
+        string with =
+            profile.SkipAdapters.Count == 0
+                ? ""
+                : $", with {string.Join(" and ", profile.SkipAdapters.Select(adapter => string.Create(CultureInfo.InvariantCulture, $"{adapter.FileName} at {adapter.Scale}")))}";
+        Table skips = new Table()
+            .Title(Markup.Escape($"skips, measured on prompts held out{with}"))
+            .Border(TableBorder.Rounded);
         skips.AddColumns("plan", "KL (nats)", "same token");
         foreach (ProfileSkipQuality row in profile.SkipQuality)
         {

@@ -574,6 +574,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             _logger.NoProfile(ImportancePolicies.Default.Name);
         }
+        ScaledAdapter[] defaults = _adapters.Get(LoraAdapterSet.Choose(_options.Adapters, named: null));
+        if (_model.Profile?.FindSkipMismatch(ScaledAdapter.ToProfile(defaults)) is { } mismatch)
+        {
+            _logger.SkipsLeftAside(mismatch);
+        }
     }
 
     /// <summary>

@@ -110,6 +110,13 @@ internal static partial class LogMessages
     [LoggerMessage(16, LogLevel.Information, "A request ended the calibration; what was measured until then is used")]
     internal static partial void CalibrationEnded(this ILogger logger);
 
+    [LoggerMessage(
+        17,
+        LogLevel.Information,
+        "What the profile knows of skips is left aside in requests with this client's LoRA adapters: {Explanation}"
+    )]
+    internal static partial void SkipsLeftAside(this ILogger logger, string explanation);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using Foretoken.Interop;
 using Foretoken.Planning;
+using Foretoken.Profiles;
 
 namespace Foretoken.Inference;
 
@@ -150,7 +151,7 @@ public sealed class ForetokenSession : IDisposable
     /// <remarks>After a failure or cancellation the sequence holds the reused prefix; the next call can succeed.</remarks>
     /// <exception cref="ArgumentException">The prompt is empty, or the request does not fit to it.</exception>
     /// <exception cref="ContextFullException">The prompt is longer than the context. Nothing was changed.</exception>
-    /// <exception cref="ModelProfileException">The plan names an importance, or needs routers, that need a profile. Nothing was changed.</exception>
+    /// <exception cref="ModelProfileException">The plan names an importance, or needs routers, that need a profile, or routers that were learned with other LoRA adapters. Nothing was changed.</exception>
     /// <exception cref="UnsupportedModelException">The plan is without sublayers, and the model's architecture has none that could be left out.</exception>
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict. Nothing was changed.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict. Nothing was changed.</exception>
@@ -185,7 +186,7 @@ public sealed class ForetokenSession : IDisposable
 
         ScaledAdapter[] adapters = Usable(request.Adapters);
         int reused = ReusablePrefix(prompt, request);
-        PrefillDecision decision = Decide(request, prompt.Length, reused);
+        PrefillDecision decision = Decide(request, adapters, prompt.Length, reused);
 
         TimeProvider time = TimeProvider.System;
         TimeSpan cpuBefore = Environment.CpuUsage.TotalTime;
@@ -698,18 +699,21 @@ public sealed class ForetokenSession : IDisposable
         return NativeCancellation.Arm(_cancel, cancellationToken);
     }
 
-    private PrefillDecision Decide(PrefillRequest request, int promptLength, int reused)
+    private PrefillDecision Decide(PrefillRequest request, ScaledAdapter[] adapters, int promptLength, int reused)
     {
         PrefillPlanner planner = new(Cost, decodeCost: _decodeCost);
+        ProfileAdapter[] known = ScaledAdapter.ToProfile(adapters);
+        PrefillPlannerOptions? learned = known.Length == 0 ? _learnedOptions : Model.Profile?.GetPlannerOptions(known);
         return PrefillDecision.Make(
             planner,
-            _learnedOptions is null ? planner : new PrefillPlanner(planner.CostModel, _learnedOptions, _decodeCost),
+            learned is null ? planner : new PrefillPlanner(planner.CostModel, learned, _decodeCost),
             Model.Profile,
             request,
             NotStagedReason,
             promptLength,
             reused,
-            reused > 0 ? _skips : null
+            reused > 0 ? _skips : null,
+            Model.Profile?.FindSkipMismatch(known)
         );
     }
 

@@ -41,7 +41,9 @@ internal sealed record PrefillDecision
     /// <exception cref="PlanUnreachableException">The target is out of reach, and the request is strict.</exception>
     /// <exception cref="QualityLossUnknownException">A quality budget was given, no loss was measured, and the request is strict.</exception>
     /// <exception cref="ArgumentException">The plan of the request does not fit the model or the importance.</exception>
-    /// <exception cref="ModelProfileException">The plan of the request names an importance, or needs routers, that need a profile.</exception>
+    /// <exception cref="ModelProfileException">
+    /// The plan of the request names an importance, or needs routers, that need a profile, or routers that are not for its adapters.
+    /// </exception>
     /// <param name="planner">Plans for importances that need no profile.</param>
     /// <param name="learnedPlanner">Plans for learned importance: it knows what they lose.</param>
     /// <param name="profile">The model's profile; null when it has none.</param>
@@ -50,6 +52,7 @@ internal sealed record PrefillDecision
     /// <param name="promptLength">Tokens of the prompt.</param>
     /// <param name="reused">Leading tokens of it that the cache holds.</param>
     /// <param name="sequenceSkips">What the sequence with the reused tokens does without; null where nothing is reused.</param>
+    /// <param name="skipMismatch">Why the profile's skips are not for the request's adapters; null when they are.</param>
     internal static PrefillDecision Make(
         PrefillPlanner planner,
         PrefillPlanner learnedPlanner,
@@ -58,7 +61,8 @@ internal sealed record PrefillDecision
         string? notStagedReason,
         int promptLength,
         int reused,
-        IReadOnlyList<LayerSkip>? sequenceSkips = null
+        IReadOnlyList<LayerSkip>? sequenceSkips = null,
+        string? skipMismatch = null
     )
     {
         IImportancePolicy importance = request.Importance ?? ImportancePolicies.Get(request.Plan?.Importance, profile);
@@ -75,7 +79,18 @@ internal sealed record PrefillDecision
         );
         if (decision.FindUnlearnedBoundary() is not { } problem)
         {
-            return decision.WithRouter(request, profile);
+            bool isWithoutSkips =
+                skipMismatch is not null
+                && ownPlanner == learnedPlanner
+                && notStagedReason is null
+                && request.Plan is null
+                && !request.KeepsAll;
+            return decision.WithRouter(request, profile, skipMismatch) with
+            {
+                Reason = isWithoutSkips
+                    ? $"{decision.Reason} What the profile knows of skips is left aside: {skipMismatch}."
+                    : decision.Reason,
+            };
         }
         if (isNamed)
         {
@@ -94,7 +109,7 @@ internal sealed record PrefillDecision
             reused,
             sequenceSkips
         );
-        return decision.WithRouter(request, profile) with
+        return decision.WithRouter(request, profile, skipMismatch) with
         {
             Reason =
                 $"{decision.Reason} The importance '{importance.Name}' could not be used: {problem}; '{decision.Importance.Name}' is used instead.",
@@ -208,11 +223,17 @@ internal sealed record PrefillDecision
         }
     }
 
-    private PrefillDecision WithRouter(PrefillRequest request, ModelProfile? profile)
+    private PrefillDecision WithRouter(PrefillRequest request, ModelProfile? profile, string? skipMismatch)
     {
         if (Plan.Routing is not { } routing)
         {
             return this;
+        }
+        if (request.Router is null && skipMismatch is not null)
+        {
+            throw new ModelProfileException(
+                $"The plan is without {routing}, and the profile's router for it cannot be used: {skipMismatch}; or use a plan that names what is skipped."
+            );
         }
         ILayerRouter router =
             request.Router

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Foretoken.Planning;
 
 namespace Foretoken.Profiles;
@@ -39,15 +40,41 @@ public sealed record ModelProfile
     public IReadOnlyList<ProfileSkipQuality> SkipQuality { get; init; } = [];
 
     /// <summary>
-    /// Settings of a planner for prefills that rank tokens by <see cref="Predictors"/>: the losses were measured with them.
+    /// The LoRA adapters that <see cref="Routers"/> and <see cref="SkipQuality"/> were learned with; empty when with the model
+    /// alone. What skips lose with some adapters says nothing of the model with others, so they are used with exactly these.
     /// </summary>
-    public PrefillPlannerOptions PlannerOptions
+    public IReadOnlyList<ProfileAdapter> SkipAdapters { get; init; } = [];
+
+    /// <summary>
+    /// Settings of a planner for prefills without LoRA adapters that rank tokens by <see cref="Predictors"/>: the losses were
+    /// measured with them.
+    /// </summary>
+    public PrefillPlannerOptions PlannerOptions => GetPlannerOptions([]);
+
+    /// <summary>
+    /// Settings of a planner for prefills with LoRA adapters that rank tokens by <see cref="Predictors"/>. Skips are among them
+    /// only with the adapters that they were learned with; what dropped tokens lose was measured without adapters.
+    /// </summary>
+    /// <param name="adapters">The adapters, in any order.</param>
+    public PrefillPlannerOptions GetPlannerOptions(IReadOnlyList<ProfileAdapter> adapters)
     {
-        get
+        PrefillPlannerOptions options = new()
         {
-            PrefillPlannerOptions options = new() { Skips = [.. SkipQuality.Select(Option)] };
-            return Schedules.Count == 0 ? options : options with { Schedules = Schedules };
-        }
+            Skips = FindSkipMismatch(adapters) is null ? [.. SkipQuality.Select(Option)] : [],
+        };
+        return Schedules.Count == 0 ? options : options with { Schedules = Schedules };
+    }
+
+    /// <summary>Why <see cref="Routers"/> and <see cref="SkipQuality"/> are not for prefills with some LoRA adapters, and what to do, for people.</summary>
+    /// <param name="adapters">The adapters, in any order.</param>
+    /// <returns>Half a sentence; <see langword="null"/> when they are for them, or when there are none.</returns>
+    public string? FindSkipMismatch(IReadOnlyList<ProfileAdapter> adapters)
+    {
+        ArgumentNullException.ThrowIfNull(adapters);
+        bool isForThem = Identities(adapters).SequenceEqual(Identities(SkipAdapters));
+        return isForThem || (Routers.Count == 0 && SkipQuality.Count == 0)
+            ? null
+            : $"it was learned with {Describe(SkipAdapters)}, and this prefill computes with {Describe(adapters)}. Compute with what it was learned with, or learn it anew: 'foretoken tune --skips --keep-importance', with '--lora FILE=SCALE' for each adapter";
     }
 
     /// <summary>What chooses the skips of a routed plan; <see langword="null"/> when the profile has no routers.</summary>
@@ -57,6 +84,22 @@ public sealed record ModelProfile
         quality.Routing is { } routing
             ? new SkipOption(routing, new LayerRouters(Routers).Find(routing).Layers, quality.KlDivergence)
             : new SkipOption(quality.Skips, quality.KlDivergence);
+
+    private static IEnumerable<(string, float)> Identities(IReadOnlyList<ProfileAdapter> adapters) =>
+        adapters.Select(adapter => (adapter.Fingerprint, adapter.Scale)).Order();
+
+    private static string Describe(IReadOnlyList<ProfileAdapter> adapters) =>
+        adapters.Count == 0
+            ? "no LoRA adapter"
+            : string.Join(
+                " and ",
+                adapters.Select(adapter =>
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"'{adapter.FileName}' (SHA-256 {adapter.Fingerprint[..12]}) at scale {adapter.Scale}"
+                    )
+                )
+            );
 
     /// <summary>What was measured, plan by plan.</summary>
     public IReadOnlyList<ProfileQuality> Quality { get; init; } = [];

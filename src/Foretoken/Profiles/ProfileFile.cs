@@ -65,6 +65,9 @@ public static class ProfileFile
     private const string SkipRoutingPartsKey = "foretoken.skips.routing_parts";
     private const string SkipKlKey = "foretoken.skips.kl_divergence";
     private const string SkipAgreementKey = "foretoken.skips.agreement";
+    private const string SkipAdapterNamesKey = "foretoken.skips.adapter_names";
+    private const string SkipAdapterFingerprintsKey = "foretoken.skips.adapter_fingerprints";
+    private const string SkipAdapterScalesKey = "foretoken.skips.adapter_scales";
 
     private const string MakeAgain =
         "Delete it and make it again with 'foretoken tune', or go without a profile (UseProfile = false, on the command line '--profile none').";
@@ -407,6 +410,14 @@ public static class ProfileFile
             }
         }
 
+        IReadOnlyList<ProfileAdapter> adapters = profile.SkipAdapters;
+        if (adapters.Count > 0)
+        {
+            writer.Set(SkipAdapterNamesKey, GgufValue.FromStrings([.. adapters.Select(a => a.FileName)]));
+            writer.Set(SkipAdapterFingerprintsKey, GgufValue.FromStrings([.. adapters.Select(a => a.Fingerprint)]));
+            writer.Set(SkipAdapterScalesKey, GgufValue.FromArray<float>([.. adapters.Select(a => a.Scale)]));
+        }
+
         IReadOnlyList<ProfileSkipQuality> quality = profile.SkipQuality;
         if (quality.Count == 0)
         {
@@ -493,6 +504,7 @@ public static class ProfileFile
             Quality = DecodeQuality(header),
             Routers = DecodeRouters(header, bytes),
             SkipQuality = DecodeSkipQuality(header),
+            SkipAdapters = DecodeSkipAdapters(header),
         };
     }
 
@@ -541,6 +553,30 @@ public static class ProfileFile
         }
 
         return [.. routers];
+    }
+
+    private static ProfileAdapter[] DecodeSkipAdapters(GgufFile header)
+    {
+        if (!header.TryGetValue(SkipAdapterNamesKey, out GgufValue? names))
+        {
+            return [];
+        }
+
+        string[] fingerprints = Value(header, SkipAdapterFingerprintsKey).GetStrings();
+        float[] scales = Array<float>(header, SkipAdapterScalesKey);
+        return
+        [
+            .. names
+                .GetStrings()
+                .Select(
+                    (name, i) =>
+                        new ProfileAdapter(
+                            name,
+                            At(fingerprints, i, SkipAdapterFingerprintsKey),
+                            At(scales, i, SkipAdapterScalesKey)
+                        )
+                ),
+        ];
     }
 
     private static ProfileSkipQuality[] DecodeSkipQuality(GgufFile header)
@@ -733,7 +769,7 @@ public static class ProfileFile
             }
         }
 
-        return FindRouterProblem(profile) ?? FindSkipProblem(profile);
+        return FindRouterProblem(profile) ?? FindSkipProblem(profile) ?? FindAdapterProblem(profile);
     }
 
     private static string? FindRouterProblem(ModelProfile profile)
@@ -830,6 +866,27 @@ public static class ProfileFile
         }
 
         return null;
+    }
+
+    private static string? FindAdapterProblem(ModelProfile profile)
+    {
+        foreach (ProfileAdapter adapter in profile.SkipAdapters)
+        {
+            if (
+                adapter.FileName.Length == 0
+                || adapter.Fingerprint.Length != 2 * SHA256.HashSizeInBytes
+                || !adapter.Fingerprint.All(char.IsAsciiHexDigitLower)
+                || !float.IsFinite(adapter.Scale)
+                || adapter.Scale == 0
+            )
+            {
+                return $"its skips were learned with an adapter that cannot be: {adapter}.";
+            }
+        }
+
+        return profile.SkipAdapters.Count > 0 && profile.Routers.Count == 0 && profile.SkipQuality.Count == 0
+            ? "it names adapters of skips, and it has no skips."
+            : null;
     }
 
     private static string? FindProblem(Func<PrefillPlan> make, int layerCount)

@@ -132,7 +132,7 @@ public sealed class QualityEvaluator : IDisposable
     }
 
     // the first runs allocate and read the weights: they are no measurement
-    private static void WarmUp(
+    private void WarmUp(
         ForetokenSession session,
         RenderedPrompt prompt,
         QualityCase one,
@@ -144,14 +144,18 @@ public sealed class QualityEvaluator : IDisposable
     }
 
     /// <summary>Prefills a prompt from an empty cache; the case is null for full prefill. The report is of the tokens that may be thinned.</summary>
-    private static PrefillReport Prefill(
+    private PrefillReport Prefill(
         ForetokenSession session,
         RenderedPrompt prompt,
         QualityCase? one,
         CancellationToken cancellationToken
     )
     {
-        PrefillRequest request = new() { Origins = prompt.Origins };
+        PrefillRequest request = new()
+        {
+            Origins = prompt.Origins,
+            Adapters = one is null && _options.FullWithoutAdapters ? [] : _options.Adapters,
+        };
         if (one is null)
         {
             request.Plan = PrefillPlan.KeepAll;

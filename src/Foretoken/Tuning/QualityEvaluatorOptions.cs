@@ -24,6 +24,15 @@ public sealed record QualityEvaluatorOptions
         init => _summaryTokens = OptionCheck.Positive(value);
     }
 
+    /// <summary>LoRA adapters that everything is computed with. Default none.</summary>
+    public IReadOnlyList<ScaledAdapter> Adapters { get; init; } = [];
+
+    /// <summary>
+    /// Whether full prefill, and the answer behind it, are the model's without <see cref="Adapters"/>: what is measured is then
+    /// how far the adapters make up for what was left out. Default false.
+    /// </summary>
+    public bool FullWithoutAdapters { get; init; }
+
     /// <summary>Threads that compute. Default 0: one per core.</summary>
     public int Threads { get; init; }
 

@@ -87,7 +87,12 @@ internal sealed class SkipMeter : IDisposable
 
         ForcedAnswer answer = _answers[prompt] ?? Answer(prompt, cancellationToken);
         _session.Clear();
-        _session.Prefill(_prompts[prompt].Tokens, new PrefillRequest { Plan = plan }, null, cancellationToken);
+        _session.Prefill(
+            _prompts[prompt].Tokens,
+            new PrefillRequest { Plan = plan, Adapters = _options.Adapters },
+            null,
+            cancellationToken
+        );
         ForcedComparison comparison = answer.Compare(_session, _options.TimeProvider, cancellationToken);
         SkipLoss loss = new(comparison.Kl, comparison.Agreement);
         _examples[prompt]!.Losses.Add(what, loss);
@@ -112,6 +117,7 @@ internal sealed class SkipMeter : IDisposable
                     Enumerable.Range(1, last).Select(layer => new PlanBoundary(layer, 1))
                 ),
                 Importance = recorder,
+                Adapters = _options.Adapters,
             },
             null,
             cancellationToken
@@ -152,6 +158,12 @@ internal sealed class SkipMeter : IDisposable
                 CultureInfo.InvariantCulture,
                 $"1 {fingerprint} {_decisionLayer} {_options.AnswerTokens} {TuningPrompts.KeyOf(tokens)}"
             )
+                + string.Concat(
+                    ScaledAdapter
+                        .ToProfile(_options.Adapters)
+                        .Select(adapter => $" {adapter.Fingerprint} {BitConverter.SingleToInt32Bits(adapter.Scale)}")
+                        .Order()
+                )
         );
 
     /// <summary>An importance that probes nothing and looks at the residual stream of every boundary.</summary>

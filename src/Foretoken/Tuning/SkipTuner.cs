@@ -78,7 +78,7 @@ public sealed class SkipTuner : IDisposable
     /// <param name="heldOut">Prompts to judge on, at least one; none of them among <paramref name="prompts"/>.</param>
     /// <param name="progress">Receives the progress, on the calling thread.</param>
     /// <param name="cancellationToken">Stops the tuning; what was measured is kept where a folder was given.</param>
-    /// <exception cref="ArgumentException">The profile is of another model, or prompts are missing or in both lists.</exception>
+    /// <exception cref="ArgumentException">The profile or an adapter is of another model, or prompts are missing or in both lists.</exception>
     /// <exception cref="ContextFullException">A prompt and its answer do not fit into the model's context.</exception>
     /// <exception cref="UnsupportedModelException">The model's prefill cannot be staged.</exception>
     /// <exception cref="OperationCanceledException">The tuning was cancelled.</exception>
@@ -160,6 +160,7 @@ public sealed class SkipTuner : IDisposable
         {
             Routers = routers,
             SkipQuality = quality,
+            SkipAdapters = ScaledAdapter.ToProfile(_options.Adapters),
         };
     }
 

@@ -65,6 +65,12 @@ public sealed record SkipTuningOptions
     /// </summary>
     public string? ExamplesFolder { get; init; }
 
+    /// <summary>
+    /// LoRA adapters that everything is computed with, the full model's answers too. Default none. What is learned is then for
+    /// prefills with exactly these.
+    /// </summary>
+    public IReadOnlyList<ScaledAdapter> Adapters { get; init; } = [];
+
     /// <summary>Threads that compute. Default 0: one per core.</summary>
     public int Threads { get; init; }
 

@@ -24,7 +24,11 @@ public sealed class RegistrationTests(TinyChatModel test)
             ("Chat:ContextSize", "256"),
             ("Chat:Threads", "1"),
             ("Chat:KvCacheType", "Q8"),
-            ("Chat:StrictSpeedup", "true")
+            ("Chat:StrictSpeedup", "true"),
+            ("Chat:Adapters:0:Path", "tone.gguf"),
+            ("Chat:Adapters:0:Scale", "0.5"),
+            ("Chat:Adapters:1:Path", "law.gguf"),
+            ("Chat:Adapters:1:Name", "legal")
         );
         builder.Services.AddForetokenChatClient(builder.Configuration.GetSection("Chat"));
         using IHost host = builder.Build();
@@ -39,6 +43,10 @@ public sealed class RegistrationTests(TinyChatModel test)
         Assert.Equal(1, options.Threads);
         Assert.Equal(KvCacheType.Q8, options.KvCacheType);
         Assert.True(options.StrictSpeedup);
+        Assert.Equal(
+            [("tone.gguf", "tone", 0.5f), ("law.gguf", "legal", 1)],
+            options.Adapters.Select(adapter => (adapter.Path, adapter.Name, adapter.Scale))
+        );
         Assert.NotNull(options.LoggerFactory);
         Assert.Same(
             host.Services.GetRequiredService<ForetokenChatClient>(),

@@ -217,6 +217,102 @@ public sealed class ModelProfileTests : IDisposable
     }
 
     [Fact]
+    public async Task Skips_are_left_aside_with_other_adapters_than_they_were_learned_with_and_that_is_said()
+    {
+        string file = TestAdapter.Write(_folder["tone.gguf"], ModelFileCheck.Check(_model).Shape!, 1, 0.1f);
+        SkipRouting routing = new(4, 1, LayerPart.Attention);
+        ModelProfile withSkips = TestProfiles.For(_model, 1, 3) with
+        {
+            Routers = [new SkipRouter(routing, [4, 5, 6], default, (float[])[1, -1, 1])],
+            SkipQuality = [new ProfileSkipQuality([new LayerSkip(5)], null, 0.1, 0.9)],
+        };
+        ProfileFile.Write(_profile, withSkips);
+        ProfileAdapter known;
+        using (ForetokenModel model = ForetokenModel.Load(_model, new ModelOptions { UseCostProfile = false }))
+        {
+            using LoraAdapter tone = model.LoadAdapter(file);
+            known = Assert.Single(ScaledAdapter.ToProfile([new(tone, 0.5f)]));
+            Assert.Equal("tone.gguf", known.FileName);
+            AssertUsed(model);
+            AssertUsed(model, new ScaledAdapter(tone, 0));
+            AssertLeftAside(model, "learned with no LoRA adapter", new ScaledAdapter(tone, 0.5f));
+        }
+
+        ProfileFile.Write(_profile, withSkips with { SkipAdapters = [known] });
+        using (ForetokenModel model = ForetokenModel.Load(_model, new ModelOptions { UseCostProfile = false }))
+        {
+            using LoraAdapter tone = model.LoadAdapter(file);
+            AssertUsed(model, new ScaledAdapter(tone, 0.5f));
+            AssertLeftAside(model, "at scale 0.5, and this prefill computes with 'tone.gguf'", new ScaledAdapter(tone));
+            AssertLeftAside(model, "computes with no LoRA adapter");
+        }
+
+        (_, List<string> log) = await AskAsync(new ForetokenChatClientOptions { ModelPath = _model });
+        Assert.Single(log, line => line.Contains("skips is left aside in requests", StringComparison.Ordinal));
+        (PrefillReport answered, log) = await AskAsync(
+            new ForetokenChatClientOptions
+            {
+                ModelPath = _model,
+                Adapters = [new LoraAdapterOptions { Path = file, Scale = 0.5f }],
+            }
+        );
+        Assert.Equal([new AdapterReport("tone", 0.5f)], answered.Adapters);
+        Assert.DoesNotContain(log, line => line.Contains("left aside", StringComparison.Ordinal));
+
+        void AssertUsed(ForetokenModel model, params ScaledAdapter[] adapters)
+        {
+            using ForetokenSession session = CreateSession(model);
+            PrefillReport report = session.Prefill(Prompt(model), FasterTokens(model, adapters));
+            Assert.Equal([new LayerSkip(5)], report.Skips);
+            Assert.Equal(0.1, report.ExpectedQualityLoss);
+            Assert.DoesNotContain("left aside", report.Reason, StringComparison.Ordinal);
+            session.Clear();
+            Assert.Equal(
+                [new LayerSkip(5, LayerPart.Attention)],
+                session.Prefill(Prompt(model), Routed(adapters)).Skips
+            );
+        }
+
+        void AssertLeftAside(ForetokenModel model, string why, params ScaledAdapter[] adapters)
+        {
+            using ForetokenSession session = CreateSession(model);
+            PrefillReport report = session.Prefill(Prompt(model), FasterTokens(model, adapters));
+            Assert.Empty(report.Skips);
+            Assert.Contains("left aside", report.Reason, StringComparison.Ordinal);
+            Assert.Contains(why, report.Reason, StringComparison.Ordinal);
+            session.Clear();
+            ModelProfileException e = Assert.Throws<ModelProfileException>(() =>
+                session.Prefill(Prompt(model), Routed(adapters))
+            );
+            Assert.Contains(why, e.Message, StringComparison.Ordinal);
+            Assert.Contains("foretoken tune --skips", e.Message, StringComparison.Ordinal);
+
+            // a set that the caller names is the caller's to choose
+            PrefillRequest named = new()
+            {
+                Plan = PrefillPlan.FromBoundaries([], skips: [new(5)]),
+                Adapters = adapters,
+            };
+            Assert.Equal([new LayerSkip(5)], session.Prefill(Prompt(model), named).Skips);
+            // where nothing could have been skipped, nothing is said
+            PrefillReport plain = session.Prefill(Prompt(model), new PrefillRequest { Adapters = adapters });
+            Assert.DoesNotContain("left aside", plain.Reason, StringComparison.Ordinal);
+        }
+
+        PrefillRequest Routed(ScaledAdapter[] adapters) =>
+            new() { Plan = PrefillPlan.FromBoundaries([], routing: routing), Adapters = adapters };
+
+        static PrefillRequest FasterTokens(ForetokenModel model, ScaledAdapter[] adapters) =>
+            new()
+            {
+                TargetDecodeSpeedup = model
+                    .GetDecodeCost(KvCacheType.F16)
+                    .Speedup(PrefillPlan.FromBoundaries([], skips: [new(5)]), PromptTokens),
+                Adapters = adapters,
+            };
+    }
+
+    [Fact]
     public void Named_profile_goes_before_the_one_beside_the_model()
     {
         ProfileFile.Write(_profile, TestProfiles.For(_model, 1));

@@ -58,6 +58,14 @@ public class ProfileFileTests
             Quality = quality,
         };
 
+    private static ModelProfile WithoutSkips { get; } =
+        TestProfiles.Small with
+        {
+            Routers = [],
+            SkipQuality = [],
+            SkipAdapters = [],
+        };
+
     [Fact]
     public void Profile_survives_a_round_trip_bit_for_bit()
     {
@@ -94,9 +102,58 @@ public class ProfileFileTests
         Assert.Equal(File.ReadAllBytes(folder["a.gguf"]), File.ReadAllBytes(folder["b.gguf"]));
         Assert.Equal(
             [(2, 0.15), (1, 0.1), (1, 0.2)],
-            read.PlannerOptions.Skips.Select(option => (option.LowestLayer, option.Loss))
+            read.GetPlannerOptions(read.SkipAdapters).Skips.Select(option => (option.LowestLayer, option.Loss))
         );
         Assert.NotNull(read.CreateRouter());
+    }
+
+    [Fact]
+    public void Skips_are_for_exactly_the_adapters_that_they_were_learned_with()
+    {
+        ModelProfile profile = TestProfiles.Small;
+        ProfileAdapter[] learned = [.. profile.SkipAdapters];
+        Assert.Null(profile.FindSkipMismatch(learned));
+        // neither their order nor their files' names matter
+        Assert.Null(profile.FindSkipMismatch([learned[1], learned[0] with { FileName = "renamed.gguf" }]));
+        Assert.Equal(3, profile.GetPlannerOptions(learned).Skips.Count);
+        foreach (
+            ProfileAdapter[] others in (ProfileAdapter[][])
+                [
+                    [],
+                    [learned[0]],
+                    [learned[0], learned[1] with { Scale = 1 }],
+                    [learned[0], learned[1] with { Fingerprint = new string('d', 64) }],
+                    [.. learned, learned[0]],
+                ]
+        )
+        {
+            Assert.Empty(profile.GetPlannerOptions(others).Skips);
+            Assert.Equal(profile.Schedules, profile.GetPlannerOptions(others).Schedules);
+            string mismatch = profile.FindSkipMismatch(others)!;
+            Assert.Contains("'töne.gguf' (SHA-256 bbbbbbbbbbbb) at scale 0.3", mismatch, StringComparison.Ordinal);
+            Assert.Contains("--lora FILE=SCALE", mismatch, StringComparison.Ordinal);
+        }
+
+        Assert.Empty(profile.PlannerOptions.Skips);
+        ModelProfile plain = profile with { SkipAdapters = [] };
+        Assert.Equal(3, plain.PlannerOptions.Skips.Count);
+        Assert.Contains("learned with no LoRA adapter", plain.FindSkipMismatch(learned)!, StringComparison.Ordinal);
+        Assert.Null(WithoutSkips.FindSkipMismatch(learned));
+    }
+
+    [Fact]
+    public void Adapters_of_skips_that_cannot_be_are_refused()
+    {
+        ProfileAdapter adapter = TestProfiles.Small.SkipAdapters[0];
+        AssertRefusedAdapter(adapter with { FileName = "" });
+        AssertRefusedAdapter(adapter with { Fingerprint = new string('b', 63) });
+        AssertRefusedAdapter(adapter with { Fingerprint = new string('x', 64) });
+        AssertRefusedAdapter(adapter with { Scale = 0 });
+        AssertRefusedAdapter(adapter with { Scale = float.NaN });
+        AssertRefused(WithoutSkips with { SkipAdapters = [adapter] }, "no skips");
+
+        static void AssertRefusedAdapter(ProfileAdapter adapter) =>
+            AssertRefused(TestProfiles.Small with { SkipAdapters = [adapter] }, "cannot be");
     }
 
     [Fact]
@@ -133,7 +190,7 @@ public class ProfileFileTests
     public void A_profile_without_skips_has_no_router_and_nothing_to_skip()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small with { Routers = [], SkipQuality = [] });
+        ProfileFile.Write(folder["a.gguf"], WithoutSkips);
         ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
 
         Assert.Null(read.CreateRouter());
@@ -320,7 +377,7 @@ public class ProfileFileTests
             ("foretoken.schedule_count", GgufValue.From(3), "lacks 'foretoken.schedule.2.depths'"),
             ("foretoken.schedule_count", GgufValue.From(int.MaxValue), "schedule"),
             ("foretoken.schedule_count", GgufValue.From(-1), "schedule"),
-            ("foretoken.router_count", GgufValue.From(3), "lacks 'foretoken.router.2.layer_count_part'"),
+            ("foretoken.router_count", GgufValue.From(4), "lacks 'foretoken.router.3.layer_count_part'"),
             ("foretoken.router_count", GgufValue.From(-1), "router"),
             ("foretoken.router_count", GgufValue.From(0), "no routers for that"),
             ("foretoken.router.0.candidates", GgufValue.FromArray<int>([1, 2, 3]), "can be skipped"),
@@ -328,6 +385,10 @@ public class ProfileFileTests
             ("foretoken.router.1.biases", GgufValue.FromArray<float>([0, 0, float.NaN]), "not a finite number"),
             ("foretoken.skips.counts", GgufValue.FromArray<int>([1, 0, 3]), "'foretoken.skips.layers' has 3 elements"),
             ("foretoken.skips.kl_divergence", GgufValue.FromArray<double>([0.1]), "has 1 elements"),
+            ("foretoken.skips.adapter_names", GgufValue.From("tone.gguf"), "not an array of strings"),
+            ("foretoken.skips.adapter_fingerprints", GgufValue.FromStrings(["b"]), "has 1 elements"),
+            ("foretoken.skips.adapter_fingerprints", GgufValue.FromStrings(["b", "c"]), "adapter that cannot be"),
+            ("foretoken.skips.adapter_scales", GgufValue.FromArray<float>([1, 0]), "adapter that cannot be"),
             ("foretoken.origin.created_at", GgufValue.From("yesterday"), "DateTime"),
         ];
         foreach ((string key, GgufValue value, string reason) in changes)

@@ -121,6 +121,11 @@ internal static class TestProfiles
                     0.8
                 ),
             ],
+            SkipAdapters =
+            [
+                new ProfileAdapter("töne.gguf", new string('b', 64), 0.3f),
+                new ProfileAdapter("recover.gguf", new string('c', 64), -1),
+            ],
         };
 
     public static SkimPredictor Network(Random random, int width, int hidden) =>
@@ -147,6 +152,7 @@ internal static class TestProfiles
         Assert.Equal(expected.Quality.Select(Bits), actual.Quality.Select(Bits));
         Assert.Equal(expected.Routers.Select(Bits), actual.Routers.Select(Bits));
         Assert.Equal(expected.SkipQuality.Select(Bits), actual.SkipQuality.Select(Bits));
+        Assert.Equal(expected.SkipAdapters, actual.SkipAdapters);
 
         static object Facts(ModelProfile p) =>
             (p.Fingerprint, p.ModelName, p.LayerCount, p.HeadCount, p.EmbeddingSize, p.Origin);

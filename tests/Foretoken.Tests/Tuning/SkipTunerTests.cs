@@ -1,3 +1,4 @@
+using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
 using Foretoken.Tests.Gguf;
@@ -112,6 +113,62 @@ public sealed class SkipTunerTests(TestModel test)
         }
 
         TestProfiles.AssertEqual(whole, resumable.Tune(before, [prompts[1]], [prompts[0]]));
+    }
+
+    [Fact]
+    public void Skips_are_learned_and_judged_with_the_adapters_that_the_profile_then_names()
+    {
+        using TemporaryFolder folder = new();
+        using LoraAdapter adapter = test.Model.LoadAdapter(
+            TestAdapter.Write(folder["tone.gguf"], test.Model.Shape, 1, 0.1f)
+        );
+        IReadOnlyList<DocumentPrompt> prompts = Prompts(2);
+        SkipTuningOptions options = Short with
+        {
+            Targets = [new SkipTarget(LayerPart.Block, [1], 2)],
+            ExamplesFolder = folder["examples"],
+        };
+        ModelProfile before = TestProfiles.For(test.Path, 5);
+        ModelProfile without = Tune(options);
+        ModelProfile with = Tune(options with { Adapters = [new(adapter, 0.5f)] });
+        Assert.Empty(without.SkipAdapters);
+        Assert.Equal(
+            [new ProfileAdapter("tone.gguf", Convert.ToHexStringLower(adapter.Fingerprint), 0.5f)],
+            with.SkipAdapters
+        );
+        // what was measured without is not taken for what is measured with it
+        Assert.NotEqual(without.SkipQuality[0].KlDivergence, with.SkipQuality[0].KlDivergence);
+
+        QualitySample sample = Judge(
+            PrefillPlan.FromBoundaries([], skips: with.SkipQuality[0].Skips),
+            fullWithoutAdapters: false
+        );
+        Assert.Equal(sample.Kl, with.SkipQuality[0].KlDivergence, 9);
+        // with nothing left out, the adapter alone parts them
+        Assert.Equal(0, Judge(PrefillPlan.KeepAll, fullWithoutAdapters: false).Kl, 9);
+        Assert.True(Judge(PrefillPlan.KeepAll, fullWithoutAdapters: true).Kl > 1e-6);
+
+        ModelProfile Tune(SkipTuningOptions options)
+        {
+            using SkipTuner tuner = new(test.Model, options);
+            return tuner.Tune(before, [prompts[1]], [prompts[0]]);
+        }
+
+        QualitySample Judge(PrefillPlan plan, bool fullWithoutAdapters)
+        {
+            using QualityEvaluator evaluator = new(
+                test.Model,
+                new QualityEvaluatorOptions
+                {
+                    AnswerTokens = 3,
+                    SummaryTokens = 3,
+                    Threads = TestModel.Threads,
+                    Adapters = [new(adapter, 0.5f)],
+                    FullWithoutAdapters = fullWithoutAdapters,
+                }
+            );
+            return Assert.Single(evaluator.Evaluate([prompts[0]], [new QualityCase(ImportancePolicies.Default, plan)]));
+        }
     }
 
     [Fact]
