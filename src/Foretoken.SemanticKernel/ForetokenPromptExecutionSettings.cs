@@ -27,6 +27,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     private const string MaxQualityLossName = "max_quality_loss";
     private const string UseThresholdsName = "use_thresholds";
     private const string ImportanceName = "importance";
+    private const string LoraAdaptersName = "lora_adapters";
     private const string TemperatureName = "temperature";
     private const string TopPName = "top_p";
     private const string TopKName = "top_k";
@@ -45,6 +46,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         MaxQualityLossName,
         UseThresholdsName,
         ImportanceName,
+        LoraAdaptersName,
         TemperatureName,
         TopPName,
         TopKName,
@@ -69,6 +71,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     private double? _maxQualityLoss;
     private bool? _useThresholds;
     private string? _importance;
+    private IDictionary<string, float>? _loraAdapters;
     private float? _temperature;
     private float? _topP;
     private int? _topK;
@@ -151,6 +154,20 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     {
         get => _importance;
         set => Set(ref _importance, value);
+    }
+
+    /// <summary>
+    /// The LoRA adapters to compute with, instead of the client's defaults: factors to what they add to the weights, by the names in
+    /// <see cref="ForetokenChatClientOptions.Adapters"/>; empty for the model alone. In JSON, an object, or a list of names for a
+    /// factor of 1.
+    /// </summary>
+    [JsonPropertyName(LoraAdaptersName)]
+    [JsonConverter(typeof(LoraAdaptersConverter))]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IDictionary<string, float>? LoraAdapters
+    {
+        get => _loraAdapters;
+        set => Set(ref _loraAdapters, value);
     }
 
     /// <summary>Randomness of the answer; 0 is greedy.</summary>
@@ -316,6 +333,10 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         {
             _stopSequences = new ReadOnlyCollection<string>([.. _stopSequences]);
         }
+        if (_loraAdapters is not null)
+        {
+            _loraAdapters = new ReadOnlyDictionary<string, float>(Copy(_loraAdapters));
+        }
     }
 
     /// <summary>A copy that is not frozen. The function choice behavior is shared with it.</summary>
@@ -331,6 +352,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             MaxQualityLoss = MaxQualityLoss,
             UseThresholds = UseThresholds,
             Importance = Importance,
+            LoraAdapters = LoraAdapters is null ? null : Copy(LoraAdapters),
             Temperature = Temperature,
             TopP = TopP,
             TopK = TopK,
@@ -368,6 +390,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         SetAdditional(options, MaxQualityLossName, MaxQualityLoss);
         SetAdditional(options, UseThresholdsName, UseThresholds);
         SetAdditional(options, ImportanceName, Importance);
+        SetAdditional(options, LoraAdaptersName, LoraAdapters is null ? null : Copy(LoraAdapters));
         SetAdditional(options, MinPName, MinP);
         foreach ((string name, object value) in ExtensionData ?? new Dictionary<string, object>())
         {
@@ -421,6 +444,9 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         value is ChatResponseFormat format
             ? ResponseFormatConverter.ToNode(format)
             : JsonSerializer.SerializeToNode(value, value?.GetType() ?? typeof(object));
+
+    private static Dictionary<string, float> Copy(IDictionary<string, float> scales) =>
+        new(scales, StringComparer.Ordinal);
 
     private static void SetAdditional(ChatOptions options, string name, object? value)
     {

@@ -32,6 +32,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             MaxQualityLoss = 0.1,
             UseThresholds = true,
             Importance = "recent-window",
+            LoraAdapters = new Dictionary<string, float> { ["tone"] = 0.3f, ["Tone"] = -1 },
             Temperature = 0.7f,
             TopP = 0.9f,
             TopK = 40,
@@ -48,7 +49,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     public void Every_setting_has_a_test_value()
     {
         ForetokenPromptExecutionSettings full = Full();
-        Assert.Equal(15, OwnProperties.Length);
+        Assert.Equal(16, OwnProperties.Length);
         Assert.All(OwnProperties, property => Assert.NotNull(property.GetValue(full)));
     }
 
@@ -59,6 +60,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             [
                 "frequency_penalty",
                 "importance",
+                "lora_adapters",
                 "max_quality_loss",
                 "max_tokens",
                 "min_p",
@@ -117,6 +119,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 ["MAX_QUALITY_LOSS"] = "0.1",
                 ["use_thresholds"] = true,
                 ["importance"] = Element("\"recent-window\""),
+                ["Lora_Adapters"] = new Dictionary<string, object> { ["tone"] = "0.3", ["Tone"] = -1 },
                 ["temperature"] = 0.7,
                 ["top_p"] = 0.9f,
                 ["top_k"] = 40L,
@@ -172,6 +175,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 "default": {
                   "target_ttft_speedup": 2.5,
                   "stop_sequences": ["END"],
+                  "lora_adapters": ["tone", "law"],
                   "response_format": "json_object",
                   "function_choice_behavior": { "type": "auto" }
                 }
@@ -184,6 +188,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         );
         Assert.Equal(2.5, read.TargetTtftSpeedup);
         Assert.Equal(["END"], read.StopSequences);
+        Assert.Equal(new Dictionary<string, float> { ["tone"] = 1, ["law"] = 1 }, read.LoraAdapters);
         Assert.Same(ChatResponseFormat.Json, read.ResponseFormat);
         Assert.IsType<AutoFunctionChoiceBehavior>(read.FunctionChoiceBehavior);
     }
@@ -201,6 +206,9 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 max_quality_loss: 0.1
                 use_thresholds: true
                 importance: most-recent
+                lora_adapters:
+                  tone: 0.5
+                  law: -1
                 temperature: 0.7
                 top_k: 40
                 seed: 17
@@ -222,6 +230,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Equal(0.1, read.MaxQualityLoss);
         Assert.True(read.UseThresholds);
         Assert.Equal("most-recent", read.Importance);
+        Assert.Equal(new Dictionary<string, float> { ["tone"] = 0.5f, ["law"] = -1 }, read.LoraAdapters);
         Assert.Equal(0.7f, read.Temperature);
         Assert.Equal(40, read.TopK);
         Assert.Equal(17, read.Seed);
@@ -241,6 +250,8 @@ public sealed class ForetokenPromptExecutionSettingsTests
     [InlineData("stop_sequences", 3)]
     [InlineData("use_thresholds", "maybe")]
     [InlineData("use_thresholds", 1)]
+    [InlineData("lora_adapters", "tone")]
+    [InlineData("lora_adapters", new[] { 1 })]
     public void A_value_that_a_setting_cannot_have_is_refused_by_name(string name, object value)
     {
         PromptExecutionSettings settings = new() { ExtensionData = new Dictionary<string, object> { [name] = value } };
@@ -248,6 +259,22 @@ public sealed class ForetokenPromptExecutionSettingsTests
             ForetokenPromptExecutionSettings.FromExecutionSettings(settings)
         );
         Assert.Contains(name, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_scale_that_is_no_number_is_refused_by_name()
+    {
+        PromptExecutionSettings settings = new()
+        {
+            ExtensionData = new Dictionary<string, object>
+            {
+                ["lora_adapters"] = new Dictionary<string, string> { ["tone"] = "strong" },
+            },
+        };
+        ArgumentException error = Assert.Throws<ArgumentException>(() =>
+            ForetokenPromptExecutionSettings.FromExecutionSettings(settings)
+        );
+        Assert.Contains("lora_adapters", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -321,8 +348,10 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Same(settings.FunctionChoiceBehavior, clone.FunctionChoiceBehavior);
         Assert.False(clone.IsFrozen);
         clone.StopSequences!.Add("third");
+        clone.LoraAdapters!["another"] = 1;
         clone.ExtensionData!["foretoken.another"] = 4;
         Assert.Equal(StopSequences, settings.StopSequences);
+        Assert.Equal(2, settings.LoraAdapters!.Count);
         Assert.Single(settings.ExtensionData!);
     }
 
@@ -341,6 +370,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             Assert.IsType<InvalidOperationException>(error.InnerException);
         }
         Assert.Throws<NotSupportedException>(() => settings.StopSequences!.Add("third"));
+        Assert.Throws<NotSupportedException>(() => settings.LoraAdapters!["another"] = 1);
         Assert.Throws<NotSupportedException>(() => settings.ExtensionData!["another"] = 4);
         AssertSameSettings(Full(), settings);
     }
@@ -370,10 +400,12 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Equal(0.1, properties["max_quality_loss"]);
         Assert.Equal(true, properties["use_thresholds"]);
         Assert.Equal("recent-window", properties["importance"]);
+        Assert.Equal(new Dictionary<string, float> { ["tone"] = 0.3f, ["Tone"] = -1 }, properties["lora_adapters"]);
+        Assert.NotSame(settings.LoraAdapters, properties["lora_adapters"]);
         Assert.Equal(0.05f, properties["min_p"]);
         Assert.Equal(3, properties["foretoken.other"]);
         Assert.Same(progress, properties["foretoken.prefill_progress"]);
-        Assert.Equal(8, properties.Count);
+        Assert.Equal(9, properties.Count);
     }
 
     private static JsonElement Element(string json) => JsonElement.Parse(json);

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using Foretoken.Inference;
 using Foretoken.Tests.Chat;
+using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Inference;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
@@ -37,6 +38,40 @@ public sealed class RealModelTests(TestModel test)
             .ToListAsync();
         Assert.Equal(result.ToString(), string.Concat(updates.Select(update => update.Content)));
         Assert.NotNull(updates[^1].Metadata.GetPrefillReport());
+    }
+
+    [Fact]
+    public async Task A_prompt_chooses_among_the_adapters_of_the_registered_client()
+    {
+        using TemporaryFolder folder = new();
+        string tone = TestAdapter.Write(folder["tone.gguf"], test.Model.Shape, 1, 0.1f);
+        Kernel kernel = Kernel
+            .CreateBuilder()
+            .AddForetokenChatCompletion(options =>
+            {
+                options.ModelPath = test.Path;
+                options.Threads = TestModel.Threads;
+                options.MaxOutputTokens = 1;
+                options.Adapters = [new LoraAdapterOptions { Path = tone, Scale = 0.5f }];
+            })
+            .Build();
+        using IDisposable services = (IDisposable)kernel.Services;
+
+        Assert.Equal([new AdapterReport("tone", 0.5f)], await Ask(null));
+        Assert.Equal([new AdapterReport("tone", 2)], await Ask(Named("tone", 2)));
+        Assert.Empty(
+            await Ask(new ForetokenPromptExecutionSettings { LoraAdapters = new Dictionary<string, float>() })
+        );
+        ArgumentException error = await Assert.ThrowsAsync<ArgumentException>(() => Ask(Named("law", 1)));
+        Assert.Contains("'tone'", error.Message, StringComparison.Ordinal);
+
+        async Task<IReadOnlyList<AdapterReport>> Ask(PromptExecutionSettings? settings) =>
+            (await kernel.InvokePromptAsync("Hello.", settings is null ? null : new KernelArguments(settings)))
+                .Metadata.GetPrefillReport()!
+                .Adapters;
+
+        static ForetokenPromptExecutionSettings Named(string name, float scale) =>
+            new() { LoraAdapters = new Dictionary<string, float> { [name] = scale } };
     }
 
     [Fact]
