@@ -337,6 +337,7 @@ internal static class QualityCommand
                         one.Scale
                     )),
                 ],
+                FullWithoutAdapters = evaluator.FullWithoutAdapters,
                 Threads = evaluator.Threads,
                 GpuLayers = options.Devices.GpuLayers,
 #pragma warning disable CA1308 // as the option is spelled

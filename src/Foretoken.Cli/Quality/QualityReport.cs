@@ -109,6 +109,9 @@ internal sealed record QualitySettings
 
     /// <summary>LoRA adapters that were computed with, by the names of their files.</summary>
     public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];
+
+    /// <summary>Whether full prefill was computed without them.</summary>
+    public bool FullWithoutAdapters { get; init; }
     public required int Threads { get; init; }
     public required int GpuLayers { get; init; }
     public required string FlashAttention { get; init; }

@@ -59,7 +59,7 @@ internal static class QualityTableView
         string with =
             report.Settings.Adapters.Count == 0
                 ? ""
-                : $", with {string.Join(" and ", report.Settings.Adapters.Select(one => I($"{one.Name} at {one.Scale}")))}";
+                : $", with {string.Join(" and ", report.Settings.Adapters.Select(one => I($"{one.Name} at {one.Scale}")))}{(report.Settings.FullWithoutAdapters ? ", full prefill without" : "")}";
         return $"prompts: {string.Join(", ", kinds)}, from {from}{with}"
             + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");
     }

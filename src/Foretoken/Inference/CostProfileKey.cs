@@ -28,6 +28,9 @@ internal sealed record CostProfileKey
     /// <summary>Release, patches and build of the native library.</summary>
     public required string NativeBuild { get; init; }
 
+    /// <summary>Fingerprints of the LoRA adapters, whatever their scales; empty for the model alone.</summary>
+    public string Adapters { get; init; } = "";
+
     /// <summary>The key of sessions on a model.</summary>
     /// <param name="fingerprint">Fingerprint of the weights.</param>
     /// <param name="shape">The model's sizes.</param>
@@ -62,7 +65,7 @@ internal sealed record CostProfileKey
 
     /// <summary>Name of the file, the same for equal keys.</summary>
     internal string FileName(string modelName) =>
-        $"{modelName}-{Hash(string.Join('\n', Model, Processor, Cores, Threads, Devices, FirstDeviceLayer, UBatchSize, KvCacheType, FlashAttention, NativeBuild))}.json";
+        $"{modelName}-{Hash(string.Join('\n', Model, Processor, Cores, Threads, Devices, FirstDeviceLayer, UBatchSize, KvCacheType, FlashAttention, NativeBuild) + (Adapters.Length > 0 ? $"\n{Adapters}" : ""))}.json";
 
     private static string DescribeDevices(ModelOptions model, SessionOptions session)
     {

@@ -65,6 +65,9 @@ internal sealed class CostTracker
         return new CostTracker(shape, key.LayoutOf(shape), key, path);
     }
 
+    /// <summary>What the profile belongs to; null when it is kept in memory only.</summary>
+    internal CostProfileKey? Key => _key;
+
     internal PrefillLayout Layout => _learner.Layout;
 
     /// <summary>What prefills cost, as far as it is known by now.</summary>

@@ -352,13 +352,21 @@ public sealed class ForetokenModel : IDisposable
             // nothing is known that could tell one file of times from another
             return new CostTracker(Shape, PrefillLayout.Of(Shape, Shape.LayerCount, uBatchSize));
         }
-        CostProfileKey key = CostProfileKey.Create(fingerprint, Shape, _options, session, GetNativeLibrary());
-        return _costs.GetOrAdd(
+        return GetCosts(CostProfileKey.Create(fingerprint, Shape, _options, session, GetNativeLibrary()));
+    }
+
+    /// <summary>What learns the times of the same sessions with LoRA adapters.</summary>
+    /// <param name="alone">What learns their times without.</param>
+    /// <param name="adapters">As <see cref="CostProfileKey.Adapters"/>.</param>
+    internal CostTracker GetCosts(CostTracker alone, string adapters) =>
+        alone.Key is { } key ? GetCosts(key with { Adapters = adapters }) : new CostTracker(Shape, alone.Layout);
+
+    private CostTracker GetCosts(CostProfileKey key) =>
+        _costs.GetOrAdd(
             key,
             static (key, model) => CostTracker.Open(model.Shape, key, model.Path, model._options!.CacheFolder),
             this
         );
-    }
 
     private static string? FindFingerprint(ModelFileInfo? file, ModelProfile? profile)
     {

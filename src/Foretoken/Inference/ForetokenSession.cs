@@ -48,6 +48,9 @@ public sealed class ForetokenSession : IDisposable
     private readonly HashSet<LoraAdapter> _keptAdapters = [];
     private readonly PrefillPlannerOptions? _learnedOptions;
     private readonly CostTracker? _costs;
+
+    // by the adapters that were computed with
+    private readonly Dictionary<string, CostTracker> _adapterCosts = new(StringComparer.Ordinal);
     private readonly PrefillCostModel _counted;
     private readonly DecodeCostModel _decodeCost;
     private List<PrefillRun>? _calibration;
@@ -123,8 +126,9 @@ public sealed class ForetokenSession : IDisposable
     public bool IsThinned => _thinned.Count > 0;
 
     /// <summary>
-    /// What plans rest on at the moment: what was measured on this machine, where enough of it is known, otherwise counted
-    /// operations. Prefills refine it, so it changes from call to call.
+    /// What plans without LoRA adapters rest on at the moment: what was measured on this machine, where enough of it is known,
+    /// otherwise counted operations. Prefills refine it, so it changes from call to call. The times of prefills with adapters are
+    /// learned apart; until enough of them are known, their plans rest on this.
     /// </summary>
     public PrefillCost Cost => _costs?.Cost ?? _counted;
 
@@ -303,7 +307,8 @@ public sealed class ForetokenSession : IDisposable
     }
 
     /// <summary>What went wrong with the cached cost profile since the last call, for people; null when nothing did.</summary>
-    internal string? TakeCostProblem() => _costs?.TakeProblem();
+    internal string? TakeCostProblem() =>
+        _adapterCosts.Values.Prepend(_costs).Select(costs => costs?.TakeProblem()).FirstOrDefault(p => p is not null);
 
     /// <summary>Whether times would be used, and too few are known.</summary>
     internal bool NeedsCalibration => _costs is { Profile: null };
@@ -540,6 +545,10 @@ public sealed class ForetokenSession : IDisposable
         if (!_context.IsClosed)
         {
             _costs?.Flush();
+            foreach (CostTracker costs in _adapterCosts.Values)
+            {
+                costs.Flush();
+            }
         }
         _context.Dispose();
         _cancel.Dispose();
@@ -701,7 +710,8 @@ public sealed class ForetokenSession : IDisposable
 
     private PrefillDecision Decide(PrefillRequest request, ScaledAdapter[] adapters, int promptLength, int reused)
     {
-        PrefillPlanner planner = new(Cost, decodeCost: _decodeCost);
+        PrefillCost cost = CostsOf(adapters) is { Profile: { } times } ? times : Cost;
+        PrefillPlanner planner = new(cost, decodeCost: _decodeCost);
         ProfileAdapter[] known = ScaledAdapter.ToProfile(adapters);
         PrefillPlannerOptions? learned = known.Length == 0 ? _learnedOptions : Model.Profile?.GetPlannerOptions(known);
         return PrefillDecision.Make(
@@ -717,6 +727,25 @@ public sealed class ForetokenSession : IDisposable
         );
     }
 
+    /// <summary>What learns the times of prefills with some adapters; null when plans rest on counting alone.</summary>
+    private CostTracker? CostsOf(ScaledAdapter[] adapters)
+    {
+        if (_costs is null || adapters.Length == 0)
+        {
+            return _costs;
+        }
+        string key = string.Join(
+            ' ',
+            adapters.Select(adapter => Convert.ToHexStringLower(adapter.Adapter.Fingerprint))
+        );
+        if (!_adapterCosts.TryGetValue(key, out CostTracker? costs))
+        {
+            costs = Model.GetCosts(_costs, key);
+            _adapterCosts.Add(key, costs);
+        }
+        return costs;
+    }
+
     /// <summary>Hands the times of a prefill to the cost profile.</summary>
     /// <returns>An estimate of what plain prefill would have taken; null where nothing was left out.</returns>
     private PrefillTimeEstimate? Learn(
@@ -729,7 +758,7 @@ public sealed class ForetokenSession : IDisposable
     )
     {
         bool isPlain = decision.Plan.IsKeepAll;
-        if (_costs is not { } costs)
+        if (CostsOf(_adapters) is not { } costs)
         {
             return isPlain ? null : CountPlainTime(native, reused, computed);
         }
@@ -747,14 +776,14 @@ public sealed class ForetokenSession : IDisposable
         );
         PrefillTimeEstimate? plain =
             isPlain ? null
-            : costs.Profile is { } profile
+            : (costs.Profile ?? _costs!.Profile) is { } profile
                 ? profile.EstimatePlainTime([.. run.Chunks.Take(native.Stages[0].NChunks)], computed, reused)
             : CountPlainTime(native, reused, computed);
         if (_calibration is not null)
         {
             _calibration.Add(run);
         }
-        else if (_adapters.Length == 0 && run.Chunks.All(chunk => chunk.Layers.IsWhole))
+        else if (run.Chunks.All(chunk => chunk.Layers.IsWhole))
         {
             costs.Observe(run);
         }

@@ -128,6 +128,37 @@ public sealed class CalibrationTests : IDisposable
     }
 
     [Fact]
+    public void The_times_of_prefills_with_an_adapter_are_its_own()
+    {
+        string file = TestAdapter.Write(_folder["tone.gguf"], ModelFileCheck.Check(_model).Shape!, 1, 0.1f);
+        using (ForetokenModel model = Load())
+        using (LoraAdapter tone = model.LoadAdapter(file))
+        using (ForetokenSession session = Create(model))
+        {
+            for (int i = 0; i < 4; i++)
+            {
+                session.Clear();
+                session.Prefill(Prompt(600), With(tone, 1 + i));
+            }
+            Assert.False(session.Cost.IsMeasured);
+        }
+        using ForetokenModel again = Load();
+        using LoraAdapter loaded = again.LoadAdapter(file);
+        using LoraAdapter other = again.LoadAdapter(TestAdapter.Write(_folder["law.gguf"], again.Shape, 2, 0.1f));
+        using ForetokenSession later = Create(again);
+        Assert.True(later.Prefill(Prompt(600), With(loaded, 0.5f)).IsPromiseMeasured);
+        Assert.False(later.Prefill(Prompt(600), With(other, 0.5f)).IsPromiseMeasured);
+        Assert.False(later.Prefill(Prompt(600), new PrefillRequest { Plan = Plan }).IsPromiseMeasured);
+
+        // what is not known of an adapter is taken from the model without it
+        later.Calibrate();
+        Assert.True(later.Prefill(Prompt(600), With(other, 0.5f)).IsPromiseMeasured);
+
+        static PrefillRequest With(LoraAdapter adapter, float scale) =>
+            new() { Plan = Plan, Adapters = [new(adapter, scale)] };
+    }
+
+    [Fact]
     public void Without_cost_profiles_nothing_is_learned_and_nothing_is_cached()
     {
         using ForetokenModel model = ForetokenModel.Load(

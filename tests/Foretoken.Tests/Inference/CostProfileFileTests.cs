@@ -136,6 +136,10 @@ public sealed class CostProfileFileTests : IDisposable
             {
                 NativeBuild = "b1",
             },
+            key with
+            {
+                Adapters = "a1",
+            },
         ];
         foreach (CostProfileKey other in others)
         {
