@@ -331,7 +331,7 @@ typedef int32_t (*ftk_skim_progress)(void * user, int32_t epoch, int32_t n_epoch
 // learns y from x by least squares: w2 . gelu(W1 (gain * norm(x) + bias) + b1) + b2, with norm(x) of mean 0 and variance 1
 // (epsilon 1e-5) and gelu(z) = z * sigmoid(1.702 z).
 //   x [n_samples, n_embd], y [n_samples], row-major; the last n_validation samples are held out
-//   config keys (all optional): epochs (int, 8), batch_size (int, 256), learning_rate (1e-3, AdamW, falls along a cosine),
+//   config keys (all optional): epochs (int, 8), batch_size (int, 256), learning_rate (3e-4, AdamW, falls along a cosine),
 //     weight_decay (0.01), seed (int, 0), n_threads (0 = cores)
 //   weights: gain, bias [n_embd], W1 [n_hidden, n_embd], b1, w2 [n_hidden], b2 [1], one behind the other; FTK_BUFFER_TOO_SMALL
 //     and their number in *n_needed when `capacity` is smaller

@@ -193,11 +193,23 @@ skim_network::skim_network(const skim_data & data, int64_t n_hidden, const skim_
         ggml_backend_tensor_set(t, values.data(), 0, ggml_nbytes(t));
     };
 
+    // hidden units in pairs that cancel, so that nothing is predicted at first: a network that learns what another predictor
+    // leaves over would spend its steps on unlearning noise. Small weights in w2 would do that, too, but learn far less
+    std::vector<float> w1 = random(n_embd * n_hidden, n_embd);
+    std::vector<float> w2 = random(n_hidden, n_hidden);
+    for (int64_t i = 1; i < n_hidden; i += 2) {
+        std::copy_n(w1.data() + (i - 1) * n_embd, n_embd, w1.data() + i * n_embd);
+        w2[i] = -w2[i - 1];
+    }
+    if (n_hidden % 2 != 0) {
+        w2.back() = 0.0f;
+    }
+
     set(weights[0], std::vector<float>(n_embd, 1.0f));
     set(weights[1], std::vector<float>(n_embd, 0.0f));
-    set(weights[2], random(n_embd * n_hidden, n_embd));
+    set(weights[2], w1);
     set(weights[3], std::vector<float>(n_hidden, 0.0f));
-    set(weights[4], random(n_hidden, n_hidden));
+    set(weights[4], w2);
     set(weights[5], {0.0f});
 
     ggml_opt_params opt_params = ggml_opt_default_params(sched.get(), GGML_OPT_LOSS_TYPE_MEAN_SQUARED_ERROR);
@@ -315,7 +327,7 @@ ftk_status ftk_skim_fit(const float * x, const float * y, int64_t n_samples, int
         skim_params params;
         params.n_epochs      = config.get_int("epochs", 8, 1, 100000);
         params.n_batch       = std::min(n_train, config.get_int("batch_size", 256, 1, 1 << 14));
-        params.learning_rate = (float) config.get_float("learning_rate", 1e-3, 1e-7, 1.0);
+        params.learning_rate = (float) config.get_float("learning_rate", 3e-4, 1e-7, 1.0);
         params.weight_decay  = (float) config.get_float("weight_decay", 0.01, 0.0, 1.0);
         params.seed          = (uint32_t) config.get_int("seed", 0, 0, UINT32_MAX);
         params.n_threads     = ftk_n_threads((int32_t) config.get_int("n_threads", 0, 0, GGML_MAX_N_THREADS));

@@ -2,6 +2,7 @@
 
 #include "foretoken.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -172,6 +173,16 @@ int main() {
     // the same again is the same, another seed is another predictor
     CHECK(run(p, config).weights == learned.weights);
     CHECK(run(p, R"({"epochs": 40, "batch_size": 64, "learning_rate": 0.01, "seed": 8, "n_threads": 1})").weights != learned.weights);
+
+    // what has hardly been trained predicts next to nothing, so that it does no harm beside another predictor
+    const fit untrained = run(p, R"({"epochs": 1, "learning_rate": 1e-7, "n_threads": 1})");
+    CHECK(untrained.status == FTK_OK);
+
+    double largest = 0.0;
+    for (int64_t i = N - N_VAL; i < N; ++i) {
+        largest = std::max(largest, std::abs(predict(untrained.weights, p.x.data() + i * N_EMBD)));
+    }
+    CHECK(largest < 0.01);
 
     // fewer samples than a batch, none held out, and everything by default
     const fit plain = run(p, R"({"epochs": 1, "batch_size": 10000})", nullptr, 0);

@@ -12,8 +12,8 @@ internal sealed record SkimTrainerOptions
     /// <summary>Samples per step of the optimiser; no more than there are. Default 256.</summary>
     internal int BatchSize { get; init; } = 256;
 
-    /// <summary>Step size of AdamW at the start; it falls along a cosine. Default 0.001.</summary>
-    internal double LearningRate { get; init; } = 1e-3;
+    /// <summary>Step size of AdamW at the start; it falls along a cosine. Default 0.0003.</summary>
+    internal double LearningRate { get; init; } = 3e-4;
 
     /// <summary>Weight decay of AdamW. Default 0.01.</summary>
     internal double WeightDecay { get; init; } = 0.01;
