@@ -206,8 +206,13 @@ public sealed class ForetokenModel : IDisposable
     /// <summary>Loads a LoRA adapter of the model. The caller disposes it.</summary>
     /// <param name="path">GGUF file, as llama.cpp's <c>convert_lora_to_gguf.py</c> writes it.</param>
     /// <param name="name">Its name in reports; null for the file's name.</param>
-    /// <remarks>Load adapters while no session of the model computes: llama.cpp keeps a list of them, which computing reads.</remarks>
+    /// <remarks>
+    /// Waits until no session of the model computes; what begins meanwhile waits for it: llama.cpp keeps a list of adapters,
+    /// which computing reads. Of contexts that another library computes with (<see cref="AttachSession"/>) nothing is
+    /// known here: load adapters while that library does not compute.
+    /// </remarks>
     /// <exception cref="LoraAdapterException">The file is missing, damaged, no LoRA adapter, or one of another model.</exception>
+    /// <exception cref="InvalidOperationException">It is called from within a computation, such as by a progress callback.</exception>
     /// <exception cref="UnsupportedModelException">It is an activated LoRA, which begins to work in the middle of a prompt.</exception>
     /// <exception cref="ObjectDisposedException">The model is disposed.</exception>
     public LoraAdapter LoadAdapter(string path, string? name = null)

@@ -33,6 +33,7 @@ public sealed class ForetokenSession : IDisposable
     private const int IdentityLength = 9;
     private const int StateVersion = 3;
 
+    private readonly ComputeGate _gate;
     private readonly SafeContextHandle _context;
     private readonly SafeCancelHandle _cancel;
     private readonly List<int> _tokens = [];
@@ -65,6 +66,8 @@ public sealed class ForetokenSession : IDisposable
         int contextSize =
             options.ContextSize > 0 ? options.ContextSize : Math.Min(model.Info.TrainingContextSize, 8192);
         SafeModelHandle modelHandle = model.Handle;
+        _gate = modelHandle.Gate;
+        using ComputeGate.Computation reserving = _gate.Enter();
         int status = NativeMethods.ftk_context_create(
             modelHandle,
             NativeConfig.Context(options, contextSize, options.Staged ?? true),
@@ -98,8 +101,10 @@ public sealed class ForetokenSession : IDisposable
         Model = model;
         _counted = new PrefillCostModel(model.Shape);
         _decodeCost = model.GetDecodeCost(KvCacheType.F16);
+        SafeModelHandle modelHandle = model.Handle;
+        _gate = modelHandle.Gate;
         int status = NativeMethods.ftk_context_attach(llamaContext, out _context);
-        (Info, _cancel) = Open(_context, status, model.Handle);
+        (Info, _cancel) = Open(_context, status, modelHandle);
         ContextSize = Info.ContextSize;
         _costs = model.GetCosts(session: null, Info.UBatchSize);
     }
@@ -197,9 +202,13 @@ public sealed class ForetokenSession : IDisposable
         long start = time.GetTimestamp();
         Truncate(reused);
         SetAdapters(adapters);
-        NativePrefillReport native = NotStagedReason is not null
-            ? StockPrefill(prompt[reused..], progress, cancellationToken)
-            : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
+        NativePrefillReport native;
+        using (_gate.Enter(cancellationToken))
+        {
+            native = NotStagedReason is not null
+                ? StockPrefill(prompt[reused..], progress, cancellationToken)
+                : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
+        }
         TimeSpan elapsed = time.GetElapsedTime(start);
         double cpuShare = (Environment.CpuUsage.TotalTime - cpuBefore) / elapsed / Info.BatchThreads;
 
@@ -340,6 +349,7 @@ public sealed class ForetokenSession : IDisposable
             throw new ContextFullException(_tokens.Count + tokens.Length, ContextSize);
         }
         using (Cancelling(cancellationToken))
+        using (_gate.Enter(cancellationToken))
         {
             fixed (int* p = tokens)
             {

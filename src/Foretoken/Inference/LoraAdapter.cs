@@ -10,7 +10,7 @@ namespace Foretoken.Inference;
 /// </summary>
 /// <remarks>
 /// Made by <see cref="ForetokenModel.LoadAdapter"/>. Thread-safe. Disposing it is safe at any moment: its memory is freed once
-/// the last session that has computed with it is disposed too.
+/// the last session that has computed with it is disposed too, and no session of the model computes.
 /// </remarks>
 public sealed class LoraAdapter : IDisposable
 {
@@ -26,11 +26,20 @@ public sealed class LoraAdapter : IDisposable
         Model = model;
         Check(path, model.Info.Architecture);
         Fingerprint = ComputeFingerprint(path);
-        int status = NativeMethods.ftk_adapter_load(
-            model.Handle,
-            System.IO.Path.GetFullPath(path),
-            out SafeAdapterHandle handle
-        );
+        SafeModelHandle owner = model.Handle;
+        (int status, SafeAdapterHandle handle) = owner.Gate.Change(() =>
+        {
+            int status = NativeMethods.ftk_adapter_load(
+                owner,
+                System.IO.Path.GetFullPath(path),
+                out SafeAdapterHandle handle
+            );
+            if (status == 0)
+            {
+                handle.BelongTo(owner);
+            }
+            return (status, handle);
+        });
         if (status != 0)
         {
             string message = NativeCall.LastError();
@@ -39,7 +48,6 @@ public sealed class LoraAdapter : IDisposable
                 ? new LoraAdapterException($"{message}. {ConvertAgain}")
                 : NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
-        handle.KeepAlive(model.Handle);
         Handle = handle;
     }
 

@@ -1,5 +1,6 @@
 using Foretoken.Gguf;
 using Foretoken.Inference;
+using Foretoken.Interop;
 using Foretoken.Planning;
 using Foretoken.Tests.Gguf;
 
@@ -108,6 +109,54 @@ public sealed class LoraAdapterTests(TestModel test) : IDisposable
         Assert.Throws<ObjectDisposedException>(() => session.Prefill(prompt, With(adapter, 1)));
         Assert.Equal(61, session.TokenCount);
         Assert.Equal(0, session.Prefill(prompt).ReusedTokens);
+    }
+
+    [Fact]
+    public void Adapters_are_neither_loaded_nor_freed_while_their_model_computes()
+    {
+        int[] prompt = test.Prompt(150);
+        ComputeGate gate = test.Model.Handle.Gate;
+        LoraAdapter unused = Load("unused", scale: 0.1f);
+        string file = TestAdapter.Write(_folder["late.gguf"], test.Model.Shape, 1, 0.1f);
+        using ForetokenSession session = test.CreateSession();
+        List<string> order = [];
+        Thread? loading = null;
+        session.Prefill(
+            prompt,
+            null,
+            new Called(() =>
+            {
+                if (loading is not null)
+                {
+                    return;
+                }
+                string message = Assert.Throws<InvalidOperationException>(() => test.Model.LoadAdapter(file)).Message;
+                Assert.Contains("progress callback", message, StringComparison.Ordinal);
+                unused.Dispose();
+                Assert.Equal(1, gate.PendingChanges);
+                loading = new Thread(() =>
+                {
+                    using LoraAdapter late = test.Model.LoadAdapter(file);
+                    order.Add("loaded");
+                });
+                loading.Start();
+                SpinWait.SpinUntil(() => gate.PendingChanges == 2);
+                // what is called back computes on, though a change waits
+                using ForetokenSession other = test.CreateSession();
+                other.Prefill(prompt.AsSpan(0, 10));
+                order.Add("computed");
+            })
+        );
+        loading!.Join();
+        Assert.Equal(["computed", "loaded"], order);
+        Assert.Equal(0, gate.PendingChanges);
+        Assert.Equal(150, session.TokenCount);
+        session.Decode(prompt[3]);
+    }
+
+    private sealed class Called(Action action) : IProgress<PrefillProgress>
+    {
+        public void Report(PrefillProgress value) => action();
     }
 
     [Fact]
