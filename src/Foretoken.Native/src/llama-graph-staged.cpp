@@ -126,6 +126,16 @@ llm_graph_input_attn_kv * llm_build_attn_inp_kv_staged(const llm_graph_context &
         res->classes.emplace(leader, std::move(inp));
     }
 
+    for (const auto & [leader, inp] : res->classes) {
+        for (ggml_tensor * t : {inp->self_k_idxs, inp->self_v_idxs, inp->self_kq_mask}) {
+            // a single class always begins at the same place
+            if (res->classes.size() > 1) {
+                res->views.push_back(ggml_view_1d(lctx.ctx0, t, ggml_nelements(t), 0));
+                ggml_build_forward_expand(lctx.gf, res->views.back());
+            }
+        }
+    }
+
     return (llm_graph_input_attn_kv *) lctx.res->add_input(std::move(res));
 }
 
@@ -550,6 +560,10 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
         if (t->flags & GGML_TENSOR_FLAG_INPUT) {
             ggml_build_forward_expand(gf, t);
         }
+    }
+
+    for (auto * t : inp->views) {
+        ggml_build_forward_expand(gf, t);
     }
 
     inp->probes.assign(stage.probes.size(), nullptr);

@@ -60,6 +60,11 @@ public:
     // one set of index and mask tensors for each class
     std::map<int32_t, std::unique_ptr<llm_graph_input_attn_kv>> classes;
 
+    // views of these tensors, at the front of the graph. ggml takes a graph for the one that it has allocated last when the
+    // nodes and their operands have the sizes of that one, and then goes by the order of the leaves, which follows from the
+    // layer in which a class begins: a graph with classes that begin elsewhere would get memory that is not its own
+    std::vector<ggml_tensor *> views;
+
     ggml_tensor * residual     = nullptr; // F32 [n_embd, n_tokens] in front of the stage, nullptr for the first stage
     ggml_tensor * residual_out = nullptr; // F32 [n_embd, n_tokens] behind the stage, nullptr for the last stage
 

@@ -503,6 +503,34 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     CHECK(same(decode(third.get(), 1, {3}), next));
 }
 
+// graphs of the same size, whose inputs belong to other layers and have other sizes
+static void states_with_other_boundaries_follow_each_other(llama_model * model, const config & cfg) {
+    const std::vector<std::vector<int32_t>> all_boundaries = {{2}, {4}, {1, 5}, {3, 4}, {1}};
+
+    std::vector<std::vector<uint8_t>> states;
+    std::vector<logits_t>             expected;
+
+    for (const auto & boundaries : all_boundaries) {
+        auto ctx = make_context(model, cfg, true);
+
+        // more cells than llama.cpp rounds them up to, and not in the uppermost layers
+        CHECK(prefill(ctx.get(), 0, make_tokens(300, 35, n_vocab(ctx.get())), stages(boundaries), keep_every(2)) == LLAMA_STAGED_OK);
+        states.push_back(save(ctx.get(), 0));
+        expected.push_back(decode(ctx.get(), 0, {7}));
+    }
+
+    auto ctx = make_context(model, cfg, true);
+
+    for (size_t a = 0; a < states.size(); ++a) {
+        for (size_t b = 0; b < states.size(); ++b) {
+            for (const size_t i : {a, b}) {
+                CHECK(llama_state_seq_set_data(ctx.get(), states[i].data(), states[i].size(), 0) == states[i].size());
+                CHECK(same(decode(ctx.get(), 0, {7}), expected[i]));
+            }
+        }
+    }
+}
+
 static void sequences_do_not_disturb_each_other(llama_model * model, const config & cfg_in) {
     config cfg    = cfg_in;
     cfg.n_seq_max = 3;
@@ -1302,6 +1330,7 @@ int main(int argc, char ** argv) {
                     dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
                     failures_leave_the_sequence_as_it_was(model.get(), cfg);
                     a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg);
+                    states_with_other_boundaries_follow_each_other(model.get(), cfg);
                     sequences_do_not_disturb_each_other(model.get(), cfg);
                     context_shift_equals_stock(model.get(), cfg);
 
