@@ -89,7 +89,10 @@ internal static class StatsView
                 new Text(Bar(stage.Retention), new Style(Color.Green)),
                 new Text(Invariant($"{stage.Tokens:#,0} tokens")),
                 new Text(Invariant($"{100 * stage.Retention:0} %")),
-                new Text(Decided(stage.Bound), new Style(Color.Grey))
+                new Text(
+                    stage.KeysAndValuesOnly ? "only their keys and values" : Decided(stage.Bound),
+                    new Style(Color.Grey)
+                )
             );
         }
         return grid;
@@ -134,7 +137,7 @@ internal static class StatsView
         string kept =
             report.Stages.Count > 1
                 ? Invariant(
-                    $"{report.Stages[^1].Tokens:#,0} of {report.NewTokens:#,0} tokens kept up to the last layer, promised {report.PromisedSpeedup:0.00}x"
+                    $"{report.KeptTokens:#,0} of {report.NewTokens:#,0} tokens kept up to the last layer, promised {report.PromisedSpeedup:0.00}x"
                 )
                 : Invariant($"all of {report.NewTokens:#,0} tokens kept");
         return Invariant($"first token after {report.TimeToFirstToken.TotalMilliseconds:#,0} ms; {kept}");

@@ -181,6 +181,17 @@ internal static class PlanCommand
         {
             int end = i < planned.Plan.Boundaries.Count ? planned.Plan.Boundaries[i].Layer : shape.LayerCount;
             double share = request.NewTokens == 0 ? 0 : (double)tokens[i] / request.NewTokens;
+            if (i == tokens.Length - 1 && planned.Plan.PrefillOnlyFrom is { } from && tokens[i] > 1)
+            {
+                if (begin < from)
+                {
+                    stages.Add(new PlanStage(begin, from, tokens[i], least[i], share));
+                }
+                double one = 1.0 / request.NewTokens;
+                stages.Add(new PlanStage(from, end, tokens[i] - 1, least[i] - 1, share - one, KeysAndValuesOnly: true));
+                stages.Add(new PlanStage(from, end, 1, 1, one));
+                break;
+            }
             stages.Add(new PlanStage(begin, end, tokens[i], least[i], share));
             begin = end;
         }
@@ -310,7 +321,8 @@ internal static class PlanCommand
             .AddColumn(new GridColumn().NoWrap())
             .AddColumn(new GridColumn().NoWrap())
             .AddColumn(new GridColumn().NoWrap().RightAligned())
-            .AddColumn(new GridColumn().NoWrap().RightAligned());
+            .AddColumn(new GridColumn().NoWrap().RightAligned())
+            .AddColumn(new GridColumn().NoWrap());
         foreach (PlanStage stage in plan.Stages)
         {
             grid.AddRow(
@@ -321,7 +333,8 @@ internal static class PlanCommand
                         ? I($"{stage.LeastTokens:#,0} to {stage.Tokens:#,0} tokens")
                         : I($"{stage.Tokens:#,0} tokens")
                 ),
-                new Text(I($"{100 * stage.Retention:0} %"))
+                new Text(I($"{100 * stage.Retention:0} %")),
+                new Text(stage.KeysAndValuesOnly ? "only their keys and values" : "", new Style(Color.Grey))
             );
         }
         context.Output.Write(grid);
@@ -411,7 +424,14 @@ internal sealed record PlanExplanation
 /// One stage of a plan: layers from <paramref name="LayerBegin"/> to before <paramref name="LayerEnd"/>, with
 /// <paramref name="LeastTokens"/> to <paramref name="Tokens"/> tokens where a threshold decides.
 /// </summary>
-internal sealed record PlanStage(int LayerBegin, int LayerEnd, int Tokens, int LeastTokens, double Retention);
+internal sealed record PlanStage(
+    int LayerBegin,
+    int LayerEnd,
+    int Tokens,
+    int LeastTokens,
+    double Retention,
+    bool KeysAndValuesOnly = false
+);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(PlanExplanation))]

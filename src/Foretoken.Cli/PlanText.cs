@@ -6,7 +6,8 @@ namespace Foretoken.Cli;
 
 /// <summary>
 /// Plans as they are typed, parts joined by plus signs. Boundaries: <c>3@0.25</c> or <c>4@0.6,8@0.35,12@0.2</c>
-/// (<c>3@0.1..0.25</c> where a threshold decides between two shares). What is skipped: <c>skip:25,26</c> for whole blocks,
+/// (<c>3@0.1..0.25</c> where a threshold decides between two shares). Where all tokens but the last stop, and only write keys
+/// and values: <c>prefill-only:20</c>. What is skipped: <c>skip:25,26</c> for whole blocks,
 /// <c>skip-attn:14,17</c> and <c>skip-ffn:3</c> for sublayers; or what the prompt chooses: <c>route:2@10</c>,
 /// <c>route-attn:4@10</c>, <c>route-ffn:1@10</c> for so many at or above layer 10.
 /// </summary>
@@ -26,11 +27,13 @@ internal static class PlanText
         ("route-ffn:", LayerPart.FeedForward),
     ];
 
+    private const string PrefillOnly = "prefill-only:";
+
     /// <summary>The syntax, for the description of an option.</summary>
     internal const string HelpName = "layer@retention,...+skip:layer,...";
 
     /// <summary>Examples, for the same.</summary>
-    internal const string Examples = "6@0.25, skip:25,26, 5@0.4+skip-attn:14,17 or route:2@10";
+    internal const string Examples = "6@0.25, skip:25,26, 5@0.4+skip-attn:14,17, route:2@10 or 4@0.5+prefill-only:20";
 
     /// <exception cref="CliException">It is not a plan.</exception>
     internal static PrefillPlan Parse(string text)
@@ -38,9 +41,20 @@ internal static class PlanText
         List<PlanBoundary> boundaries = [];
         List<LayerSkip> skips = [];
         SkipRouting? routing = null;
+        int? prefillOnlyFrom = null;
         foreach (string part in Split(text, '+'))
         {
-            if (Find(Skips, part) is { } skip)
+            if (part.StartsWith(PrefillOnly, StringComparison.OrdinalIgnoreCase))
+            {
+                prefillOnlyFrom =
+                    prefillOnlyFrom is not null
+                        ? throw new CliException($"'{text}' is prefill-only twice; name the lower layer alone.")
+                    : TryParseNumber(part[PrefillOnly.Length..].Trim(), out int from) ? from
+                    : throw new CliException(
+                        $"'{part}' names no layer. {PrefillOnly}20 lets all tokens but the last stop in front of layer 20; from there on they only write keys and values."
+                    );
+            }
+            else if (Find(Skips, part) is { } skip)
             {
                 skips.AddRange(ParseLayers(skip.Name, part).Select(layer => new LayerSkip(layer, skip.Part)));
             }
@@ -55,7 +69,7 @@ internal static class PlanText
                 boundaries.AddRange(Split(part, ',').Select(ParseBoundary));
             }
         }
-        if (boundaries.Count == 0 && skips.Count == 0 && routing is null)
+        if (boundaries.Count == 0 && skips.Count == 0 && routing is null && prefillOnlyFrom is null)
         {
             throw new CliException(
                 "The plan is empty. A plan is LAYER@RETENTION, separated by commas, for example 3@0.25; skip:LAYER,... leaves layers out."
@@ -63,7 +77,12 @@ internal static class PlanText
         }
         try
         {
-            return PrefillPlan.FromBoundaries(boundaries, skips: skips, routing: routing);
+            return PrefillPlan.FromBoundaries(
+                boundaries,
+                skips: skips,
+                routing: routing,
+                prefillOnlyFrom: prefillOnlyFrom
+            );
         }
         catch (ArgumentException e)
         {
@@ -75,7 +94,7 @@ internal static class PlanText
     internal static string? FormatOrNull(PrefillPlan? plan) =>
         plan is not null && Format(plan) is { Length: > 0 } text ? text : null;
 
-    /// <summary>The plan as it would be typed; empty when it has neither boundaries nor skips.</summary>
+    /// <summary>The plan as it would be typed; empty when it keeps all.</summary>
     internal static string Format(PrefillPlan plan)
     {
         List<string> parts = [];
@@ -91,6 +110,10 @@ internal static class PlanText
                     )
                 )
             );
+        }
+        if (plan.PrefillOnlyFrom is { } from)
+        {
+            parts.Add(I($"{PrefillOnly}{from}"));
         }
         foreach ((string name, LayerPart part) in Skips)
         {

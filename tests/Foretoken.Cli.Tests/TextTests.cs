@@ -58,6 +58,20 @@ public sealed class TextTests
     }
 
     [Theory]
+    [InlineData("prefill-only:20")]
+    [InlineData("4@0.5+prefill-only:20")]
+    [InlineData("4@0.6,8@0.35+prefill-only:20+skip:25+skip-attn:14")]
+    [InlineData("20@0.5+prefill-only:20+route:2@10")]
+    public void Plans_say_from_where_on_pruning_is_prefill_only(string text)
+    {
+        PrefillPlan plan = PlanText.Parse(text);
+
+        Assert.Equal(20, plan.PrefillOnlyFrom);
+        Assert.Equal(text, PlanText.Format(plan));
+        Assert.Equal(plan, PlanText.Parse(" " + text.ToUpperInvariant().Replace("+", " + ", StringComparison.Ordinal)));
+    }
+
+    [Theory]
     [InlineData("")]
     [InlineData("+")]
     [InlineData("skip:")]
@@ -73,6 +87,15 @@ public sealed class TextTests
     [InlineData("route:1@0")]
     [InlineData("route:x@1")]
     [InlineData("5@0.4+skip")]
+    [InlineData("prefill-only")]
+    [InlineData("prefill-only:")]
+    [InlineData("prefill-only:x")]
+    [InlineData("prefill-only:0")]
+    [InlineData("prefill-only:-3")]
+    [InlineData("prefill-only:20,21")]
+    [InlineData("prefill-only:20+prefill-only:20")]
+    [InlineData("5@0.4,21@0.2+prefill-only:20")]
+    [InlineData("route:2@21+prefill-only:20")]
     [InlineData("3@0.5..0.2")]
     [InlineData("3@..0.2")]
     [InlineData("3@0.1..0.2..0.3")]

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 4
+#define FTK_ABI_VERSION 5
 
 typedef int32_t ftk_status;
 
@@ -264,6 +264,12 @@ enum {
 // a layer at most; FTK_UNSUPPORTED by the prefill where the architecture has no such sublayers
 FTK_API ftk_status ftk_plan_skip(ftk_plan * plan, int32_t layer, int32_t part);
 
+// prefill-only pruning (POP): from this layer on (0 < layer < n_layer) only the last token runs. The residual stream of every
+// other token stays what it is in front of the layer, and each layer writes the keys and values that it projects from it, at
+// their own positions, so that the cache is as large as ever and decode runs all layers. No boundary of the plan lies above;
+// FTK_UNSUPPORTED by the prefill where the architecture has no projections of keys and of values alone
+FTK_API ftk_status ftk_plan_prefill_only(ftk_plan * plan, int32_t layer);
+
 // at a boundary: read the probes, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
 // with FTK_CALLBACK_FAILED.
 typedef int32_t (*ftk_select)(void * user, ftk_boundary * boundary);
@@ -296,7 +302,8 @@ typedef int32_t (*ftk_prefill_progress)(void * user, int32_t stage, int64_t n_do
 FTK_API ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens,
         const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user,
         ftk_cancel * cancel);
-// JSON of the last successful prefill: total_us, select_us, stages [{layer_begin, layer_end, n_tokens, n_chunks, us, chunk_us []}]
+// JSON of the last successful prefill: total_us, select_us, stages [{layer_begin, layer_end, n_tokens, kv_only, n_chunks, us,
+//   chunk_us []}]; kv_only: the tokens wrote keys and values and nothing else
 FTK_API ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capacity, int64_t * n_needed);
 
 //

@@ -87,6 +87,21 @@ ftk_status ftk_plan_skip(ftk_plan * plan, int32_t layer, int32_t part) {
     });
 }
 
+ftk_status ftk_plan_prefill_only(ftk_plan * plan, int32_t layer) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(plan);
+
+        if (layer <= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "prefill-only starts at layer 1 or above, got %d", layer);
+        }
+        if (plan->plan.il_prefill_only != 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "the plan is prefill-only from layer %d on already", plan->plan.il_prefill_only);
+        }
+
+        plan->plan.il_prefill_only = layer;
+    });
+}
+
 //
 // boundary
 //
@@ -326,6 +341,7 @@ ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capac
                     {"layer_begin", stage.il_begin},
                     {"layer_end", stage.il_end},
                     {"n_tokens", stage.n_tokens},
+                    {"kv_only", stage.kv_only},
                     {"n_chunks", stage.chunk_us.size()},
                     {"us", us},
                     {"chunk_us", stage.chunk_us},

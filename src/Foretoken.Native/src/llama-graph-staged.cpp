@@ -25,7 +25,14 @@ llm_graph_input_attn_kv_staged::llm_graph_input_attn_kv_staged(
 void llm_graph_input_attn_kv_staged::set_input(const llama_ubatch * ubatch) {
     for (auto & [leader, inp] : classes) {
         inp->mctx = mctx_staged->get_layer(leader);
-        inp->set_input(ubatch);
+
+        if (stage.kv_only) {
+            // nothing is attended to
+            inp->mctx->set_input_k_idxs(inp->self_k_idxs, ubatch);
+            inp->mctx->set_input_v_idxs(inp->self_v_idxs, ubatch);
+        } else {
+            inp->set_input(ubatch);
+        }
     }
 
     if (residual) {
@@ -43,6 +50,7 @@ bool llm_graph_input_attn_kv_staged::can_reuse(const llm_graph_params & params) 
 
     if (stage.il_begin != other.il_begin ||
             stage.il_end != other.il_end ||
+            stage.kv_only != other.kv_only ||
             stage.skip != other.skip ||
             stage.probes != other.probes) {
         return false;
@@ -299,6 +307,75 @@ std::string llm_graph_check_sublayers(ggml_cgraph * gf, int32_t n_layer) {
     return {};
 }
 
+static bool is_view_of_any(const ggml_tensor * t, const std::vector<ggml_tensor *> & all) {
+    return t->view_src != nullptr && std::find(all.begin(), all.end(), t->view_src) != all.end();
+}
+
+std::string llm_graph_check_kv_only(ggml_cgraph * gf, const llama_hparams & hparams) {
+    const int32_t n_layer = hparams.n_layer;
+
+    const auto nodes = get_nodes(gf);
+
+    std::vector<ggml_tensor *> l_out(n_layer);
+    find_l_out(nodes, l_out);
+
+    // what writes to the cache of each layer
+    std::vector<std::vector<ggml_tensor *>> writes(n_layer);
+    for (auto * node : nodes) {
+        int il;
+        if (node->op == GGML_OP_SET_ROWS && node->view_src && sscanf(node->view_src->name, "cache_%*[kv]_l%d", &il) == 1 && il >= 0 && il < n_layer) {
+            writes[il].push_back(node);
+        }
+
+        if (is_view_of_any(node, l_out)) {
+            return "something is a view of its residual stream";
+        }
+    }
+
+    for (int32_t il = 1; il < n_layer; ++il) {
+        if (writes[il].size() != 2) {
+            return format("layer %d does not write keys and values to a cache each", il);
+        }
+
+        // everything between the residual stream and the cache
+        std::unordered_set<const ggml_tensor *> seen;
+        std::vector<ggml_tensor *>              todo = writes[il];
+
+        int64_t n_rows = 0;
+
+        while (!todo.empty()) {
+            ggml_tensor * t = todo.back();
+            todo.pop_back();
+
+            if (t == nullptr || t == l_out[il - 1] || !seen.insert(t).second) {
+                continue;
+            }
+
+            if (t->op == GGML_OP_FLASH_ATTN_EXT || t->op == GGML_OP_SOFT_MAX || std::find(l_out.begin(), l_out.end(), t) != l_out.end()) {
+                return format("the keys and values of layer %d are computed from more than the residual stream in front of it", il);
+            }
+
+            // an adapter is no projection of its own
+            n_rows += t->op == GGML_OP_MUL_MAT && strstr(t->src[0]->name, ".lora_") == nullptr ? t->ne[0] : 0;
+
+            todo.insert(todo.end(), std::begin(t->src), std::end(t->src));
+        }
+
+        for (auto * write : writes[il]) {
+            if (!is_computed_from(write, l_out[il - 1], nullptr)) {
+                return format("the keys and values of layer %d are not computed from the residual stream in front of it", il);
+            }
+        }
+
+        // a projection of the queries, too, would be work that nobody counts
+        if (n_rows != hparams.n_embd_k_gqa(il) + hparams.n_embd_v_gqa(il)) {
+            return format("layer %d has no projections of keys and of values alone", il);
+        }
+    }
+
+    return {};
+}
+
 // everybody who reads `from` reads `to` instead; false if something is a view of it, which would still read the old one
 static bool replace_tensor(const std::vector<ggml_tensor *> & nodes, const ggml_tensor * from, ggml_tensor * to) {
     for (auto * node : nodes) {
@@ -440,6 +517,8 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
     const bool is_first = stage.il_begin == 0;
     const bool is_last  = stage.il_end == n_layer;
 
+    GGML_ASSERT(!stage.kv_only || !is_first);
+
     if (is_first && is_last && stage.skip.empty() && stage.probes.empty()) {
         return gf;
     }
@@ -473,16 +552,28 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
         inp->residual = t;
     }
 
-    for (const auto & skip : stage.skip) {
-        if (skip.il >= stage.il_begin && skip.il < stage.il_end && !cut_out(nodes, l_out, skip)) {
-            LLAMA_LOG_ERROR("%s: part %d of layer %d cannot be cut out of the graph\n", __func__, skip.part, skip.il);
-            return nullptr;
+    if (stage.kv_only) {
+        // every layer reads what the first one reads
+        for (int32_t il = stage.il_begin; il + 1 < stage.il_end; ++il) {
+            if (!replace_tensor(nodes, l_out[il], inp->residual)) {
+                LLAMA_LOG_ERROR("%s: layer %d cannot be cut out of the graph\n", __func__, il);
+                return nullptr;
+            }
+        }
+    } else {
+        for (const auto & skip : stage.skip) {
+            if (skip.il >= stage.il_begin && skip.il < stage.il_end && !cut_out(nodes, l_out, skip)) {
+                LLAMA_LOG_ERROR("%s: part %d of layer %d cannot be cut out of the graph\n", __func__, skip.part, skip.il);
+                return nullptr;
+            }
         }
     }
 
     std::vector<ggml_tensor *> targets;
 
-    if (is_last) {
+    if (stage.kv_only) {
+        // the caches, see below
+    } else if (is_last) {
         // without outputs the last layer only has to write its keys and values
         if (params.n_outputs > 0) {
             targets.push_back(res->t_logits);

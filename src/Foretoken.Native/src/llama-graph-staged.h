@@ -79,3 +79,6 @@ std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer);
 
 // why sublayers cannot be cut out of it; empty if they can
 std::string llm_graph_check_sublayers(ggml_cgraph * gf, int32_t n_layer);
+
+// why the keys and values of a layer are not just projections of the residual stream in front of it; empty if they are
+std::string llm_graph_check_kv_only(ggml_cgraph * gf, const llama_hparams & hparams);

@@ -16,6 +16,9 @@ struct llama_stage {
     // what the sequence does without, ascending, one part of a layer at most; also of layers outside of the range
     std::vector<llama_layer_skip> skip;
 
+    // the layers only write the keys and values of the residual stream in front of the first of them
+    bool kv_only = false;
+
     // probes of this stage's layers, and the rows of the current ubatch that are their queries
     struct probe_rows {
         int32_t               probe; // index into the plan's probes
@@ -115,6 +118,9 @@ public:
 
     // why a sequence can do without whole layers only; empty when it can do without sublayers, too
     std::string whole_layers_only;
+
+    // why keys and values cannot be written without running the layer; empty when they can
+    std::string no_kv_only;
 
     llama_kv_cache * get_layer(int32_t il) const;
 

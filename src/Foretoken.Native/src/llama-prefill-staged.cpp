@@ -192,6 +192,7 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 
         // a graph that is built but not run tells whether it can be sliced
         std::string why_whole_layers_only;
+        std::string why_no_kv_only;
         {
             llm_graph_result res(ctx->graph_max_nodes(cparams.n_seq_max));
             res.reset();
@@ -218,11 +219,13 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 
             if (why.empty()) {
                 why_whole_layers_only = llm_graph_check_sublayers(gf, model.hparams.n_layer);
+                why_no_kv_only        = llm_graph_check_kv_only(gf, model.hparams);
             }
         }
 
         if (why.empty()) {
             llama_staged_access::memory(ctx)->whole_layers_only = why_whole_layers_only;
+            llama_staged_access::memory(ctx)->no_kv_only        = why_no_kv_only;
 
             ctx->sched_reserve();
 
@@ -462,6 +465,17 @@ static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std
         il_prev = il;
     }
 
+    if (plan.il_prefill_only != 0 && (plan.il_prefill_only < 1 || plan.il_prefill_only >= n_layer)) {
+        why = format("prefill-only from layer %d on: possible are those in [1, %d)", plan.il_prefill_only, n_layer);
+        return false;
+    }
+
+    if (plan.il_prefill_only != 0 && !plan.boundaries.empty() && plan.boundaries.back() > plan.il_prefill_only) {
+        why = format("boundary at layer %d: prefill-only from layer %d on, all tokens that are there write their keys and values to every layer, so none can leave",
+                plan.boundaries.back(), plan.il_prefill_only);
+        return false;
+    }
+
     for (const auto & probe : plan.probes) {
         if (plan.boundaries.empty() || probe.il < 0 || probe.il >= plan.boundaries.back()) {
             why = format("probe of layer %d: there is no boundary above it", probe.il);
@@ -491,7 +505,46 @@ struct stage_probe {
     int32_t            n_head = 0;
 };
 
+// the layers of a stage, and what they do
+struct stage_range {
+    int32_t il_begin;
+    int32_t il_end;
+    bool    kv_only; // all tokens but the last write keys and values; after it the last one goes on alone
+    bool    select;  // a boundary is behind it
+};
+
 } // namespace
+
+static std::vector<stage_range> get_stage_ranges(const llama_staged_plan & plan, int32_t n_layer) {
+    std::vector<stage_range> res;
+
+    int32_t il = 0;
+
+    for (const int32_t il_end : plan.boundaries) {
+        res.push_back({il, il_end, false, true});
+        il = il_end;
+    }
+
+    if (const int32_t il_end = plan.il_prefill_only) {
+        if (il < il_end) {
+            res.push_back({il, il_end, false, false});
+        }
+        res.push_back({il_end, n_layer, true, false});
+        il = il_end;
+    }
+
+    res.push_back({il, n_layer, false, false});
+
+    return res;
+}
+
+// work of writing the keys and values of a token to a layer, as a share of running the layer; only good enough to tell progress
+static double get_kv_only_share(const llama_hparams & hparams, int32_t il) {
+    const double n_kv  = hparams.n_embd_k_gqa(il) + hparams.n_embd_v_gqa(il);
+    const double n_all = n_kv + 2.0 * hparams.n_embd_head_k(il) * hparams.n_head(il) + 3.0 * hparams.n_ff(il);
+
+    return n_kv / n_all;
+}
 
 static llama_stage::probe_rows get_probe_rows(const stage_probe & probe, const llama_probe & def, int64_t i0, int64_t i1) {
     llama_stage::probe_rows res = {
@@ -531,7 +584,7 @@ static llama_staged_status prefill_stages(
     const int32_t n_layer  = hparams.n_layer;
     const int64_t n_embd   = hparams.n_embd;
     const int64_t n_ubatch = ctx->n_ubatch();
-    const int32_t n_stages = plan.boundaries.size() + 1;
+    const auto    ranges   = get_stage_ranges(plan, n_layer);
 
     const llama_pos pos0 = kv->seq_pos_max(seq_id) + 1;
 
@@ -558,17 +611,47 @@ static llama_staged_status prefill_stages(
     };
 
     // token-layers, to tell how far the prefill is before it is known how many tokens will be kept
-    int64_t work_done = 0;
+    double work_done = 0.0;
 
-    for (int32_t is = 0; is < n_stages; ++is) {
-        const bool is_last = is == n_stages - 1;
+    auto work_of_tokens = [&](double n_tokens, int32_t il_begin, int32_t il_end, bool kv_only) {
+        return n_tokens * (il_end - il_begin) * (kv_only ? get_kv_only_share(hparams, il_begin) : 1.0);
+    };
+
+    // of the tokens that are here, only the last one goes on
+    auto go_on_alone = [&]() {
+        memmove(residual.data(), residual.data() + (tokens_cur.size() - 1) * n_embd, n_embd * sizeof(float));
+        tokens_cur = {tokens_cur.back()};
+        pos_cur    = {pos_cur.back()};
+    };
+
+    for (size_t ir = 0; ir < ranges.size(); ++ir) {
+        const auto & range   = ranges[ir];
+        const bool   is_last = ir + 1 == ranges.size();
 
         llama_stage stage;
-        stage.il_begin = is == 0 ? 0 : plan.boundaries[is - 1];
-        stage.il_end   = is_last ? n_layer : plan.boundaries[is];
+        stage.il_begin = range.il_begin;
+        stage.il_end   = range.il_end;
         stage.skip     = kv->get_skip(seq_id);
+        stage.kv_only  = range.kv_only;
 
-        const int64_t n_tokens = tokens_cur.size();
+        if (stage.kv_only) {
+            bool has_any = false;
+            for (int32_t il = stage.il_begin; il < stage.il_end; ++il) {
+                has_any = has_any || stage.has(il);
+            }
+
+            if (!has_any || tokens_cur.size() == 1) {
+                // there is nothing to write
+                go_on_alone();
+                continue;
+            }
+        }
+
+        const int32_t is       = report.stages.size();
+        const int64_t n_tokens = tokens_cur.size() - (stage.kv_only ? 1 : 0);
+
+        // the residual stream behind it is needed
+        const bool has_residual_out = !is_last && !stage.kv_only;
 
         const bool is_narrower = is > 0 && n_tokens < report.stages.back().n_tokens;
 
@@ -578,9 +661,9 @@ static llama_staged_status prefill_stages(
             groups[il] = stage.has(il) ? group : 0;
         }
 
-        report.stages.push_back({stage.il_begin, stage.il_end, n_tokens, {}});
+        report.stages.push_back({stage.il_begin, stage.il_end, n_tokens, stage.kv_only, {}});
 
-        if (!is_last) {
+        if (has_residual_out) {
             residual.resize(n_tokens * n_embd);
         }
 
@@ -589,7 +672,7 @@ static llama_staged_status prefill_stages(
         for (size_t i = 0; i < plan.probes.size(); ++i) {
             const auto & def = plan.probes[i];
 
-            if (!is_last && def.il >= stage.il_begin && def.il < stage.il_end) {
+            if (range.select && def.il >= stage.il_begin && def.il < stage.il_end) {
                 // a layer without attention has no queries
                 const int64_t q_first = !stage.has(def.il) ? n_tokens :
                                         def.q_first < 0    ? std::max<int64_t>(0, n_tokens + def.q_first) :
@@ -645,7 +728,7 @@ static llama_staged_status prefill_stages(
             }
 
             mctx->set_probes(rows);
-            mctx->residual = is == 0 ? nullptr : residual.data() + i0 * n_embd;
+            mctx->residual = stage.il_begin == 0 ? nullptr : residual.data() + i0 * n_embd;
 
             llama_staged_access::set_n_outputs(ctx, is_last && i1 == n_tokens ? 1 : 0);
 
@@ -665,9 +748,9 @@ static llama_staged_status prefill_stages(
 
             const auto * inp = llm_graph_result_get_staged(res);
 
-            if (!is_last) {
+            if (has_residual_out) {
                 llama_staged_access::get_tensor(ctx, inp->residual_out, residual.data() + i0 * n_embd);
-            } else if (i1 == n_tokens) {
+            } else if (is_last && i1 == n_tokens) {
                 llama_staged_access::get_logits(ctx, res);
             }
 
@@ -718,14 +801,25 @@ static llama_staged_status prefill_stages(
 
             report.stages.back().chunk_us.push_back(ggml_time_us() - t_start_us);
 
-            work_done += (i1 - i0) * (stage.il_end - stage.il_begin);
+            work_done += work_of_tokens(i1 - i0, stage.il_begin, stage.il_end, stage.kv_only);
             i0 = i1;
 
             if (callbacks.progress) {
-                // assume that the tokens that are here now go all the way
-                const int64_t work_left = (n_tokens - i1) * (stage.il_end - stage.il_begin) + n_tokens * (n_layer - stage.il_end);
+                double work_left = work_of_tokens(n_tokens - i1, stage.il_begin, stage.il_end, stage.kv_only);
 
-                if (!callbacks.progress(is, i1, n_tokens, (double) work_done / (work_done + work_left))) {
+                // assume that the tokens that are here now go all the way
+                bool is_alone = stage.kv_only;
+                for (size_t i = ir + 1; i < ranges.size(); ++i) {
+                    const auto & next = ranges[i];
+
+                    const int64_t n_next = next.kv_only ? n_tokens - 1 : is_alone ? 1 :
+                                                                                    n_tokens;
+
+                    work_left += work_of_tokens(n_next, next.il_begin, next.il_end, next.kv_only);
+                    is_alone = is_alone || next.kv_only;
+                }
+
+                if (!callbacks.progress(is, i1, n_tokens, work_done / (work_done + work_left))) {
                     why = "cancelled";
                     return LLAMA_STAGED_CANCELLED;
                 }
@@ -739,6 +833,14 @@ static llama_staged_status prefill_stages(
         if (cancelled()) {
             why = "cancelled";
             return LLAMA_STAGED_CANCELLED;
+        }
+
+        if (stage.kv_only) {
+            go_on_alone();
+        }
+
+        if (!range.select) {
+            continue;
         }
 
         // select the tokens that go on
@@ -882,6 +984,11 @@ llama_staged_status llama_staged_prefill(
     const auto status_skip = check_skip(kv, plan.skip, 0, why);
     if (status_skip != LLAMA_STAGED_OK) {
         return status_skip;
+    }
+
+    if (plan.il_prefill_only != 0 && !kv->no_kv_only.empty()) {
+        why = format("prefill-only is not possible, tokens can run through the upper layers or leave in front of them: %s", kv->no_kv_only.c_str());
+        return LLAMA_STAGED_UNSUPPORTED;
     }
 
     if (!plan.boundaries.empty() && !callbacks.select) {

@@ -87,12 +87,17 @@ struct llama_staged_plan {
     std::vector<int32_t>          boundaries; // ascending, 0 < il < n_layer
     std::vector<llama_probe>      probes;
     std::vector<llama_layer_skip> skip; // what the sequence does without, at most one part of a layer
+
+    // prefill-only pruning, 0: none. From this layer on only the last token runs. The residual stream of every other token
+    // stays what it is in front of the layer, and the layers write the keys and values that they project from it
+    int32_t il_prefill_only = 0;
 };
 
 struct llama_staged_stage_report {
     int32_t il_begin;
     int32_t il_end;
     int64_t n_tokens;
+    bool    kv_only; // the tokens wrote keys and values and nothing else
 
     std::vector<int64_t> chunk_us;
 };

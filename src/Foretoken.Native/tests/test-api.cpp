@@ -995,10 +995,37 @@ static void test_prefill(ftk_model * model, const json & info) {
     FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_add_probe(odd.get(), -1, FTK_PROBE_MAX, 0, 1, FTK_KEYS_STAGE));
     FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_plan_skip(odd.get(), -1, FTK_LAYER_PART_BLOCK));
     FAILS(FTK_INVALID_ARGUMENT, "part", ftk_plan_skip(odd.get(), 1, 3));
+    FAILS(FTK_INVALID_ARGUMENT, "layer 1", ftk_plan_prefill_only(odd.get(), 0));
+    FAILS(FTK_INVALID_ARGUMENT, "plan", ftk_plan_prefill_only(nullptr, 3));
+    OK(ftk_plan_prefill_only(odd.get(), 3));
+    FAILS(FTK_INVALID_ARGUMENT, "already", ftk_plan_prefill_only(odd.get(), 4));
     OK(ftk_plan_add_boundary(odd.get(), 5));
     FAILS(FTK_INVALID_ARGUMENT, "ascending", ftk_plan_add_boundary(odd.get(), 5));
     OK(ftk_plan_add_boundary(odd.get(), n_layer));
     FAILS(FTK_INVALID_ARGUMENT, "", ftk_prefill(ctx.get(), 0, prompt.data(), 10, odd.get(), on_select, nullptr, &sel, nullptr));
+
+    // from layer 6 on only the last token runs: the cache is full-size, the report says what the others did
+    const ptr<ftk_plan> only = create_plan({4});
+    OK(ftk_plan_prefill_only(only.get(), 6));
+    OK(ftk_clear(ctx.get()));
+    selection all = base;
+    all.every     = 1;
+    OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, only.get(), on_select, on_progress, &all, nullptr));
+    CHECK(all.ascending && all.fraction == 1.0 && all.n_calls == 1);
+    CHECK((int64_t) get_positions(ctx.get(), 0, n_layer - 1).size() == n);
+    CHECK(get_logits(ctx.get(), n_vocab) != logits);
+
+    const json   only_report = get_json([&](char * buf, int64_t cap, int64_t * m) { return ftk_prefill_report(ctx.get(), buf, cap, m); });
+    const auto & only_stages = only_report.at("stages");
+    CHECK_MSG(only_stages.size() == 4, only_report.dump());
+    for (int i = 0; i < 4; ++i) {
+        CHECK(only_stages[i].at("kv_only") == (i == 2));
+        CHECK(only_stages[i].at("n_tokens") == (i < 2 ? n : i == 2 ? n - 1 :
+                                                                     1));
+        CHECK(only_stages[i].at("layer_end") == (i == 0 ? 4 : i == 1 ? 6 :
+                                                                       n_layer));
+    }
+    OK(ftk_decode(ctx.get(), 0, prompt.data(), 1, nullptr));
 
     const ptr<ftk_context> stock = create_context(model, {{"n_ctx", 256}, {"staged", false}});
     FAILS(FTK_UNSUPPORTED, "staged", ftk_prefill(stock.get(), 0, prompt.data(), 10, plan.get(), on_select, nullptr, &sel, nullptr));

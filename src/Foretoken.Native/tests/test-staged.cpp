@@ -427,7 +427,7 @@ static std::vector<uint8_t> save(llama_context * ctx, llama_seq_id seq_id) {
     return res;
 }
 
-static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, const config & cfg_in) {
+static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, const config & cfg_in, const llama_staged_plan & plan) {
     config cfg    = cfg_in;
     cfg.n_seq_max = 2;
     cfg.n_ctx     = cfg.unified ? 512 : 1024;
@@ -438,8 +438,6 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     const auto a = make_tokens(80, 31, n_vocab(ctx.get()));
     const auto b = make_tokens(50, 32, n_vocab(ctx.get()));
     const auto c = make_tokens(6, 33, n_vocab(ctx.get()));
-
-    const auto plan = stages({2, 4});
 
     // uninterrupted: thinned prompt, second turn, forced tokens
     CHECK(prefill(ctx.get(), 0, a, plan, keep_every(2)) == LLAMA_STAGED_OK);
@@ -476,8 +474,11 @@ static void a_thinned_sequence_goes_on_as_uninterrupted(llama_model * model, con
     auto other = make_context(model, cfg, true);
     CHECK(llama_state_seq_set_data(other.get(), state_a.data(), state_a.size(), 1) == state_a.size());
     for (int32_t il : {0, 3, 5}) {
-        CHECK(llama_staged_positions(other.get(), 1, il).size() == (il == 0 ? 80u : il == 3 ? 41u :
-                                                                                              21u));
+        size_t n_held = a.size();
+        for (const int32_t boundary : plan.boundaries) {
+            n_held = boundary <= il ? n_held / 2 + 1 : n_held;
+        }
+        CHECK(llama_staged_positions(other.get(), 1, il).size() == n_held);
     }
     CHECK(prefill(other.get(), 1, b, plan, keep_every(3)) == LLAMA_STAGED_OK);
     CHECK(same(get_logits(other.get()), logits_b));
@@ -1169,6 +1170,381 @@ static void cells_of_a_skipped_layer_are_its_own(llama_model * model, const conf
     CHECK(diff < 1e-2);
 }
 
+static double max_diff(const logits_t & a, const logits_t & b) {
+    if (a.empty() || a.size() != b.size()) {
+        return INFINITY;
+    }
+
+    double res = 0.0;
+    for (size_t i = 0; i < a.size(); ++i) {
+        res = std::max(res, (double) std::abs(a[i] - b[i]));
+    }
+
+    return res;
+}
+
+static llama_staged_plan prefill_only(int32_t il, std::vector<int32_t> boundaries = {}, std::vector<llama_layer_skip> skip = {}) {
+    llama_staged_plan plan = stages(std::move(boundaries));
+    plan.skip              = std::move(skip);
+    plan.il_prefill_only   = il;
+    return plan;
+}
+
+// a model like `def`, whose layers from il on add nothing to the residual stream: what they project is the residual stream in
+// front of them. Zeros added to a number leave its bits as they are
+static tiny_model freeze(const tiny_model & def, int32_t il_from) {
+    tiny_model res = def;
+    for (int32_t il = il_from; il < def.n_layer; ++il) {
+        res.zero_attn.push_back(il);
+        res.zero_ffn.push_back(il);
+    }
+    return res;
+}
+
+static void copy_state(llama_context * from, llama_context * to) {
+    const auto state = save(from, 0);
+    CHECK(llama_state_seq_set_data(to, state.data(), state.size(), 0) == state.size());
+}
+
+// the state of a sequence without the lock-step classes, which say how the caches came about and not what they hold
+static std::vector<uint8_t> save_cells(llama_context * ctx) {
+    const int32_t n_layer = llama_model_n_layer(llama_get_model(ctx));
+
+    auto res = save(ctx, 0);
+
+    // magic, version, n_layer
+    const size_t offs = 3 * sizeof(uint32_t);
+    CHECK(res.size() > offs + n_layer * sizeof(uint32_t));
+    res.erase(res.begin() + offs, res.begin() + std::min(res.size(), offs + n_layer * sizeof(uint32_t)));
+
+    return res;
+}
+
+// the reference is stock llama.cpp: all tokens but the last through a model whose upper layers add nothing, then, with the
+// cache of that one, the last token through the model itself. In chunks of n_ubatch, a last token that has a chunk of its own
+// is computed in the very same steps
+static void prefill_only_projects_the_frozen_residual(const tiny_model & def, const std::string & dir, const config & cfg) {
+    const std::string path = dir + "/" + def.arch;
+
+    CHECK(tiny_lora_write(def, path + "-lora.gguf", 5, 0.5f));
+
+    const auto next = make_tokens(6, 102, def.n_vocab);
+
+    for (const int32_t il_from : {1, 3, def.n_layer - 1}) {
+        for (const bool parts : {false, true}) {
+            // what the whole sequence does without, in layers below and above, with an adapter
+            std::vector<llama_layer_skip> skip;
+
+            tiny_model whole = def;
+            if (parts) {
+                skip            = {block(2), attention(4), feed_forward(5)};
+                whole.zero_attn = {2, 4};
+                whole.zero_ffn  = {2, 5};
+            }
+
+            CHECK(tiny_model_write(whole, path + "-whole.gguf"));
+            CHECK(tiny_model_write(freeze(whole, il_from), path + "-frozen.gguf"));
+
+            auto model        = load(path + ".gguf");
+            auto model_whole  = load(path + "-whole.gguf");
+            auto model_frozen = load(path + "-frozen.gguf");
+
+            auto staged = make_context(model.get(), cfg, true);
+            auto stock  = make_context(model_whole.get(), cfg, false);
+            auto frozen = make_context(model_frozen.get(), cfg, false);
+
+            if (parts) {
+                for (const auto & [m, c] : {std::make_pair(model.get(), staged.get()), {model_whole.get(), stock.get()}, {model_frozen.get(), frozen.get()}}) {
+                    auto * lora  = llama_adapter_lora_init(m, (path + "-lora.gguf").c_str());
+                    float  scale = 1.0f;
+                    CHECK(lora != nullptr && llama_set_adapters_lora(c, &lora, 1, &scale) == 0);
+                }
+            }
+
+            for (const int n_tokens : {1, 2, 33, 65, 80}) {
+                const auto tokens = make_tokens(n_tokens, 101, def.n_vocab);
+
+                for (auto * ctx : {staged.get(), stock.get(), frozen.get()}) {
+                    llama_memory_clear(llama_get_memory(ctx), true);
+                }
+
+                if (n_tokens > 1) {
+                    decode(frozen.get(), 0, {tokens.begin(), tokens.end() - 1});
+                    copy_state(frozen.get(), stock.get());
+                }
+                const auto expected        = decode(stock.get(), 0, {tokens.back()});
+                const auto expected_forced = forced(stock.get(), 0, next);
+
+                llama_staged_report report;
+                CHECK(prefill(staged.get(), 0, tokens, prefill_only(il_from, {}, skip), {}, &report) == LLAMA_STAGED_OK);
+
+                const auto actual = get_logits(staged.get());
+
+                CHECK(report.stages.size() == (n_tokens == 1 ? 2u : 3u));
+                CHECK(report.stages.front().n_tokens == n_tokens && report.stages.back().n_tokens == 1);
+                if (report.stages.size() == 3) {
+                    CHECK(report.stages[1].kv_only && report.stages[1].n_tokens == n_tokens - 1);
+                    CHECK(report.stages[1].il_begin == il_from && report.stages[1].il_end == def.n_layer);
+                }
+                CHECK(!report.stages.front().kv_only && !report.stages.back().kv_only);
+
+                // the cache is as large as ever
+                for (int32_t il = 0; il < def.n_layer; ++il) {
+                    const bool is_skipped = parts && (il == 2 || il == 4);
+                    CHECK(llama_staged_positions(staged.get(), 0, il).size() == (is_skipped ? 0u : (size_t) n_tokens));
+                }
+
+                const auto actual_forced = forced(staged.get(), 0, next);
+
+                if ((n_tokens - 1) % cfg.n_ubatch == 0) {
+                    CHECK(same(actual, expected));
+                    CHECK(same(actual_forced, expected_forced));
+                } else {
+                    // the last token shares a chunk with others below the layer: sums are taken in another order
+                    CHECK(max_diff(actual, expected) < 1e-2);
+                    CHECK(max_diff(actual_forced.back(), expected_forced.back()) < 1e-2);
+                }
+            }
+        }
+    }
+}
+
+// keys and values of every layer, bit for bit, over two turns, where tokens leave below and where none does
+static void prefill_only_caches_hold_what_a_frozen_model_writes(const tiny_model & def, const std::string & dir, const config & cfg) {
+    const std::string path    = dir + "/" + def.arch;
+    const int32_t     il_from = 4;
+
+    CHECK(tiny_model_write(freeze(def, il_from), path + "-frozen.gguf"));
+
+    auto model        = load(path + ".gguf");
+    auto model_frozen = load(path + "-frozen.gguf");
+
+    auto staged = make_context(model.get(), cfg, true);
+    auto whole  = make_context(model.get(), cfg, true);
+    auto frozen = make_context(model_frozen.get(), cfg, true);
+
+    // of 65 tokens 33 go on, the last one behind whole chunks each time
+    llama_staged_callbacks cb;
+    cb.select = [](llama_boundary & b) {
+        const int32_t n = b.pos->size();
+        for (int32_t i = 0; i < n; ++i) {
+            if (i < 31 || i >= 63) {
+                b.keep.push_back(i);
+            }
+        }
+        return true;
+    };
+
+    for (const auto & boundaries : {std::vector<int32_t>{}, std::vector<int32_t>{2}, std::vector<int32_t>{il_from}}) {
+        for (auto * ctx : {staged.get(), whole.get(), frozen.get()}) {
+            llama_memory_clear(llama_get_memory(ctx), true);
+        }
+
+        for (const int turn : {0, 1}) {
+            const auto tokens = make_tokens(65, 103 + turn, def.n_vocab);
+
+            CHECK(prefill(staged.get(), 0, tokens, prefill_only(il_from, boundaries), cb) == LLAMA_STAGED_OK);
+
+            if (turn == 1) {
+                copy_state(whole.get(), frozen.get());
+            }
+            CHECK(prefill(frozen.get(), 0, {tokens.begin(), tokens.end() - 1}, stages(boundaries), cb) == LLAMA_STAGED_OK);
+            copy_state(frozen.get(), whole.get());
+            CHECK(same(decode(whole.get(), 0, {tokens.back()}), get_logits(staged.get())));
+
+            CHECK(save_cells(staged.get()) == save_cells(whole.get()));
+        }
+    }
+}
+
+// what a graph computes: (operation, name of its first operand)
+using ops_t = std::vector<std::pair<ggml_op, std::string>>;
+
+static bool record_op(ggml_tensor * t, bool ask, void * data) {
+    if (ask) {
+        ((ops_t *) data)->push_back({t->op, t->src[0] ? t->src[0]->name : ""});
+    }
+    return false;
+}
+
+static void prefill_only_costs_a_norm_and_two_projections(const tiny_model & def, llama_model * model, const config & cfg_in) {
+    ops_t ops;
+
+    config cfg       = cfg_in;
+    cfg.cb_eval      = record_op;
+    cfg.cb_eval_data = &ops;
+
+    auto ctx = make_context(model, cfg, true);
+
+    const int32_t il_from = 2;
+    const int64_t n_upper = def.n_layer - il_from;
+
+    int n_chunks = 0;
+
+    llama_staged_callbacks cb;
+    cb.progress = [&](int32_t stage, int64_t, int64_t, double) {
+        auto count = [&](ggml_op op) {
+            return std::count_if(ops.begin(), ops.end(), [&](const auto & cur) { return cur.first == op; });
+        };
+        auto is_projection = [&](const std::string & name, const char * of) {
+            int  il;
+            char what[16];
+            return sscanf(name.c_str(), "blk.%d.%15[a-z_].weight", &il, what) == 2 && il >= il_from && strcmp(what, of) == 0;
+        };
+
+        if (stage == 1) {
+            ++n_chunks;
+            CHECK(count(GGML_OP_MUL_MAT) == 2 * n_upper);
+            for (const char * what : {"attn_k", "attn_v"}) {
+                CHECK(std::count_if(ops.begin(), ops.end(), [&](const auto & cur) { return cur.first == GGML_OP_MUL_MAT && is_projection(cur.second, what); }) == n_upper);
+            }
+            CHECK(count(GGML_OP_RMS_NORM) == (def.arch == "qwen3" ? 2 : 1) * n_upper);
+            CHECK(count(GGML_OP_ROPE) == n_upper);
+            CHECK(count(GGML_OP_SET_ROWS) == 2 * n_upper);
+            CHECK(count(GGML_OP_FLASH_ATTN_EXT) == 0 && count(GGML_OP_SOFT_MAX) == 0);
+            CHECK(count(GGML_OP_GLU) == 0 && count(GGML_OP_UNARY) == 0);
+            // a norm has a weight, a projection may have a bias
+            CHECK(count(GGML_OP_MUL) + count(GGML_OP_ADD) <= 3 * n_upper);
+        } else if (stage == 2) {
+            // the last token runs: seven products with weights in each layer
+            CHECK(count(GGML_OP_MUL_MAT) >= 7 * n_upper);
+            CHECK(count(GGML_OP_SET_ROWS) == 2 * n_upper);
+        }
+
+        ops.clear();
+        return true;
+    };
+
+    ops.clear();
+    CHECK(prefill(ctx.get(), 0, make_tokens(70, 105, def.n_vocab), prefill_only(il_from), cb) == LLAMA_STAGED_OK);
+    CHECK(n_chunks == 3);
+}
+
+static void prefill_only_does_not_depend_on_chunks(llama_model * model, const config & cfg_in) {
+    std::vector<logits_t> all;
+    std::vector<logits_t> plain;
+
+    for (const uint32_t n_ubatch : {128u, 37u, 16u, 1u}) {
+        config cfg   = cfg_in;
+        cfg.n_ubatch = n_ubatch;
+
+        auto ctx = make_context(model, cfg, true);
+
+        const auto tokens = make_tokens(100, 106, n_vocab(ctx.get()));
+
+        CHECK(prefill(ctx.get(), 0, tokens, prefill_only(3), {}) == LLAMA_STAGED_OK);
+        all.push_back(decode(ctx.get(), 0, {7}));
+
+        llama_memory_clear(llama_get_memory(ctx.get()), true);
+        decode(ctx.get(), 0, tokens);
+        plain.push_back(decode(ctx.get(), 0, {7}));
+    }
+
+    for (size_t i = 1; i < all.size(); ++i) {
+        // as far as stock llama.cpp's own chunks agree
+        CHECK(max_diff(all[i], all[0]) <= std::max(1e-3, 4 * max_diff(plain[i], plain[0])));
+        CHECK(!same(all[i], plain[i]));
+    }
+}
+
+static void a_failed_prefill_only_leaves_the_sequence_as_it_was(llama_model * model, const config & cfg) {
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    auto ctx = make_context(model, cfg, true);
+
+    const auto a = make_tokens(40, 107, n_vocab(ctx.get()));
+    const auto b = make_tokens(70, 108, n_vocab(ctx.get()));
+    const auto c = make_tokens(4, 109, n_vocab(ctx.get()));
+
+    CHECK(prefill(ctx.get(), 0, a, prefill_only(2), {}) == LLAMA_STAGED_OK);
+    const auto before = save_cells(ctx.get());
+
+    // cancelled after every possible chunk
+    int    n_chunks = 0;
+    double last     = 0.0;
+    for (int stop_at = 1; stop_at < 100; ++stop_at) {
+        int n = 0;
+
+        last = 0.0;
+
+        auto cb     = keep_every(2);
+        cb.progress = [&](int32_t, int64_t, int64_t, double fraction) {
+            CHECK(fraction > last && fraction <= 1.0);
+            last = fraction;
+            return ++n < stop_at;
+        };
+
+        const auto res = prefill(ctx.get(), 0, b, prefill_only(4, {2}), cb);
+        if (res == LLAMA_STAGED_OK) {
+            n_chunks = n;
+            CHECK(last == 1.0);
+            llama_memory_seq_rm(llama_get_memory(ctx.get()), 0, a.size(), -1);
+            break;
+        }
+
+        CHECK(res == LLAMA_STAGED_CANCELLED);
+        CHECK(save_cells(ctx.get()) == before);
+    }
+    CHECK(n_chunks >= 6);
+
+    // what does not go together
+    std::string why;
+    CHECK(prefill(ctx.get(), 0, b, prefill_only(3, {2, 4}), keep_all(), nullptr, &why) == LLAMA_STAGED_INVALID);
+    CHECK(why.find("boundary at layer 4") != std::string::npos && why.find("layer 3") != std::string::npos);
+    for (const int32_t il : {-1, n_layer, n_layer + 5}) {
+        CHECK(prefill(ctx.get(), 0, b, prefill_only(il), {}, nullptr, &why) == LLAMA_STAGED_INVALID);
+        CHECK(why.find("[1, ") != std::string::npos);
+    }
+    CHECK(prefill(ctx.get(), 0, make_tokens(600, 1, 100), prefill_only(3), {}) == LLAMA_STAGED_FULL);
+    CHECK(save_cells(ctx.get()) == before);
+
+    const auto expected = forced(ctx.get(), 0, c);
+    llama_memory_clear(llama_get_memory(ctx.get()), true);
+    CHECK(prefill(ctx.get(), 0, a, prefill_only(2), {}) == LLAMA_STAGED_OK);
+    CHECK(same(forced(ctx.get(), 0, c), expected));
+
+    // nothing to write where no upper layer has attention
+    llama_memory_clear(llama_get_memory(ctx.get()), true);
+    llama_staged_report report;
+    CHECK(prefill(ctx.get(), 0, a, prefill_only(n_layer - 1, {}, {attention(n_layer - 1)}), {}, &report) == LLAMA_STAGED_OK);
+    CHECK(report.stages.size() == 2 && report.stages.back().n_tokens == 1);
+    const auto alone = get_logits(ctx.get());
+
+    llama_memory_clear(llama_get_memory(ctx.get()), true);
+    llama_staged_plan plan;
+    plan.skip = {attention(n_layer - 1)};
+    CHECK(prefill(ctx.get(), 0, a, plan, {}) == LLAMA_STAGED_OK);
+    CHECK(max_diff(get_logits(ctx.get()), alone) < 1e-2);
+}
+
+// queries, keys and values that one matrix projects cannot be had apart
+static void prefill_only_needs_projections_of_keys_and_values_alone(const std::string & dir) {
+    tiny_model def;
+    def.arch      = "qwen";
+    def.n_head_kv = def.n_head;
+    CHECK(tiny_model_write(def, dir + "/qwen.gguf"));
+
+    auto model = load(dir + "/qwen.gguf");
+    CHECK(model != nullptr);
+    if (!model) {
+        return;
+    }
+
+    config cfg;
+    auto   ctx = make_context(model.get(), cfg, true);
+
+    const auto tokens = make_tokens(50, 110, def.n_vocab);
+
+    std::string why;
+    CHECK(prefill(ctx.get(), 0, tokens, prefill_only(3), {}, nullptr, &why) == LLAMA_STAGED_UNSUPPORTED);
+    CHECK(why.find("no projections of keys and of values alone") != std::string::npos);
+    CHECK(llama_memory_seq_pos_max(llama_get_memory(ctx.get()), 0) == -1);
+
+    // what is possible is said, and is possible
+    CHECK(why.find("leave in front of them") != std::string::npos);
+    CHECK(prefill(ctx.get(), 0, tokens, stages({3}), keep_every(2)) == LLAMA_STAGED_OK);
+}
+
 static void adapters_are_part_of_every_slice(const tiny_model & def, const std::string & dir, const config & cfg) {
     const std::string path = dir + "/" + def.arch;
 
@@ -1329,7 +1705,9 @@ int main(int argc, char ** argv) {
 
                     dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
                     failures_leave_the_sequence_as_it_was(model.get(), cfg);
-                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg);
+                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, stages({2, 4}));
+                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(4, {2}));
+                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(1));
                     states_with_other_boundaries_follow_each_other(model.get(), cfg);
                     sequences_do_not_disturb_each_other(model.get(), cfg);
                     context_shift_equals_stock(model.get(), cfg);
@@ -1344,12 +1722,18 @@ int main(int argc, char ** argv) {
                     skipping_sublayers_equals_a_model_where_they_add_nothing(def, dir, cfg);
                     cells_of_a_skipped_layer_are_its_own(model.get(), cfg);
                     adapters_are_part_of_every_slice(def, dir, cfg);
+                    prefill_only_projects_the_frozen_residual(def, dir, cfg);
+                    prefill_only_caches_hold_what_a_frozen_model_writes(def, dir, cfg);
+                    prefill_only_costs_a_norm_and_two_projections(def, model.get(), cfg);
+                    prefill_only_does_not_depend_on_chunks(model.get(), cfg);
+                    a_failed_prefill_only_leaves_the_sequence_as_it_was(model.get(), cfg);
                 }
             }
         }
     }
 
     what_cannot_be_staged_is_refused(dir);
+    prefill_only_needs_projections_of_keys_and_values_alone(dir);
 
     if (real) {
         auto model = load(real);

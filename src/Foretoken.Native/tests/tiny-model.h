@@ -111,6 +111,7 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
     }
 
     const int64_t n_embd_kv = (int64_t) n_rot * m.n_head_kv;
+    const int64_t n_ff      = m.arch == "qwen" ? m.n_ff / 2 : m.n_ff;
 
     int32_t il_file = 0;
     for (int32_t il = 0; il < m.n_layer; ++il) {
@@ -122,14 +123,20 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         const uint32_t    s = 100 + 20 * il;
 
         add(b + "attn_norm.weight", s + 0, norm, 0.1f, {m.n_embd});
-        add(b + "attn_q.weight", s + 1, 0.0f, s_embd, {m.n_embd, m.n_embd});
-        add(b + "attn_k.weight", s + 2, 0.0f, s_embd, {m.n_embd, n_embd_kv});
-        add(b + "attn_v.weight", s + 3, 0.0f, s_embd, {m.n_embd, n_embd_kv});
+        if (m.arch == "qwen") {
+            // one matrix for all three, as many heads of keys as of queries, and half the width that the file says
+            add(b + "attn_qkv.weight", s + 1, 0.0f, s_embd, {m.n_embd, 3 * m.n_embd});
+            add(b + "attn_qkv.bias", s + 2, 0.0f, 0.1f, {3 * m.n_embd});
+        } else {
+            add(b + "attn_q.weight", s + 1, 0.0f, s_embd, {m.n_embd, m.n_embd});
+            add(b + "attn_k.weight", s + 2, 0.0f, s_embd, {m.n_embd, n_embd_kv});
+            add(b + "attn_v.weight", s + 3, 0.0f, s_embd, {m.n_embd, n_embd_kv});
+        }
         add(b + "attn_output.weight", s + 4, 0.0f, is_in(m.zero_attn, il) ? 0.0f : s_embd, {m.n_embd, m.n_embd});
         add(b + "ffn_norm.weight", s + 5, norm, 0.1f, {m.n_embd});
-        add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, m.n_ff});
-        add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, m.n_ff});
-        add(b + "ffn_down.weight", s + 8, 0.0f, is_in(m.zero_ffn, il) ? 0.0f : s_ff, {m.n_ff, m.n_embd});
+        add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, n_ff});
+        add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, n_ff});
+        add(b + "ffn_down.weight", s + 8, 0.0f, is_in(m.zero_ffn, il) ? 0.0f : s_ff, {n_ff, m.n_embd});
 
         if (m.arch == "qwen2") {
             add(b + "attn_q.bias", s + 9, 0.0f, 0.1f, {m.n_embd});

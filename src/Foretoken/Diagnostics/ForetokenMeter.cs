@@ -97,10 +97,9 @@ internal static class ForetokenMeter
         {
             DurationRatio.Record(report.PrefillTime / expected.Time, tags);
         }
-        int kept = report.Stages.Count == 0 ? report.NewTokens : report.Stages[^1].Tokens;
         Count("reused", report.ReusedTokens);
-        Count("kept", kept);
-        Count("dropped", report.NewTokens - kept);
+        Count("kept", report.KeptTokens);
+        Count("dropped", report.NewTokens - report.KeptTokens);
 
         void Count(string outcome, int tokens) =>
             PrefillTokens.Add(tokens, new("foretoken.prefill.outcome", outcome), new("gen_ai.request.model", model));

@@ -15,7 +15,8 @@ namespace Foretoken.Inference;
 /// prompt and reuses the longest common prefix, under one condition: tokens that were thinned were chosen for the prompt
 /// they stood in, so a thinned span is reused only by a prompt that contains that whole prompt as its beginning (the same
 /// prompt again, or a later turn of the same conversation), and never by a request with a target of 1. Otherwise the
-/// prefix is reused up to the thinned span and the rest computed.
+/// prefix is reused up to the thinned span and the rest computed. Prefill-only pruning
+/// (<see cref="PrefillPlan.PrefillOnlyFrom"/>) thins a span in this sense, too.
 /// </para>
 /// <para>
 /// What a sequence does without (<see cref="PrefillPlan.Skips"/>) stays the same until nothing of it is left: a prompt that
@@ -127,7 +128,10 @@ public sealed class ForetokenSession : IDisposable
     /// <summary>Tokens in the sequence.</summary>
     public int TokenCount => _tokens.Count;
 
-    /// <summary>Whether some positions of the sequence are absent from upper layers.</summary>
+    /// <summary>
+    /// Whether some positions of the sequence are absent from upper layers, or have keys and values there of a residual stream
+    /// that stopped below (<see cref="PrefillPlan.PrefillOnlyFrom"/>).
+    /// </summary>
     public bool IsThinned => _thinned.Count > 0;
 
     /// <summary>
@@ -247,6 +251,7 @@ public sealed class ForetokenSession : IDisposable
                     stage.Bound
                 )
                 {
+                    KeysAndValuesOnly = stage.KvOnly,
                     ChunkTimes = [.. stage.ChunkUs.Select(us => TimeSpan.FromMicroseconds(us))],
                 }),
             ],
@@ -257,6 +262,7 @@ public sealed class ForetokenSession : IDisposable
             Importance = decision.Plan.IsKeepAll ? null : decision.Importance.Name,
             Plan = decision.Plan.IsKeepAll ? null : decision.Plan,
             Skips = _skips,
+            PrefillOnlySaving = decision.PrefillOnlySaving,
             Adapters = [.. adapters.Select(adapter => new AdapterReport(adapter.Adapter.Name, adapter.Scale))],
             Reason = decision.Reason,
         };
@@ -777,7 +783,10 @@ public sealed class ForetokenSession : IDisposable
             costs.Layout,
             _skips,
             reused,
-            decision.Probes,
+            // nothing is probed where no tokens are chosen
+            decision.Plan.Boundaries.Count > 0
+                ? decision.Probes
+                : default,
             elapsed,
             // a device computes while the processor waits
             costs.Layout.FirstDeviceLayer == costs.Layout.LayerCount

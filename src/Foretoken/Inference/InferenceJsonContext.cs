@@ -46,6 +46,9 @@ internal sealed record NativeStageReport(
     IReadOnlyList<long> ChunkUs
 )
 {
+    /// <summary>Whether its tokens only wrote keys and values.</summary>
+    public bool KvOnly { get; init; }
+
     /// <summary>What decided how many tokens came to this stage; known on this side only.</summary>
     [JsonIgnore]
     public SelectionBound Bound { get; init; }

@@ -19,6 +19,9 @@ internal sealed record PrefillDecision
     /// <summary>Expected loss in nats; null when it was not measured.</summary>
     internal required double? ExpectedLoss { get; init; }
 
+    /// <summary>As <see cref="PlannedPrefill.PrefillOnlySaving"/>.</summary>
+    internal double? PrefillOnlySaving { get; init; }
+
     internal required string Reason { get; init; }
 
     /// <summary>What the importance has probed.</summary>
@@ -139,7 +142,12 @@ internal sealed record PrefillDecision
                 throw new UnsupportedModelException($"The plan '{plan}' cannot run: {notStagedReason}.");
             }
             PlannedPrefill estimate = planner.Estimate(plan, newTokens, reused, alwaysKept, probes);
-            return From(estimate with { Reason = $"The request brought its own plan: {plan}." });
+            return From(
+                estimate with
+                {
+                    Reason = $"The request brought its own plan: {plan}.{estimate.DescribePrefillOnly()}",
+                }
+            );
         }
 
         if (notStagedReason is not null && !request.KeepsAll)
@@ -213,6 +221,7 @@ internal sealed record PrefillDecision
                 PromisedSpeedup = planned.PromisedSpeedup,
                 PromisedDecodeSpeedup = planned.PromisedDecodeSpeedup,
                 PromiseStandardError = planned.PromiseStandardError,
+                PrefillOnlySaving = planned.PrefillOnlySaving,
                 ExpectedLoss = planned.ExpectedLoss,
                 ExpectedTime = planned.ExpectedTime,
                 Reason = planned.Reason,

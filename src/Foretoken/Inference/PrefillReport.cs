@@ -98,6 +98,12 @@ public sealed record PrefillReport
     /// <summary>Bytes of keys and values that the whole prompt holds, all layers.</summary>
     public required long KvBytes { get; init; }
 
+    /// <summary>New tokens that the KV cache holds in the last stage's layers; the others were left out below.</summary>
+    public int KeptTokens =>
+        Stages.Count == 0
+            ? NewTokens
+            : Stages.Where(stage => stage.LayerBegin == Stages[^1].LayerBegin).Sum(stage => stage.Tokens);
+
     /// <summary>Name of the importance that chose the tokens; null when nothing was chosen.</summary>
     public string? Importance { get; init; }
 
@@ -109,6 +115,18 @@ public sealed record PrefillReport
     /// whose prefix was reused did without already.
     /// </summary>
     public IReadOnlyList<LayerSkip> Skips { get; init; } = [];
+
+    /// <summary>
+    /// The layer from which on pruning was prefill-only (<see cref="PrefillPlan.PrefillOnlyFrom"/>); null for none. The cache holds
+    /// keys and values of every token that came there, so output tokens cost what they cost without.
+    /// </summary>
+    public int? PrefillOnlyFrom => Plan?.PrefillOnlyFrom;
+
+    /// <summary>
+    /// Share of the prefill that prefill-only pruning was expected to save, beside what the rest of the plan saves; null where there
+    /// was none.
+    /// </summary>
+    public double? PrefillOnlySaving { get; init; }
 
     /// <summary>The LoRA adapters that the prompt was computed with.</summary>
     public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];

@@ -21,6 +21,12 @@ public sealed record PrefillStageReport(
     SelectionBound Bound = SelectionBound.AllTokens
 )
 {
+    /// <summary>
+    /// Whether its tokens ran through no layer and only wrote keys and values (<see cref="Planning.PrefillPlan.PrefillOnlyFrom"/>). The
+    /// next stage runs the last token through the same layers.
+    /// </summary>
+    public bool KeysAndValuesOnly { get; init; }
+
     /// <summary>How long each chunk took; in JSON <c>chunk_times_ms</c>, milliseconds. Empty when unknown.</summary>
     [JsonPropertyName("chunk_times_ms")]
     public IReadOnlyList<TimeSpan> ChunkTimes { get; init; } = [];

@@ -30,7 +30,10 @@ internal static class PrefillTimes
         {
             NativeStageReport stage = native.Stages[s];
             bool isLast = s == native.Stages.Count - 1;
-            StageLayers layers = StageLayers.Of(layout, stage.LayerBegin, stage.LayerEnd, skips);
+            StageLayers layers = StageLayers.Of(layout, stage.LayerBegin, stage.LayerEnd, skips) with
+            {
+                KeysAndValuesOnly = stage.KvOnly,
+            };
             int begin = 0;
             foreach (long us in stage.ChunkUs)
             {

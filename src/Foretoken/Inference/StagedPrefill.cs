@@ -106,13 +106,19 @@ internal sealed unsafe class StagedPrefill
             json,
             InferenceJsonContext.Default.NativePrefillReport
         )!;
-        // the first stage has no boundary below it
+        // the first stage has no boundary below it, and where prefill-only pruning begins nobody chose
         return report with
         {
             Stages =
             [
                 .. report.Stages.Select(
-                    (stage, i) => i == 0 ? stage : stage with { Bound = prefill._boundaries[i - 1].Bound }
+                    (stage, i) =>
+                        i == 0 || i > prefill._boundaries.Count
+                            ? stage
+                            : stage with
+                            {
+                                Bound = prefill._boundaries[i - 1].Bound,
+                            }
                 ),
             ],
             Skips = prefill._skips,
@@ -293,6 +299,10 @@ internal sealed unsafe class StagedPrefill
             foreach ((int layer, LayerPart part) in _decision.Plan.Skips)
             {
                 NativeCall.Check(NativeMethods.ftk_plan_skip(plan, layer, (int)part));
+            }
+            if (_decision.Plan.PrefillOnlyFrom is { } from)
+            {
+                NativeCall.Check(NativeMethods.ftk_plan_prefill_only(plan, from));
             }
             return plan;
 

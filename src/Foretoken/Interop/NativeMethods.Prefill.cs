@@ -34,6 +34,10 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_plan_prefill_only(SafePlanHandle plan, int layer);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ftk_boundary_index(nint boundary);
 
     [LibraryImport(LibraryName)]

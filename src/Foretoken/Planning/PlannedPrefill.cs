@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Foretoken.Planning;
 
 /// <summary>A plan, what it promises, and why it was chosen. Immutable.</summary>
@@ -47,6 +49,22 @@ public sealed record PlannedPrefill
     /// </summary>
     public double? PromiseStandardError { get; init; }
 
+    /// <summary>
+    /// Share of the prefill that prefill-only pruning (<see cref="PrefillPlan.PrefillOnlyFrom"/>) is expected to save, beside what
+    /// the rest of <see cref="Plan"/> saves; negative where it costs more than it saves, <see langword="null"/> where there is
+    /// none. Of an output token it saves nothing.
+    /// </summary>
+    public double? PrefillOnlySaving { get; init; }
+
     /// <summary>Why this plan, in a sentence or two, for people.</summary>
     public required string Reason { get; init; }
+
+    /// <summary>A sentence about prefill-only pruning to go behind another one; empty where there is none.</summary>
+    internal string DescribePrefillOnly() =>
+        Plan.PrefillOnlyFrom is { } from
+            ? string.Create(
+                CultureInfo.InvariantCulture,
+                $" From layer {from} on all tokens but the last only write keys and values, which is expected to save {100 * PrefillOnlySaving:0.#} % of the prefill and nothing of an output token."
+            )
+            : "";
 }

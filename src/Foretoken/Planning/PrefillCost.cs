@@ -44,6 +44,7 @@ public abstract class PrefillCost
             plan.BoundarySpan,
             plan.CountedSkips(Shape.LayerCount),
             plan.Routing?.Layer,
+            plan.PrefillOnlyFrom,
             newTokens,
             pastTokens,
             alwaysKept,
@@ -91,12 +92,13 @@ public abstract class PrefillCost
 
     /// <summary>
     /// Cost of boundaries and skips that fit the model, without a plan to hold them; where routers read, and no boundary is, the
-    /// stage is interrupted.
+    /// stage is interrupted. From a layer on, if one is given, all tokens but the last only write keys and values.
     /// </summary>
     internal abstract double CostOf(
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
         int? routingLayer,
+        int? prefillOnlyFrom,
         int newTokens,
         int pastTokens,
         int alwaysKept,

@@ -13,7 +13,9 @@ namespace Foretoken.Planning;
 /// <item>attention of one query to one key in one layer: 4 q (scores and weighted sum)</item>
 /// <item>keys that t new tokens see behind p past ones, causally: t p + t (t + 1) / 2</item>
 /// <item>logits, once: 2 d V</item>
-/// <item>every boundary, and where routers read: <see cref="BoundaryOverhead"/></item>
+/// <item>every boundary, and where routers read or prefill-only pruning begins: <see cref="BoundaryOverhead"/></item>
+/// <item>keys and values of one token in one layer that it does not run through (<see cref="PrefillPlan.PrefillOnlyFrom"/>):
+/// 2 · 2 d k</item>
 /// </list>
 /// <para>
 /// Above a boundary only the kept tokens are queries and keys. In the last layer only the token whose logits are asked for
@@ -25,6 +27,7 @@ namespace Foretoken.Planning;
 public sealed class PrefillCostModel : PrefillCost
 {
     private readonly double _projections;
+    private readonly double _keysAndValues;
     private readonly double _feedForward;
     private readonly double _attention;
     private readonly double _logits;
@@ -38,6 +41,7 @@ public sealed class PrefillCostModel : PrefillCost
         double q = shape.QuerySize;
         double k = shape.KvSize;
         _projections = 2 * ((d * (q + (2 * k))) + (q * d));
+        _keysAndValues = 2 * 2 * d * k;
         _feedForward = 2 * 3 * d * shape.FeedForwardSize;
         _attention = 4 * q;
         _logits = 2 * d * shape.VocabularySize;
@@ -86,6 +90,9 @@ public sealed class PrefillCostModel : PrefillCost
     /// <summary>Share of <see cref="OperationsPerToken"/> that the last layer spends on the token of the logits alone.</summary>
     internal double FeedForwardShare => _feedForward / (_projections + _feedForward);
 
+    /// <summary>Share of <see cref="OperationsPerToken"/> that goes into the projections of keys and values.</summary>
+    internal double KeyValueShare => _keysAndValues / OperationsPerToken;
+
     /// <summary>Operations of one query and one key in one layer.</summary>
     internal double OperationsPerPair => _attention;
 
@@ -96,6 +103,7 @@ public sealed class PrefillCostModel : PrefillCost
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
         int? routingLayer,
+        int? prefillOnlyFrom,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -110,6 +118,7 @@ public sealed class PrefillCostModel : PrefillCost
             interruptions++;
         }
 
+        interruptions += prefillOnlyFrom is null ? 0 : 1;
         double cost = _logits + (interruptions * BoundaryOverhead);
         int begin = 0;
         int tokens = newTokens;
@@ -117,6 +126,16 @@ public sealed class PrefillCostModel : PrefillCost
         {
             bool isLast = stage == boundaries.Length;
             int end = isLast ? Shape.LayerCount : boundaries[stage].Layer;
+            if (isLast && prefillOnlyFrom is { } from)
+            {
+                cost += CostOfStage(begin, from, skips, tokens, pastTokens);
+                int written = Math.Max(0, tokens - 1);
+                cost += Sublayers.Of(from, end, skips).Attentions * _keysAndValues * written;
+                begin = from;
+                tokens -= written;
+                pastTokens += written;
+            }
+
             cost += CostOfStage(begin, end, skips, tokens, pastTokens);
             if (isLast && !skips.Contains(new LayerSkip(last)) && !skips.Contains(new(last, LayerPart.FeedForward)))
             {

@@ -11,8 +11,8 @@ namespace Foretoken.Planning;
 /// </para>
 /// <para>
 /// The prices come from a robust fit around the counted model (<see cref="PrefillCostModel"/>), so that what was never measured is
-/// counted, in proportion, and what was measured often enough no longer depends on counting. What a sublayer alone saves is its
-/// share of the layer's prices by the operations counted.
+/// counted, in proportion, and what was measured often enough no longer depends on counting. What a sublayer alone saves, and
+/// what keys and values alone cost, is its share of the layer's prices by the operations counted.
 /// </para>
 /// </remarks>
 public sealed class PrefillCostProfile : PrefillCost
@@ -128,6 +128,7 @@ public sealed class PrefillCostProfile : PrefillCost
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
         int? routingLayer,
+        int? prefillOnlyFrom,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -140,6 +141,7 @@ public sealed class PrefillCostProfile : PrefillCost
             boundaries,
             skips,
             routingLayer,
+            prefillOnlyFrom,
             newTokens,
             pastTokens,
             alwaysKept,
@@ -162,6 +164,7 @@ public sealed class PrefillCostProfile : PrefillCost
             plan.BoundarySpan,
             plan.CountedSkips(Shape.LayerCount),
             plan.Routing?.Layer,
+            plan.PrefillOnlyFrom,
             newTokens,
             pastTokens,
             alwaysKept,

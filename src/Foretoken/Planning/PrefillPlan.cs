@@ -9,16 +9,23 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     private readonly PlanBoundary[] _boundaries;
     private readonly LayerSkip[] _skips;
 
-    private PrefillPlan(PlanBoundary[] boundaries, string? importance, LayerSkip[] skips, SkipRouting? routing)
+    private PrefillPlan(
+        PlanBoundary[] boundaries,
+        string? importance,
+        LayerSkip[] skips,
+        SkipRouting? routing,
+        int? prefillOnlyFrom
+    )
     {
         _boundaries = boundaries;
         _skips = skips;
         Importance = importance;
         Routing = routing;
+        PrefillOnlyFrom = prefillOnlyFrom;
     }
 
     /// <summary>The plan of a plain prefill: every token through every layer.</summary>
-    public static PrefillPlan KeepAll { get; } = new([], null, [], null);
+    public static PrefillPlan KeepAll { get; } = new([], null, [], null, null);
 
     /// <summary>The boundaries: layers strictly ascending, retentions never ascending.</summary>
     public IReadOnlyList<PlanBoundary> Boundaries => _boundaries;
@@ -29,14 +36,28 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     /// <summary>How the prompt chooses what its sequence does without; <see langword="null"/> where it does not.</summary>
     public SkipRouting? Routing { get; }
 
+    /// <summary>
+    /// The layer from which on pruning is prefill-only (POP); <see langword="null"/> for none. From it on only the last token of
+    /// the prompt runs. The residual stream of every other token stays what it is in front of that layer, and each layer writes
+    /// the keys and values that it projects from it: the KV cache is as large as ever, and decode runs all layers. So the
+    /// prefill is shorter and an output token is not. No boundary lies above.
+    /// </summary>
+    public int? PrefillOnlyFrom { get; }
+
     /// <summary>Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</summary>
     public string? Importance { get; }
 
     /// <summary>Whether every token runs through every layer.</summary>
     public bool IsKeepAll =>
-        _skips.Length == 0 && Routing is null && Array.TrueForAll(_boundaries, b => b.MinRetention >= 1);
+        _skips.Length == 0
+        && Routing is null
+        && PrefillOnlyFrom is null
+        && Array.TrueForAll(_boundaries, b => b.MinRetention >= 1);
 
-    /// <summary>Number of stages: one more than there are boundaries.</summary>
+    /// <summary>
+    /// Number of stages between boundaries: one more than there are boundaries. <see cref="PrefillOnlyFrom"/> divides the last one,
+    /// and that does not count.
+    /// </summary>
     public int StageCount => _boundaries.Length + 1;
 
     /// <summary>Makes a plan of given boundaries.</summary>
@@ -47,13 +68,18 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     /// <param name="importance">Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</param>
     /// <param name="skips">What the whole sequence does without; <see langword="null"/> for nothing.</param>
     /// <param name="routing">How the prompt chooses what it does without; only without <paramref name="skips"/>.</param>
-    /// <exception cref="ArgumentException">The boundaries contradict each other, or the skips do.</exception>
+    /// <param name="prefillOnlyFrom">
+    /// The layer from which on pruning is prefill-only, at least 1; neither a boundary nor routers lie above.
+    /// <see langword="null"/> for none.
+    /// </param>
+    /// <exception cref="ArgumentException">The boundaries contradict each other, or the skips do, or one of them prefill-only pruning.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A layer, a retention or a count is out of range.</exception>
     public static PrefillPlan FromBoundaries(
         IEnumerable<PlanBoundary> boundaries,
         string? importance = null,
         IEnumerable<LayerSkip>? skips = null,
-        SkipRouting? routing = null
+        SkipRouting? routing = null,
+        int? prefillOnlyFrom = null
     )
     {
         ArgumentNullException.ThrowIfNull(boundaries);
@@ -134,7 +160,27 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             ArgumentOutOfRangeException.ThrowIfLessThan(routing.Count, 1, nameof(routing));
         }
 
-        return new PrefillPlan(all, importance, skipped, routing);
+        if (prefillOnlyFrom is { } from)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(from, 1, nameof(prefillOnlyFrom));
+            if (all.Length > 0 && all[^1].Layer > from)
+            {
+                throw new ArgumentException(
+                    $"Prefill-only from layer {from} on, every token that is there writes its keys and values to all layers, so none can leave in front of layer {all[^1].Layer}. Use boundaries up to {from}.",
+                    nameof(prefillOnlyFrom)
+                );
+            }
+
+            if (routing?.Layer > from)
+            {
+                throw new ArgumentException(
+                    $"Routers read the whole prompt in front of layer {routing.Layer}, and prefill-only from layer {from} on it does not get there. Use routers in front of layer {from} at the latest.",
+                    nameof(prefillOnlyFrom)
+                );
+            }
+        }
+
+        return new PrefillPlan(all, importance, skipped, routing, prefillOnlyFrom);
     }
 
     /// <summary>The same boundaries with other skips, of which none is left to the prompt.</summary>
@@ -145,8 +191,11 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         ArgumentNullException.ThrowIfNull(skips);
         LayerSkip[] all = [.. skips.Order()];
         EnsureConsistent(all);
-        return new PrefillPlan(_boundaries, Importance, all, null);
+        return new PrefillPlan(_boundaries, Importance, all, null, PrefillOnlyFrom);
     }
+
+    /// <summary>The same plan without <see cref="PrefillOnlyFrom"/>.</summary>
+    internal PrefillPlan WithoutPrefillOnly() => new(_boundaries, Importance, _skips, Routing, null);
 
     /// <summary>How many of a prefill's tokens a retention keeps: the rounded share, but no token that is always kept goes.</summary>
     /// <param name="retention">Share, 0 to 1. Halves are rounded to even.</param>
@@ -170,9 +219,17 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
 
     /// <summary>Checks that a model has the layers that the plan names.</summary>
     /// <param name="layerCount">Layers of the model.</param>
-    /// <exception cref="ArgumentException">A boundary is beyond the model's last layer, or the model cannot do without what is skipped.</exception>
+    /// <exception cref="ArgumentException">A layer is beyond the model's last one, or the model cannot do without what is skipped.</exception>
     public void EnsureFits(int layerCount)
     {
+        if (PrefillOnlyFrom >= layerCount)
+        {
+            throw new ArgumentException(
+                $"The plan is prefill-only from layer {PrefillOnlyFrom} on; this model has {layerCount} layers, so "
+                    + $"layers from 1 to {layerCount - 1} are possible."
+            );
+        }
+
         if (_boundaries.Length > 0 && _boundaries[^1].Layer >= layerCount)
         {
             throw new ArgumentException(
@@ -212,7 +269,8 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         && Importance == other.Importance
         && _boundaries.AsSpan().SequenceEqual(other._boundaries)
         && _skips.AsSpan().SequenceEqual(other._skips)
-        && Routing == other.Routing;
+        && Routing == other.Routing
+        && PrefillOnlyFrom == other.PrefillOnlyFrom;
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as PrefillPlan);
@@ -233,11 +291,15 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
         }
 
         hash.Add(Routing);
+        hash.Add(PrefillOnlyFrom);
 
         return hash.ToHashCode();
     }
 
-    /// <summary>For people, for example <c>layer 5: 40.0 %, layer 10: 10.0 to 20.0 %, without blocks 14, 25; attention of 17</c>.</summary>
+    /// <summary>
+    /// For people, for example <c>layer 5: 40.0 %, layer 10: 10.0 to 20.0 %, prefill-only from layer 20, without blocks 14, 25;
+    /// attention of 17</c>.
+    /// </summary>
     public override string ToString()
     {
         if (IsKeepAll)
@@ -255,6 +317,12 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
             }
 
             text.Append(CultureInfo.InvariantCulture, $"{100 * boundary.Retention:F1} %");
+        }
+
+        if (PrefillOnlyFrom is { } from)
+        {
+            text.Append(text.Length > 0 ? ", " : "")
+                .Append(CultureInfo.InvariantCulture, $"prefill-only from layer {from}");
         }
 
         string without = _skips.Length > 0 ? LayerSkip.Describe(_skips) : $"{Routing}";

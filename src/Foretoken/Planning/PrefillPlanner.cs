@@ -268,7 +268,7 @@ public sealed class PrefillPlanner
     {
         ArgumentNullException.ThrowIfNull(plan);
         double speedup = CostModel.Speedup(plan, newTokens, pastTokens, alwaysKept, probes);
-        return new PlannedPrefill
+        PlannedPrefill estimate = new()
         {
             Plan = plan,
             TargetSpeedup = speedup,
@@ -280,8 +280,16 @@ public sealed class PrefillPlanner
             ExpectedPlainTime = CostModel.EstimateTime(PrefillPlan.KeepAll, newTokens, pastTokens, alwaysKept),
             PromiseStandardError = CostModel.SpeedupStandardError(plan, newTokens, pastTokens, alwaysKept, probes),
             PromisedDecodeSpeedup = DecodeCost.Speedup(plan, newTokens, pastTokens, alwaysKept),
-            Reason = $"The plan that was given: {plan}.",
+            PrefillOnlySaving = plan.PrefillOnlyFrom is null
+                ? null
+                : 1
+                    - (
+                        CostModel.Cost(plan, newTokens, pastTokens, alwaysKept, probes)
+                        / CostModel.Cost(plan.WithoutPrefillOnly(), newTokens, pastTokens, alwaysKept, probes)
+                    ),
+            Reason = "",
         };
+        return estimate with { Reason = $"The plan that was given: {plan}.{estimate.DescribePrefillOnly()}" };
     }
 
     /// <summary>
@@ -738,6 +746,7 @@ public sealed class PrefillPlanner
                     At(way, position, boundaries),
                     way.Counted,
                     way.Skip?.Routing?.Layer,
+                    prefillOnlyFrom: null,
                     _request.NewTokens,
                     _request.PastTokens,
                     _request.AlwaysKept,

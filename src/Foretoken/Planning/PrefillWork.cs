@@ -8,20 +8,26 @@ namespace Foretoken.Planning;
 /// Share of the feed-forward block in what a layer does for a token, attention to other tokens not counted. In the last layer it
 /// is done only for the token of the logits (<see cref="PrefillCostModel"/>).
 /// </param>
+/// <param name="KeyValueShare">Share of the projections of keys and values in the same.</param>
 internal readonly record struct PrefillLayout(
     int LayerCount,
     int FirstDeviceLayer,
     int UBatchSize,
-    double FeedForwardShare
+    double FeedForwardShare,
+    double KeyValueShare
 )
 {
-    internal static PrefillLayout Of(ModelShape shape, int firstDeviceLayer, int uBatchSize) =>
-        new(
+    internal static PrefillLayout Of(ModelShape shape, int firstDeviceLayer, int uBatchSize)
+    {
+        PrefillCostModel counted = new(shape);
+        return new(
             shape.LayerCount,
             Math.Clamp(firstDeviceLayer, 0, shape.LayerCount),
             uBatchSize,
-            new PrefillCostModel(shape).FeedForwardShare
+            counted.FeedForwardShare,
+            counted.KeyValueShare
         );
+    }
 }
 
 /// <summary>Counts the <see cref="CostTerm"/>s of prefills, of stages and of single chunks by the same rules.</summary>
@@ -32,6 +38,7 @@ internal static class PrefillWork
     /// <param name="boundaries">Boundaries that fit the model.</param>
     /// <param name="skips">What is not computed.</param>
     /// <param name="routingLayer">Where routers read; <see langword="null"/> when there are none.</param>
+    /// <param name="prefillOnlyFrom">Where all tokens but the last stop; <see langword="null"/> when they do not.</param>
     /// <param name="newTokens">Tokens of the prefill.</param>
     /// <param name="pastTokens">Tokens in front of them.</param>
     /// <param name="alwaysKept">Tokens that are always kept; those kept by their place are counted at least.</param>
@@ -42,6 +49,7 @@ internal static class PrefillWork
         ReadOnlySpan<PlanBoundary> boundaries,
         ReadOnlySpan<LayerSkip> skips,
         int? routingLayer,
+        int? prefillOnlyFrom,
         int newTokens,
         int pastTokens,
         int alwaysKept,
@@ -59,12 +67,39 @@ internal static class PrefillWork
             bool isLast = stage == boundaries.Length;
             int end = isLast ? layout.LayerCount : boundaries[stage].Layer;
             StageLayers layers = StageLayers.Of(layout, begin, end, skips);
-            AddStage(layout, layers, tokens, pastTokens, isLast ? default : probes, terms);
+            if (isLast && prefillOnlyFrom is { } from)
+            {
+                if (begin < from)
+                {
+                    AddStage(layout, StageLayers.Of(layout, begin, from, skips), tokens, pastTokens, default, terms);
+                }
+
+                int written = Math.Max(0, tokens - 1);
+                StageLayers upper = StageLayers.Of(layout, from, end, skips) with { KeysAndValuesOnly = true };
+                AddStage(layout, upper, written, pastTokens, default, terms);
+                AddStage(
+                    layout,
+                    upper with
+                    {
+                        KeysAndValuesOnly = false,
+                    },
+                    tokens - written,
+                    pastTokens + written,
+                    default,
+                    terms
+                );
+            }
+            else
+            {
+                AddStage(layout, layers, tokens, pastTokens, isLast ? default : probes, terms);
+            }
+
             if (routingLayer > begin && routingLayer < end)
             {
                 // the stage is computed in two parts, and nothing is ranked between them
                 terms[CostTerm.Boundary]++;
-                terms[CostTerm.Chunk] += Chunks(layout, tokens);
+                // where prefill-only pruning begins, it is in parts already
+                terms[CostTerm.Chunk] += routingLayer == prefillOnlyFrom ? 0 : Chunks(layout, tokens);
             }
 
             if (isLast)
@@ -174,6 +209,8 @@ internal static class PrefillWork
     )
     {
         double share = layout.FeedForwardShare;
+        double keyValueShare = layout.KeyValueShare;
+        bool keysAndValuesOnly = layers.KeysAndValuesOnly;
         (double savedOnHost, double savedOnDevice) = layers.IsLastOnDevice ? (0.0, savedTokens) : (savedTokens, 0.0);
         Add(terms[CostTerm.Host..], layers.Host, layers.HostWithout, savedOnHost);
         Add(terms[CostTerm.Device..], layers.Device, layers.DeviceWithout, savedOnDevice);
@@ -182,6 +219,15 @@ internal static class PrefillWork
         {
             if (count == 0)
             {
+                return;
+            }
+
+            if (keysAndValuesOnly)
+            {
+                // no pairs, and nothing of the last layer is special
+                double written = keyValueShare * (count - without.Attentions);
+                prices[CostTerm.Layer] += written * chunks;
+                prices[CostTerm.TokenLayer] += written * tokens;
                 return;
             }
 
@@ -207,8 +253,11 @@ internal readonly record struct StageLayers(int Host, int Device, bool HasLast)
     /// <summary>Sublayers that the layers on a device do without.</summary>
     internal Sublayers DeviceWithout { get; init; }
 
+    /// <summary>Whether the layers only write keys and values.</summary>
+    internal bool KeysAndValuesOnly { get; init; }
+
     /// <summary>Whether every layer is computed with both sublayers.</summary>
-    internal bool IsWhole => HostWithout == default && DeviceWithout == default;
+    internal bool IsWhole => !KeysAndValuesOnly && HostWithout == default && DeviceWithout == default;
 
     // layers go to devices from the last one on
     internal bool IsLastOnDevice => HasLast && Device > 0;

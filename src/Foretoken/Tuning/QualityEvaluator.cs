@@ -295,7 +295,7 @@ public sealed class QualityEvaluator : IDisposable
             int skipped = report.Skips.Count(skip =>
                 skip.Part == LayerPart.Block && skip.Layer >= stage.LayerBegin && skip.Layer < stage.LayerEnd
             );
-            kept += (double)stage.Tokens * (stage.LayerEnd - stage.LayerBegin - skipped);
+            kept += (stage.KeysAndValuesOnly ? 0.0 : stage.Tokens) * (stage.LayerEnd - stage.LayerBegin - skipped);
         }
 
         return kept / ((double)report.NewTokens * _model.Info.LayerCount);

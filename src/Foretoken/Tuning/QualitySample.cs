@@ -54,7 +54,7 @@ public sealed record QualitySample
 
     /// <summary>
     /// Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1. In a block that is
-    /// skipped it is none; a skipped sublayer does not count.
+    /// skipped it is none, and where a token only writes keys and values it is not computed; a skipped sublayer does not count.
     /// </summary>
     public required double KeptShare { get; init; }
 
