@@ -331,6 +331,7 @@ internal static class PlanCommand
                 new Text(
                     stage.LeastTokens < stage.Tokens
                         ? I($"{stage.LeastTokens:#,0} to {stage.Tokens:#,0} tokens")
+                        : stage.Tokens == 1 ? "1 token"
                         : I($"{stage.Tokens:#,0} tokens")
                 ),
                 new Text(I($"{100 * stage.Retention:0} %")),
