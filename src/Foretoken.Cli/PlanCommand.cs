@@ -329,10 +329,9 @@ internal static class PlanCommand
                 new Text(I($"layers {stage.LayerBegin} to {stage.LayerEnd - 1}")),
                 new Text(Bar(stage.Retention), new Style(Color.Green)),
                 new Text(
-                    stage.LeastTokens < stage.Tokens
-                        ? I($"{stage.LeastTokens:#,0} to {stage.Tokens:#,0} tokens")
-                        : stage.Tokens == 1 ? "1 token"
-                        : I($"{stage.Tokens:#,0} tokens")
+                    stage.LeastTokens < stage.Tokens ? I($"{stage.LeastTokens:#,0} to {stage.Tokens:#,0} tokens")
+                    : stage.Tokens == 1 ? "1 token"
+                    : I($"{stage.Tokens:#,0} tokens")
                 ),
                 new Text(I($"{100 * stage.Retention:0} %")),
                 new Text(stage.KeysAndValuesOnly ? "only their keys and values" : "", new Style(Color.Grey))
