@@ -429,13 +429,8 @@ internal static class QualityCommand
                 (importance, i) =>
                     targets
                         .SelectMany(target =>
-                            options.Thresholds && HasThreshold(importance, layers)
-                                ?
-                                [
-                                    new QualityCase(importance, target),
-                                    new QualityCase(importance, target) { UseThresholds = true },
-                                ]
-                                : (QualityCase[])[new QualityCase(importance, target)]
+                            Thresholds(options, importance, layers)
+                                .Select(use => new QualityCase(importance, target) { UseThresholds = use })
                         )
                         .Concat(
                             options
@@ -447,8 +442,11 @@ internal static class QualityCommand
         ];
     }
 
-    private static bool HasThreshold(IImportancePolicy importance, int layers) =>
-        Enumerable.Range(1, layers - 1).Any(layer => importance.GetThreshold(layer) is not null);
+    /// <summary>Without thresholds, and with them where that is asked for and the importance has some.</summary>
+    private static bool[] Thresholds(QualityOptions options, IImportancePolicy importance, int layers) =>
+        options.Thresholds && Enumerable.Range(1, layers - 1).Any(layer => importance.GetThreshold(layer) is not null)
+            ? [false, true]
+            : [false];
 
     private static (string Name, PromptKind Kind, QuestionPlace Place)[] Kinds(QualityOptions options)
     {

@@ -57,9 +57,8 @@ internal static class QualityTableView
             .Select(group => I($"{group.Count()} {group.Key}"));
         string from = report.Settings.PromptFile ?? string.Join(", ", report.Settings.Documents);
         string with =
-            report.Settings.Adapters.Count == 0
-                ? ""
-                : $", with {string.Join(" and ", report.Settings.Adapters.Select(one => I($"{one.Name} at {one.Scale}")))}{(report.Settings.FullWithoutAdapters ? ", full prefill without" : "")}";
+            AdapterText.With(report.Settings.Adapters.Select(adapter => (adapter.Name, adapter.Scale)))
+            + (report.Settings.FullWithoutAdapters ? ", full prefill without" : "");
         return $"prompts: {string.Join(", ", kinds)}, from {from}{with}"
             + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");
     }

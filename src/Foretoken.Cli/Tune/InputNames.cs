@@ -17,10 +17,18 @@ internal static class InputNames
     internal static string Of(PredictorInputs inputs) => All.First(one => one.Inputs == inputs).Name;
 
     /// <exception cref="CliException">There is no such name.</exception>
-    internal static PredictorInputs Parse(string name) =>
-        All.Any(one => one.Name == name)
-            ? All.First(one => one.Name == name).Inputs
-            : throw new CliException(
-                $"--inputs: '{name}' is nothing that importance is learned from; possible are {string.Join(", ", All.Select(one => one.Name))}."
-            );
+    internal static PredictorInputs Parse(string name)
+    {
+        foreach ((string known, PredictorInputs inputs) in All)
+        {
+            if (known == name)
+            {
+                return inputs;
+            }
+        }
+
+        throw new CliException(
+            $"--inputs: '{name}' is nothing that importance is learned from; possible are {string.Join(", ", All.Select(one => one.Name))}."
+        );
+    }
 }

@@ -51,10 +51,7 @@ internal static class TuneTableView
 
     private static Table Skips(ModelProfile profile)
     {
-        string with =
-            profile.SkipAdapters.Count == 0
-                ? ""
-                : $", with {string.Join(" and ", profile.SkipAdapters.Select(adapter => string.Create(CultureInfo.InvariantCulture, $"{adapter.FileName} at {adapter.Scale}")))}";
+        string with = AdapterText.With(profile.SkipAdapters.Select(adapter => (adapter.FileName, adapter.Scale)));
         Table skips = new Table()
             .Title(Markup.Escape($"skips, measured on prompts held out{with}"))
             .Border(TableBorder.Rounded);

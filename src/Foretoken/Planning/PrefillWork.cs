@@ -69,25 +69,7 @@ internal static class PrefillWork
             StageLayers layers = StageLayers.Of(layout, begin, end, skips);
             if (isLast && prefillOnlyFrom is { } from)
             {
-                if (begin < from)
-                {
-                    AddStage(layout, StageLayers.Of(layout, begin, from, skips), tokens, pastTokens, default, terms);
-                }
-
-                int written = Math.Max(0, tokens - 1);
-                StageLayers upper = StageLayers.Of(layout, from, end, skips) with { KeysAndValuesOnly = true };
-                AddStage(layout, upper, written, pastTokens, default, terms);
-                AddStage(
-                    layout,
-                    upper with
-                    {
-                        KeysAndValuesOnly = false,
-                    },
-                    tokens - written,
-                    pastTokens + written,
-                    default,
-                    terms
-                );
+                AddPrefillOnly(layout, skips, begin, from, tokens, pastTokens, terms);
             }
             else
             {
@@ -114,6 +96,28 @@ internal static class PrefillWork
 
             begin = end;
         }
+    }
+
+    /// <summary>Counts the last stage where all tokens but the last one stop in front of a layer of it.</summary>
+    private static void AddPrefillOnly(
+        in PrefillLayout layout,
+        ReadOnlySpan<LayerSkip> skips,
+        int begin,
+        int from,
+        int tokens,
+        int pastTokens,
+        Span<double> terms
+    )
+    {
+        if (begin < from)
+        {
+            AddStage(layout, StageLayers.Of(layout, begin, from, skips), tokens, pastTokens, default, terms);
+        }
+
+        StageLayers upper = StageLayers.Of(layout, from, layout.LayerCount, skips);
+        int written = Math.Max(0, tokens - 1);
+        AddStage(layout, upper with { KeysAndValuesOnly = true }, written, pastTokens, default, terms);
+        AddStage(layout, upper, tokens - written, pastTokens + written, default, terms);
     }
 
     /// <summary>Counts all chunks of a stage, in closed form: plans are compared by the thousand.</summary>

@@ -20,6 +20,9 @@ public sealed class GrowthTests
         new GrowthCase(new MostRecent()),
     ];
 
+    private readonly TestConsole _output = new();
+    private readonly TestConsole _errors = new();
+
     [Fact]
     public void A_row_counts_facts_of_digits_and_of_words_apart()
     {
@@ -96,15 +99,9 @@ public sealed class GrowthTests
     [InlineData("no folder", "growth", "--html", "no/such/folder/page.html")]
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
     {
-        TestConsole output = new();
-        TestConsole errors = new();
-        int code = await ForetokenCommand
-            .Create(new CliContext(output.Console, errors.Console))
-            .Parse(line)
-            .InvokeAsync();
-        Assert.Equal(ExitCode.Failed, code);
-        Assert.Contains(message, errors.Text, StringComparison.OrdinalIgnoreCase);
-        Assert.Empty(output.Text);
+        Assert.Equal(ExitCode.Failed, await Run(line));
+        Assert.Contains(message, _errors.Text, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(_output.Text);
     }
 
 #if !DEBUG
@@ -138,15 +135,10 @@ public sealed class GrowthTests
             examples,
             "--json",
         ];
-        TestConsole output = new();
-        TestConsole errors = new();
-        int code = await ForetokenCommand
-            .Create(new CliContext(output.Console, errors.Console))
-            .Parse(line)
-            .InvokeAsync();
+        int code = await Run(line);
 
-        Assert.True(code == ExitCode.Ok, errors.Text);
-        using JsonDocument json = JsonDocument.Parse(output.Text);
+        Assert.True(code == ExitCode.Ok, _errors.Text);
+        using JsonDocument json = JsonDocument.Parse(_output.Text);
         Assert.Equal(
             [
                 ("learned:all-1", 1),
@@ -164,6 +156,9 @@ public sealed class GrowthTests
         Assert.Equal(2, Directory.EnumerateFiles(examples).Count());
     }
 #endif
+
+    private Task<int> Run(string[] line) =>
+        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).InvokeAsync();
 
     private static GrowthReport Report()
     {

@@ -56,16 +56,7 @@ public sealed class PrefillOnlyPlanningTests
     [Fact]
     public void Counted_are_the_projections_of_keys_and_values_and_the_last_token()
     {
-        ModelShape tiny = new()
-        {
-            LayerCount = 4,
-            EmbeddingSize = 8,
-            HeadCount = 2,
-            KvHeadCount = 1,
-            FeedForwardSize = 16,
-            VocabularySize = 100,
-        };
-        PrefillCostModel cost = new(tiny) { BoundaryOverhead = 1000 };
+        PrefillCostModel cost = new(Shapes.Tiny) { BoundaryOverhead = 1000 };
         const double Projections = 2 * ((8 * (8 + (2 * 4))) + (8 * 8));
         const double KeysAndValues = 2 * 2 * 8 * 4;
         const double FeedForward = 2 * 3 * 8 * 16;

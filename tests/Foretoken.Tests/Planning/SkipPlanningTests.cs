@@ -234,16 +234,7 @@ public class SkipPlanningTests
     [Fact]
     public void An_output_token_reads_the_weights_of_what_is_computed_and_the_keys_and_values_that_are_there()
     {
-        ModelShape tiny = new()
-        {
-            LayerCount = 4,
-            EmbeddingSize = 8,
-            HeadCount = 2,
-            KvHeadCount = 1,
-            FeedForwardSize = 16,
-            VocabularySize = 100,
-        };
-        DecodeCostModel cost = new(tiny) { BytesPerWeight = 0.5, BytesPerKvNumber = 2 };
+        DecodeCostModel cost = new(Shapes.Tiny) { BytesPerWeight = 0.5, BytesPerKvNumber = 2 };
         const double Attention = 0.5 * ((8 * (8 + (2 * 4))) + (8 * 8));
         const double FeedForward = 0.5 * 3 * 8 * 16;
         const double Keys = 2 * 2 * 4;
