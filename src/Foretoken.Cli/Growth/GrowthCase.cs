@@ -28,7 +28,7 @@ internal sealed record GrowthCase(
     internal static string Name(string facts, int prompts, PredictorInputs inputs)
     {
         string name = string.Create(CultureInfo.InvariantCulture, $"{LearnedImportance.PolicyName}:{facts}-{prompts}");
-        return inputs == PredictorInputs.Attention ? name : $"{name}:{InputNames.Of(inputs)}";
+        return inputs == TuningOptions.DefaultInputs ? name : $"{name}:{InputNames.Of(inputs)}";
     }
 
     /// <summary>Sums up what was measured of every case.</summary>

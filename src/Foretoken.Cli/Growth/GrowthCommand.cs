@@ -36,7 +36,7 @@ internal static class GrowthCommand
         Option<string[]> inputs = CommandOptions.Names(
             "--inputs",
             string.Join(',', InputNames.All.Select(one => one.Name)),
-            $"What to learn from. attention: the attention of the lower layers, from every number of prompts. Anything else, from the largest number and facts '{GrowthCase.AllFacts}': residual stream, both, a network on the residual stream, attention+network. Default: attention."
+            $"What to learn from, as for 'tune': {InputNames.Of(TuningOptions.DefaultInputs)} (the default) from every number of prompts, anything else from the largest number and facts '{GrowthCase.AllFacts}'."
         );
         Option<bool> learnedOnly = new("--learned-only")
         {
@@ -162,10 +162,13 @@ internal static class GrowthCommand
             );
         }
 
-        if (options.Inputs.Any(one => one != PredictorInputs.Attention) && !options.Facts.Contains(GrowthCase.AllFacts))
+        if (
+            options.Inputs.Any(one => one != TuningOptions.DefaultInputs)
+            && !options.Facts.Contains(GrowthCase.AllFacts)
+        )
         {
             throw new CliException(
-                $"--inputs: other inputs than the attention are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
+                $"--inputs: other inputs than {InputNames.Of(TuningOptions.DefaultInputs)} are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
             );
         }
 
@@ -258,12 +261,12 @@ internal static class GrowthCommand
         foreach ((string name, FactForm? form) in GrowthCase.Sorts.Where(sort => options.Facts.Contains(sort.Name)))
         {
             bool comparesInputs =
-                name == GrowthCase.AllFacts && options.Inputs.Any(one => one != PredictorInputs.Attention);
+                name == GrowthCase.AllFacts && options.Inputs.Any(one => one != TuningOptions.DefaultInputs);
             // the most first: what takes long is over, and its time left is told, before the rest is read again
             foreach (
                 (int count, PredictorInputs inputs) in from count in options.Counts.OrderDescending()
                 from one in options.Inputs
-                where one == PredictorInputs.Attention || (comparesInputs && count == options.Counts.Max())
+                where one == TuningOptions.DefaultInputs || (comparesInputs && count == options.Counts.Max())
                 select (count, one)
             )
             {

@@ -16,7 +16,7 @@ internal sealed record GrowthOptions
     internal IReadOnlyList<string> Facts { get; init; } = [.. GrowthCase.Sorts.Select(sort => sort.Name)];
 
     /// <summary>What is learned from: the attention from every number of prompts, others from the largest with facts of all kinds.</summary>
-    internal IReadOnlyList<PredictorInputs> Inputs { get; init; } = [PredictorInputs.Attention];
+    internal IReadOnlyList<PredictorInputs> Inputs { get; init; } = [TuningOptions.DefaultInputs];
 
     /// <summary>Whether importances that need no training are left out.</summary>
     internal bool LearnedOnly { get; init; }

@@ -58,7 +58,7 @@ internal sealed record GrowthRow
     /// <summary>Prompts that it was learned from; null when it was not learned.</summary>
     public required int? TuningPrompts { get; init; }
 
-    /// <summary>What it reads: <c>attention</c>, <c>residual</c>, <c>both</c>, <c>network</c> or <c>attention+network</c>; null when it was not learned.</summary>
+    /// <summary>What it reads: <c>attention</c>, <c>attention+matches</c>, <c>residual</c>, <c>both</c>, <c>network</c> or <c>attention+network</c>; null when it was not learned.</summary>
     public required string? Inputs { get; init; }
 
     public required GrowthAnswers Digits { get; init; }
@@ -79,7 +79,7 @@ internal sealed record GrowthRow
     /// <summary>What tables and plots call it, however many prompts it was learned from.</summary>
     internal string Label =>
         Facts is null ? Importance
-        : Inputs == InputNames.Of(PredictorInputs.Attention) ? $"learned, {Facts}"
+        : Inputs == InputNames.Of(TuningOptions.DefaultInputs) ? $"learned, {Facts}"
         : $"learned, {Facts}, {Inputs}";
 }
 

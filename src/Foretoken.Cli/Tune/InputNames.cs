@@ -7,6 +7,7 @@ internal static class InputNames
 {
     internal static IReadOnlyList<(string Name, PredictorInputs Inputs)> All { get; } =
     [
+        ("attention+matches", PredictorInputs.Attention | PredictorInputs.Matches),
         ("attention", PredictorInputs.Attention),
         ("residual", PredictorInputs.Residual),
         ("both", PredictorInputs.Attention | PredictorInputs.Residual),

@@ -62,7 +62,7 @@ internal static class TuneCommand
         {
             HelpName = "name",
             Description =
-                "What importance is learned from: attention of the lower layers (head by head), residual stream, both, a network on the residual stream, or attention+network. All but the first only at the boundaries of the plans that are measured.",
+                "What importance is learned from: attention of the lower layers (head by head), attention+matches (also words that the prompt's ends repeat), residual (stream), both, a network on the residual stream, or attention+network. The last four only at the boundaries of the plans that are measured.",
             DefaultValueFactory = _ => InputNames.Of(defaults.Inputs),
         };
         Option<bool> noMeasure = new("--no-measure")

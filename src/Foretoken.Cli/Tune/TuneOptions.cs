@@ -33,7 +33,7 @@ internal sealed record TuneOptions
     /// <summary>Facts of this form only; null for all.</summary>
     internal FactForm? Facts { get; init; }
 
-    internal PredictorInputs Inputs { get; init; } = PredictorInputs.Attention;
+    internal PredictorInputs Inputs { get; init; } = TuningOptions.DefaultInputs;
 
     /// <summary>Whether the losses of plans are measured.</summary>
     internal bool Measure { get; init; } = true;

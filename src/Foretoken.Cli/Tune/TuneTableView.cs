@@ -43,6 +43,7 @@ internal static class TuneTableView
         (string Name, bool IsRead)[] parts =
         [
             ("attention", !predictor.AttentionWeights.IsEmpty),
+            ("matches", !predictor.MatchWeights.IsEmpty),
             ("residual", !predictor.ResidualWeights.IsEmpty),
             ("network", predictor.Network is not null),
         ];

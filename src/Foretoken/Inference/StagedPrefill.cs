@@ -18,6 +18,7 @@ internal sealed unsafe class StagedPrefill
     private readonly PrefillDecision _decision;
     private readonly IProgress<PrefillProgress>? _progress;
     private readonly CancellationToken _cancellationToken;
+    private readonly int[] _tokens;
     private readonly int _firstPosition;
     private readonly TokenMemory _memory = new();
     private readonly int[] _boundaryLayers;
@@ -34,6 +35,7 @@ internal sealed unsafe class StagedPrefill
 
     private StagedPrefill(
         PrefillDecision decision,
+        ReadOnlySpan<int> tokens,
         int firstPosition,
         IProgress<PrefillProgress>? progress,
         CancellationToken cancellationToken
@@ -42,6 +44,7 @@ internal sealed unsafe class StagedPrefill
         _decision = decision;
         _boundaryLayers = [.. decision.Plan.Boundaries.Select(boundary => boundary.Layer)];
         _skips = [.. decision.Plan.Skips];
+        _tokens = tokens.ToArray();
         _firstPosition = firstPosition;
         _progress = progress;
         _cancellationToken = cancellationToken;
@@ -60,7 +63,7 @@ internal sealed unsafe class StagedPrefill
     )
     {
         cancellationToken.ThrowIfCancellationRequested();
-        StagedPrefill prefill = new(decision, firstPosition, progress, cancellationToken);
+        StagedPrefill prefill = new(decision, tokens, firstPosition, progress, cancellationToken);
         using SafePlanHandle plan = prefill.CreateNativePlan();
         GCHandle user = GCHandle.Alloc(prefill);
         try
@@ -214,25 +217,29 @@ internal sealed unsafe class StagedPrefill
             }
         }
 
+        int[] places = new int[count];
+        TensorPrimitives.Subtract(positions, _firstPosition, places);
+        int[] tokens = new int[count];
+        bool[] isProtected = new bool[count];
+        for (int i = 0; i < count; i++)
+        {
+            tokens[i] = _tokens[places[i]];
+            isProtected[i] = _decision.Protected[places[i]];
+        }
+
         float[] importance = new float[count];
         BoundaryProbes probes = new(count, expected, headCounts, scores, keyCounts, keyPositions)
         {
             Layer = _boundaryLayers[index],
             LaterBoundaries = _boundaryLayers.AsSpan(index + 1),
             Residual = residual,
+            Tokens = tokens,
             Memory = _memory,
         };
         _decision.Importance.ComputeImportance(probes, importance);
         // not before: the importance reads from their memory
         _keptProbes.Clear();
 
-        int[] places = new int[count];
-        TensorPrimitives.Subtract(positions, _firstPosition, places);
-        bool[] isProtected = new bool[count];
-        for (int i = 0; i < count; i++)
-        {
-            isProtected[i] = _decision.Protected[places[i]];
-        }
         PlanBoundary planned = _decision.Plan.Boundaries[index];
         int newTokens = _decision.Protected.Length;
         int alwaysKept = AlwaysKept.Count(_decision.Protected);

@@ -71,7 +71,10 @@ public static class AttentionFeatures
     /// <summary>Computes the features of one head and source.</summary>
     /// <param name="attention">Attention received, [tokens].</param>
     /// <param name="features">Receives one row per pool, [pools, tokens] row-major.</param>
-    public static void Compute(ReadOnlySpan<float> attention, Span<float> features)
+    public static void Compute(ReadOnlySpan<float> attention, Span<float> features) =>
+        Compute(attention, Floor, features);
+
+    internal static void Compute(ReadOnlySpan<float> attention, float floor, Span<float> features)
     {
         int n = attention.Length;
         ArgumentOutOfRangeException.ThrowIfNotEqual(features.Length, PoolCount * n);
@@ -89,7 +92,7 @@ public static class AttentionFeatures
                 Pooling.Mean(cleared, row, Pools[pool]);
                 // a head whose queries saw nothing of the body says the same of every token
                 TensorPrimitives.Multiply(row, mean > 0 ? 1 / mean : 0, row);
-                TensorPrimitives.Add(row, Floor, row);
+                TensorPrimitives.Add(row, floor, row);
                 TensorPrimitives.Log(row, row);
             }
         }

@@ -123,6 +123,9 @@ public readonly ref struct BoundaryProbes
     /// <summary>Residual stream of the stage's tokens in front of <see cref="Layer"/>, [tokens, embedding] row-major.</summary>
     public ReadOnlySpan<float> Residual { get; init; }
 
+    /// <summary>The stage's tokens, as numbers of the vocabulary: [tokens]. Empty where managed matrices were wrapped without them.</summary>
+    public ReadOnlySpan<int> Tokens { get; init; }
+
     /// <summary>What the policy remembered of these tokens at earlier boundaries; <see langword="null"/> where there is no prefill.</summary>
     public TokenMemory? Memory { get; init; }
 

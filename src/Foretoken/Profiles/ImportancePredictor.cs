@@ -1,8 +1,8 @@
 namespace Foretoken.Profiles;
 
 /// <summary>
-/// What was learned for one boundary: the weights by which the attention that a token receives in the layers below, and its
-/// residual stream, add up to its importance, and a network whose output is added. Immutable and thread-safe.
+/// What was learned for one boundary: the weights by which the attention that a token receives in the layers below, its
+/// residual stream and what it repeats add up to its importance, and a network whose output is added. Immutable and thread-safe.
 /// </summary>
 /// <param name="Layer">The boundary: tokens leave in front of this layer; at least 1.</param>
 /// <param name="AttentionWeights">
@@ -33,4 +33,10 @@ public sealed record ImportancePredictor(
     /// <see langword="null"/> when none was learned.
     /// </summary>
     public SkimPredictor? Network { get; init; }
+
+    /// <summary>
+    /// Weights of the tokens that occur again, [sources, pools] row-major, see <see cref="MatchFeatures"/>; empty (the default)
+    /// when they are not read.
+    /// </summary>
+    public ReadOnlyMemory<float> MatchWeights { get; init; }
 }

@@ -6,7 +6,8 @@ namespace Foretoken.Profiles;
 /// <summary>
 /// Learned importance: per boundary a linear predictor of the attention that the model's own answer will pay above it, read
 /// from the attention of the layers below, head by head (<see cref="AttentionFeatures"/>), and, where it was learned so, from
-/// the residual stream, which a network may read as well (<see cref="SkimPredictor"/>).
+/// what the tokens repeat of the prompt's ends (<see cref="MatchFeatures"/>) and from the residual stream, which a network may
+/// read as well (<see cref="SkimPredictor"/>).
 /// </summary>
 /// <remarks>
 /// <para>
@@ -98,13 +99,13 @@ public sealed class LearnedImportance : IImportancePolicy
         float[] laterScores = ArrayPool<float>.Shared.Rent(Math.Max(1, later.Length * n));
         try
         {
-            Begin(probes, probes.Layer, importance);
+            Span<float> features = rows.AsSpan(0, AttentionFeatures.PoolCount * n);
+            Begin(here, probes, probes.Layer, features, importance);
             for (int i = 0; i < later.Length; i++)
             {
-                Begin(probes, probes.LaterBoundaries[i], laterScores.AsSpan(i * n, n));
+                Begin(later[i], probes, probes.LaterBoundaries[i], features, laterScores.AsSpan(i * n, n));
             }
 
-            Span<float> features = rows.AsSpan(0, AttentionFeatures.PoolCount * n);
             for (int probe = 0; probe < probes.Count; probe++)
             {
                 int layer = probes[probe].Layer;
@@ -158,16 +159,45 @@ public sealed class LearnedImportance : IImportancePolicy
         }
     }
 
-    private static void Begin(in BoundaryProbes probes, int boundary, Span<float> score)
+    /// <summary>What is known before a probe is read: what earlier boundaries summed up, at the first one what the tokens say.</summary>
+    private static void Begin(
+        ImportancePredictor predictor,
+        in BoundaryProbes probes,
+        int boundary,
+        Span<float> features,
+        Span<float> score
+    )
     {
         ReadOnlySpan<float> earlier = probes.Memory is { } memory ? memory.Get(boundary) : default;
-        if (earlier.IsEmpty)
-        {
-            score.Clear();
-        }
-        else
+        if (!earlier.IsEmpty)
         {
             earlier.CopyTo(score);
+            return;
+        }
+
+        score.Clear();
+        ReadOnlySpan<float> weights = predictor.MatchWeights.Span;
+        if (weights.IsEmpty)
+        {
+            return;
+        }
+
+        if (probes.Tokens.Length != score.Length)
+        {
+            throw new InvalidOperationException(
+                $"The predictor of layer {predictor.Layer} reads the tokens; there are {score.Length}, and {probes.Tokens.Length} are known."
+            );
+        }
+
+        for (int i = 0; i < weights.Length; i++)
+        {
+            (int source, int pool) = Math.DivRem(i, AttentionFeatures.PoolCount);
+            if (pool == 0)
+            {
+                MatchFeatures.Compute(probes.Tokens, source, features);
+            }
+
+            TensorPrimitives.MultiplyAdd(features.Slice(pool * score.Length, score.Length), weights[i], score, score);
         }
     }
 

@@ -11,7 +11,7 @@ namespace Foretoken.Profiles;
 /// <remarks>
 /// <para>
 /// The weights of the predictor at layer 5 are the F32 tensors <c>boundary.5.attention</c> ([layers below, sources, pools, heads]
-/// row-major) and <c>boundary.5.residual</c> ([embedding]), those of its network <c>boundary.5.network</c> (all weights of a
+/// row-major), <c>boundary.5.matches</c> ([sources, pools] row-major) and <c>boundary.5.residual</c> ([embedding]), those of its network <c>boundary.5.network</c> (all weights of a
 /// <see cref="SkimPredictor"/>; how many there are tells the width of its hidden layer), those of the first routers
 /// <c>router.0.weights</c> ([candidate layers, embedding] row-major; absent where all are 0); everything else is metadata under
 /// <c>foretoken.</c>. The first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64
@@ -71,6 +71,9 @@ public static class ProfileFile
 
     private const string MakeAgain =
         "Delete it and make it again with 'foretoken tune', or go without a profile (UseProfile = false, on the command line '--profile none').";
+
+    // what a profile says that reads the tokens, too
+    private static readonly string FeaturesWithMatches = $"{AttentionFeatures.Definition};{MatchFeatures.Definition}";
 
     private static readonly string NoChecksum = new('0', 2 * SHA256.HashSizeInBytes);
 
@@ -266,11 +269,12 @@ public static class ProfileFile
             throw Refused(path, "it is damaged: it does not begin with its checksum.", MakeAgain);
         }
 
-        if (header.GetString(FeaturesKey) != AttentionFeatures.Definition)
+        string? features = header.GetString(FeaturesKey);
+        if (features != AttentionFeatures.Definition && features != FeaturesWithMatches)
         {
             throw Refused(
                 path,
-                $"it was learned on the features '{header.GetString(FeaturesKey)}'; this build computes '{AttentionFeatures.Definition}'.",
+                $"it was learned on the features '{features}'; this build computes '{FeaturesWithMatches}'.",
                 "Make it again with the 'foretoken tune' of this build, or go without a profile (UseProfile = false, on the command line '--profile none')."
             );
         }
@@ -293,7 +297,15 @@ public static class ProfileFile
         writer.Set(ChecksumKey, GgufValue.From(NoChecksum));
         writer.Set("general.architecture", GgufValue.From(Architecture));
         writer.Set(VersionKey, GgufValue.From((uint)Version));
-        writer.Set(FeaturesKey, GgufValue.From(AttentionFeatures.Definition));
+        writer.Set(
+            FeaturesKey,
+            // a build that does not know all of them shall refuse the profile, not use a part of it
+            GgufValue.From(
+                profile.Predictors.Any(predictor => !predictor.MatchWeights.IsEmpty)
+                    ? FeaturesWithMatches
+                    : AttentionFeatures.Definition
+            )
+        );
         writer.Set(FingerprintKey, GgufValue.From(profile.Fingerprint));
         writer.Set(ModelNameKey, GgufValue.From(profile.ModelName));
         writer.Set(LayerCountKey, GgufValue.From(profile.LayerCount));
@@ -360,6 +372,13 @@ public static class ProfileFile
                     predictor.Layer
                 );
                 weights.Add(name, predictor.AttentionWeights);
+            }
+
+            if (!predictor.MatchWeights.IsEmpty)
+            {
+                string name = MatchTensor(predictor.Layer);
+                writer.AddTensor(name, GgufTensorType.F32, AttentionFeatures.PoolCount, MatchFeatures.SourceCount);
+                weights.Add(name, predictor.MatchWeights);
             }
 
             if (!predictor.ResidualWeights.IsEmpty)
@@ -496,6 +515,7 @@ public static class ProfileFile
                             At(correlations, i, CorrelationsKey)
                         )
                         {
+                            MatchWeights = Weights(header, bytes, MatchTensor(layer)),
                             Network = DecodeNetwork(header, bytes, NetworkTensor(layer), embeddingSize),
                         }
                 ),
@@ -705,6 +725,14 @@ public static class ProfileFile
                 );
             }
 
+            int matches = predictor.MatchWeights.Length;
+            if (matches != 0 && matches != MatchFeatures.Count)
+            {
+                return I(
+                    $"its predictor at layer {layer} has {matches} weights of tokens that occur again; there are {MatchFeatures.Count} such features."
+                );
+            }
+
             int residual = predictor.ResidualWeights.Length;
             if (residual != 0 && residual != profile.EmbeddingSize)
             {
@@ -720,12 +748,16 @@ public static class ProfileFile
                 );
             }
 
-            if (attention + residual == 0 && predictor.Network is null)
+            if (attention + matches + residual == 0 && predictor.Network is null)
             {
                 return I($"its predictor at layer {layer} has no weights.");
             }
 
-            if (!AllFinite(predictor.AttentionWeights.Span) || !AllFinite(predictor.ResidualWeights.Span))
+            if (
+                !AllFinite(predictor.AttentionWeights.Span)
+                || !AllFinite(predictor.MatchWeights.Span)
+                || !AllFinite(predictor.ResidualWeights.Span)
+            )
             {
                 return I($"its predictor at layer {layer} has a weight that is not a finite number.");
             }
@@ -966,6 +998,8 @@ public static class ProfileFile
     private static string RouterTensor(int router) => I($"router.{router}.weights");
 
     private static string AttentionTensor(int layer) => I($"boundary.{layer}.attention");
+
+    private static string MatchTensor(int layer) => I($"boundary.{layer}.matches");
 
     private static string ResidualTensor(int layer) => I($"boundary.{layer}.residual");
 

@@ -24,6 +24,7 @@ internal sealed class ImportanceFit
     private readonly int _heads;
     private readonly int _embedding;
     private readonly PredictorInputs _inputs;
+    private readonly int _matches;
     private readonly bool _isWeighted;
 
     // boundaries that share the attention features of the layers below them, of which each reads the first
@@ -51,13 +52,14 @@ internal sealed class ImportanceFit
         _heads = heads;
         _embedding = embedding;
         _inputs = inputs;
+        _matches = inputs.HasFlag(PredictorInputs.Matches) ? MatchFeatures.Count : 0;
         _isWeighted = isWeighted;
         _shared = [.. boundaries.Except(residualBoundaries ?? [])];
         _sharedRegression =
-            _shared.Length == 0 ? null : new RidgeRegression(AttentionCount(_shared[^1]), _shared.Length);
+            _shared.Length == 0 ? null : new RidgeRegression(_matches + AttentionCount(_shared[^1]), _shared.Length);
         foreach (int layer in residualBoundaries ?? [])
         {
-            _own.Add(layer, new RidgeRegression(OwnAttention(layer) + embedding, targets: 1));
+            _own.Add(layer, new RidgeRegression(_matches + OwnAttention(layer) + embedding, targets: 1));
         }
     }
 
@@ -72,6 +74,7 @@ internal sealed class ImportanceFit
         {
             regression.Add(
                 [
+                    .. MatchColumns(example, body),
                     .. attention.Take(OwnAttention(layer)).Select(column => (double[])column.Clone()),
                     .. ResidualColumns(example.Residuals[layer], body),
                 ],
@@ -81,7 +84,8 @@ internal sealed class ImportanceFit
         }
 
         _sharedRegression?.Add(
-            attention[..AttentionCount(_shared[^1])],
+            // in front, because every boundary reads the first of them
+            [.. MatchColumns(example, body), .. attention.Take(AttentionCount(_shared[^1]))],
             [.. _shared.Select(layer => Target(example, layer, body))],
             weights
         );
@@ -96,7 +100,7 @@ internal sealed class ImportanceFit
             _own.GetValueOrDefault(layer)
             ?? _sharedRegression
             ?? throw new ArgumentOutOfRangeException(nameof(layer), layer, "Nothing was fitted for this boundary.");
-        int attention = regression == _sharedRegression ? AttentionCount(layer) : OwnAttention(layer);
+        int attention = _matches + (regression == _sharedRegression ? AttentionCount(layer) : OwnAttention(layer));
         float[] weights =
         [
             .. regression
@@ -107,7 +111,7 @@ internal sealed class ImportanceFit
                 )
                 .Select(weight => (float)weight),
         ];
-        return new ImportanceWeights(layer, weights[..attention], weights[attention..]);
+        return new ImportanceWeights(layer, weights[.._matches], weights[_matches..attention], weights[attention..]);
     }
 
     private int AttentionCount(int layer) => layer * AttentionFeatures.CountPerLayer(_heads);
@@ -158,6 +162,24 @@ internal sealed class ImportanceFit
                 }
             }
         );
+        return columns;
+    }
+
+    private double[][] MatchColumns(TuningExample example, Range body)
+    {
+        double[][] columns = new double[_matches][];
+        float[] rows = new float[AttentionFeatures.PoolCount * example.TokenCount];
+        for (int i = 0; i < columns.Length; i++)
+        {
+            (int source, int pool) = Math.DivRem(i, AttentionFeatures.PoolCount);
+            if (pool == 0)
+            {
+                MatchFeatures.Compute(example.Tokens.Span, source, rows);
+            }
+
+            columns[i] = ToDouble(rows.AsSpan(pool * example.TokenCount, example.TokenCount)[body]);
+        }
+
         return columns;
     }
 

@@ -69,7 +69,7 @@ public sealed class ModelTuner : IDisposable
     /// <summary>The boundaries that predictors are learned for, ascending.</summary>
     public IReadOnlyList<int> Boundaries { get; }
 
-    private bool ReadsResiduals => (_options.Inputs & ~PredictorInputs.Attention) != 0;
+    private bool ReadsResiduals => (_options.Inputs & (PredictorInputs.Residual | PredictorInputs.Network)) != 0;
 
     /// <summary>Learns.</summary>
     /// <param name="prompts">Prompts to fit on.</param>
@@ -142,7 +142,10 @@ public sealed class ModelTuner : IDisposable
                 weights.Residual,
                 Threshold: null,
                 double.NaN
-            );
+            )
+            {
+                MatchWeights = weights.Matches,
+            };
             if (samples is not null && _residualBoundaries.Contains(predictor.Layer))
             {
                 predictor = AddNetwork(
@@ -229,7 +232,7 @@ public sealed class ModelTuner : IDisposable
                 }
             }
 
-            onExample(i, example);
+            onExample(i, example with { Tokens = prompts[i].Tokens });
             done += prompts[i].Tokens.Length;
             clock.Report(done / total, isResumed ? prompts[i].Tokens.Length / total : 0);
         }

@@ -3,7 +3,7 @@ namespace Foretoken.Tuning;
 /// <summary>What importance predictors read, and how.</summary>
 /// <remarks>
 /// Possible are <see cref="Attention"/>, <see cref="Residual"/> and <see cref="Network"/> alone, and <see cref="Attention"/> with
-/// either of the others.
+/// any one of the others.
 /// </remarks>
 [Flags]
 public enum PredictorInputs
@@ -19,4 +19,7 @@ public enum PredictorInputs
     /// <see cref="Attention"/> it learns what the attention leaves over.
     /// </summary>
     Network = 4,
+
+    /// <summary>What the token and its neighbours repeat of the prompt's end and beginning, weighted and added up (<see cref="Profiles.MatchFeatures"/>).</summary>
+    Matches = 8,
 }

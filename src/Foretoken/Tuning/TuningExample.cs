@@ -11,6 +11,9 @@ internal sealed record TuningExample
     /// <summary>Tokens of the prompt.</summary>
     internal required int TokenCount { get; init; }
 
+    /// <summary>The prompt, [tokens]; empty where it is not known.</summary>
+    internal ReadOnlyMemory<int> Tokens { get; init; }
+
     /// <summary>Attention heads per layer.</summary>
     internal required int HeadCount { get; init; }
 
@@ -56,6 +59,7 @@ internal sealed record TuningExample
             new BoundaryProbes(TokenCount, probes, heads, scores)
             {
                 Layer = boundary,
+                Tokens = Tokens.Span,
                 Residual = Residuals.GetValueOrDefault(boundary),
             },
             importance

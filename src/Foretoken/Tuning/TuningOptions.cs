@@ -6,9 +6,12 @@ namespace Foretoken.Tuning;
 /// <summary>Settings of a <see cref="ModelTuner"/>.</summary>
 public sealed record TuningOptions
 {
+    /// <summary>Default of <see cref="Inputs"/>: what measured best.</summary>
+    public const PredictorInputs DefaultInputs = PredictorInputs.Attention | PredictorInputs.Matches;
+
     private readonly int _answerTokens = 24;
     private readonly double _thresholdRecall = 0.9;
-    private readonly PredictorInputs _inputs = PredictorInputs.Attention;
+    private readonly PredictorInputs _inputs = DefaultInputs;
 
     /// <summary>Tokens of the full model's answer that are learned from, at most. Default 24.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
@@ -29,20 +32,20 @@ public sealed record TuningOptions
     }
 
     /// <summary>
-    /// What the predictors of the boundaries in <see cref="Schedules"/> read; those of other boundaries read the attention.
-    /// Default <see cref="PredictorInputs.Attention"/>.
+    /// What the predictors read. The residual stream is read only at the boundaries in <see cref="Schedules"/>; those of other
+    /// boundaries read the attention. Default <see cref="DefaultInputs"/>.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Nothing, or what cannot be read together.</exception>
     public PredictorInputs Inputs
     {
         get => _inputs;
         init =>
-            _inputs = (int)value is >= 1 and <= 5
+            _inputs = (int)value is (>= 1 and <= 5) or 9
                 ? value
                 : throw new ArgumentOutOfRangeException(
                     nameof(Inputs),
                     value,
-                    "Attention, residual stream or network are read alone, or the attention with either of the others."
+                    "Attention, residual stream or network are read alone, or the attention with one of the others or with the matches."
                 );
     }
 

@@ -81,7 +81,7 @@ public sealed class GrowthTests
         JsonElement row = json.RootElement.GetProperty("rows")[1];
         Assert.Equal("learned:digits-160", row.GetProperty("importance").GetString());
         Assert.Equal(160, row.GetProperty("tuningPrompts").GetInt32());
-        Assert.Equal("attention", row.GetProperty("inputs").GetString());
+        Assert.Equal("attention+matches", row.GetProperty("inputs").GetString());
         Assert.Equal(1, row.GetProperty("digits").GetProperty("last").GetInt32());
         JsonElement network = json.RootElement.GetProperty("rows")[6];
         Assert.Equal("learned:all-160:attention+network", network.GetProperty("importance").GetString());
@@ -121,7 +121,7 @@ public sealed class GrowthTests
             "--facts",
             "all",
             "--inputs",
-            "attention,residual,both,network,attention+network",
+            "attention+matches,attention,residual,both,network,attention+network",
             "--learned-only",
             "--tuning-length",
             "400",
@@ -143,6 +143,7 @@ public sealed class GrowthTests
             [
                 ("learned:all-1", 1),
                 ("learned:all-2", 2),
+                ("learned:all-2:attention", 2),
                 ("learned:all-2:residual", 2),
                 ("learned:all-2:both", 2),
                 ("learned:all-2:network", 2),

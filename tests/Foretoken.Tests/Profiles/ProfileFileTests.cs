@@ -361,6 +361,26 @@ public class ProfileFileTests
     }
 
     [Fact]
+    public void Only_a_profile_that_reads_the_tokens_says_so()
+    {
+        using TemporaryFolder folder = new();
+        ProfileFile.Write(folder["with.gguf"], TestProfiles.Small);
+        ProfileFile.Write(
+            folder["without.gguf"],
+            TestProfiles.Small with
+            {
+                Predictors =
+                [
+                    .. TestProfiles.Small.Predictors.Select(predictor => predictor with { MatchWeights = default }),
+                ],
+            }
+        );
+        string without = GgufReader.Read(folder["without.gguf"]).GetString("foretoken.features")!;
+        Assert.DoesNotContain("match", without, StringComparison.Ordinal);
+        Assert.Equal($"{without};match:-32,128", GgufReader.Read(folder["with.gguf"]).GetString("foretoken.features"));
+    }
+
+    [Fact]
     public void Content_that_contradicts_itself_is_refused_though_its_checksum_fits()
     {
         using TemporaryFolder folder = new();
@@ -412,6 +432,10 @@ public class ProfileFileTests
             new ImportancePredictor(1, default, new[] { 0, 0, 0, 0, 0, 0, 0, value }, null, 0),
             "not a finite number"
         );
+        AssertRefused(
+            new ImportancePredictor(1, default, default, null, 0) { MatchWeights = new[] { 0, 0, value, 0 } },
+            "not a finite number"
+        );
     }
 
     [Fact]
@@ -421,6 +445,10 @@ public class ProfileFileTests
         AssertRefused(new ImportancePredictor(2, new float[12], default, null, 0), "2 heads and 2 layers need 24");
         AssertRefused(new ImportancePredictor(1, default, new float[7], null, 0), "8 wide");
         AssertRefused(new ImportancePredictor(1, default, default, null, 0), "no weights");
+        AssertRefused(
+            new ImportancePredictor(1, default, default, null, 0) { MatchWeights = new float[3] },
+            "there are 4 such features"
+        );
         AssertRefused(new ImportancePredictor(0, new float[12], default, null, 0), "1 to 3 are possible");
         AssertRefused(new ImportancePredictor(4, new float[48], default, null, 0), "1 to 3 are possible");
         AssertRefused(TestProfiles.Small with { Predictors = [] }, "no importance predictor");
@@ -497,9 +525,10 @@ public class ProfileFileTests
     }
 
     private static Gen<ImportancePredictor> AnyPredictor(int layer, int heads, int width) =>
-        from reads in Gen.Choose(1, 7)
+        from reads in Gen.Choose(1, 15)
         from attention in AnyWeight.ArrayOf(layer * AttentionFeatures.CountPerLayer(heads))
         from residual in AnyWeight.ArrayOf(width)
+        from matches in AnyWeight.ArrayOf(MatchFeatures.Count)
         from hidden in Gen.Choose(1, 3)
         from network in AnyWeight.ArrayOf(SkimPredictor.WeightCount(width, hidden))
         from hasThreshold in Gen.Elements(true, false)
@@ -514,6 +543,7 @@ public class ProfileFileTests
         )
         {
             Network = (reads & 4) != 0 ? new SkimPredictor(width, hidden, network) : null,
+            MatchWeights = (reads & 8) != 0 ? matches : default(ReadOnlyMemory<float>),
         };
 
     private static Gen<PrefillSchedule> AnySchedule() =>

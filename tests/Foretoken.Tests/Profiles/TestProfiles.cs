@@ -66,7 +66,10 @@ internal static class TestProfiles
             Predictors =
             [
                 new ImportancePredictor(1, Weights(new Random(1), 12), default, null, double.NaN),
-                new ImportancePredictor(2, Weights(new Random(2), 24), Weights(new Random(3), 8), -0.25f, 0.8),
+                new ImportancePredictor(2, Weights(new Random(2), 24), Weights(new Random(3), 8), -0.25f, 0.8)
+                {
+                    MatchWeights = Weights(new Random(5), MatchFeatures.Count),
+                },
                 new ImportancePredictor(3, default, Weights(new Random(4), 8), 0.5f, -0.1)
                 {
                     Network = Network(new Random(9), 8, 2),

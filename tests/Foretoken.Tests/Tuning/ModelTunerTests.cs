@@ -45,6 +45,8 @@ public sealed class ModelTunerTests(TestModel test)
         foreach (ImportancePredictor predictor in profile.Predictors)
         {
             Assert.All(predictor.AttentionWeights.ToArray(), weight => Assert.True(float.IsFinite(weight)));
+            Assert.Equal(MatchFeatures.Count, predictor.MatchWeights.Length);
+            Assert.Contains(predictor.MatchWeights.ToArray(), weight => weight != 0);
             Assert.InRange(predictor.Correlation, -1, 1);
             Assert.NotNull(predictor.Threshold);
         }
@@ -88,6 +90,7 @@ public sealed class ModelTunerTests(TestModel test)
         foreach ((ImportancePredictor one, ImportancePredictor other) in whole.Predictors.Zip(resumed.Predictors))
         {
             Assert.True(one.AttentionWeights.Span.SequenceEqual(other.AttentionWeights.Span));
+            Assert.True(one.MatchWeights.Span.SequenceEqual(other.MatchWeights.Span));
             Assert.Equal(one.Threshold, other.Threshold);
             Assert.Equal(one.Correlation, other.Correlation);
         }
@@ -178,7 +181,7 @@ public sealed class ModelTunerTests(TestModel test)
     [Fact]
     public void Inputs_that_cannot_be_read_together_are_refused()
     {
-        foreach (int inputs in (int[])[0, 6, 7, 8])
+        foreach (int inputs in (int[])[0, 6, 7, 8, 10, 11, 13])
         {
             Assert.Throws<ArgumentOutOfRangeException>(() => Short with { Inputs = (PredictorInputs)inputs });
         }
@@ -259,6 +262,41 @@ public sealed class ModelTunerTests(TestModel test)
         Assert.True(whole.Max() - whole.Min() > 0.5f);
     }
 
+    [Fact]
+    public void What_the_tokens_say_counts_at_every_boundary_of_a_prefill()
+    {
+        // the end of the prompt repeats what stands in the middle of it
+        int[] prompt = test.Prompt(400);
+        prompt.AsSpan(200, 12).CopyTo(prompt.AsSpan(384));
+        float[] expected = new float[400];
+        float[] features = new float[AttentionFeatures.PoolCount * 400];
+        MatchFeatures.Compute(prompt, 0, features);
+        features.AsSpan(0, 400).CopyTo(expected);
+
+        Recording recording = new(
+            new LearnedImportance([
+                new ImportancePredictor(2, default, default, null, double.NaN) { MatchWeights = new[] { 1f, 0, 0, 0 } },
+            ])
+        );
+        using ForetokenSession session = test.CreateSession();
+        session.Prefill(
+            prompt,
+            new PrefillRequest
+            {
+                Plan = PrefillPlan.FromBoundaries([new(2, 0.5), new(6, 0.25)]),
+                Importance = recording,
+            }
+        );
+
+        Assert.Equal([400, session.GetPositions(3).Length], recording.Counts);
+        int[] arrived = session.GetPositions(3);
+        float[] there = [.. arrived.Select(position => expected[position])];
+        double mean = there[4..^32].Average();
+        Assert.All(there.Zip(recording.Importance), pair => Assert.Equal(pair.First - mean, pair.Second, 1e-3));
+        int[] left = session.GetPositions(7);
+        Assert.All(Enumerable.Range(202, 8), position => Assert.Contains(position, left));
+    }
+
     private static LearnedImportance RandomPredictor(int heads, int layer)
     {
         Random random = new(5);
@@ -277,6 +315,8 @@ public sealed class ModelTunerTests(TestModel test)
 
         public float[] Importance { get; private set; } = [];
 
+        public List<int> Counts { get; } = [];
+
         public IReadOnlyList<AttentionProbe> GetProbes(int layerBegin, int layerEnd) =>
             inner.GetProbes(layerBegin, layerEnd);
 
@@ -284,6 +324,7 @@ public sealed class ModelTunerTests(TestModel test)
         {
             inner.ComputeImportance(probes, importance);
             Importance = importance.ToArray();
+            Counts.Add(importance.Length);
         }
     }
 }
