@@ -36,7 +36,7 @@ internal static class GrowthCommand
         Option<string[]> inputs = CommandOptions.Names(
             "--inputs",
             string.Join(',', InputNames.All.Select(one => one.Name)),
-            $"What to learn from, as for 'tune': {InputNames.Of(TuningOptions.DefaultInputs)} (the default) from every number of prompts, anything else from the largest number and facts '{GrowthCase.AllFacts}'."
+            $"What to learn from, as for 'tune': the first from every number of prompts, the others from the largest number and facts '{GrowthCase.AllFacts}'. Default: {InputNames.Of(TuningOptions.DefaultInputs)}."
         );
         Option<bool> learnedOnly = new("--learned-only")
         {
@@ -162,13 +162,10 @@ internal static class GrowthCommand
             );
         }
 
-        if (
-            options.Inputs.Any(one => one != TuningOptions.DefaultInputs)
-            && !options.Facts.Contains(GrowthCase.AllFacts)
-        )
+        if (options.Inputs.Count > 1 && !options.Facts.Contains(GrowthCase.AllFacts))
         {
             throw new CliException(
-                $"--inputs: other inputs than {InputNames.Of(TuningOptions.DefaultInputs)} are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
+                $"--inputs: several are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
             );
         }
 
@@ -245,7 +242,7 @@ internal static class GrowthCommand
     }
 
     /// <summary>
-    /// Learns from every number of prompts of every sort, and other inputs from the largest with facts of all kinds. Prompts that
+    /// Learns from every number of prompts of every sort, and further inputs from the largest with facts of all kinds. Prompts that
     /// two of them share are answered once.
     /// </summary>
     private static async Task<List<GrowthCase>> LearnAsync(
@@ -260,13 +257,12 @@ internal static class GrowthCommand
         List<GrowthCase> cases = [];
         foreach ((string name, FactForm? form) in GrowthCase.Sorts.Where(sort => options.Facts.Contains(sort.Name)))
         {
-            bool comparesInputs =
-                name == GrowthCase.AllFacts && options.Inputs.Any(one => one != TuningOptions.DefaultInputs);
+            bool comparesInputs = name == GrowthCase.AllFacts && options.Inputs.Count > 1;
             // the most first: what takes long is over, and its time left is told, before the rest is read again
             foreach (
                 (int count, PredictorInputs inputs) in from count in options.Counts.OrderDescending()
                 from one in options.Inputs
-                where one == TuningOptions.DefaultInputs || (comparesInputs && count == options.Counts.Max())
+                where one == options.Inputs[0] || (comparesInputs && count == options.Counts.Max())
                 select (count, one)
             )
             {
@@ -283,7 +279,8 @@ internal static class GrowthCommand
                     {
                         Inputs = inputs,
                         Schedules = [Schedule],
-                        RecordResiduals = comparesInputs,
+                        // so that all inputs share what was recorded
+                        RecordResiduals = comparesInputs && options.Inputs.Any(ModelTuner.ReadsResidual),
                         ExamplesFolder = examples,
                         Seed = options.Seed,
                         Threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount,

@@ -15,7 +15,7 @@ internal sealed record GrowthOptions
     /// <summary>Sorts of facts in the prompts to learn from.</summary>
     internal IReadOnlyList<string> Facts { get; init; } = [.. GrowthCase.Sorts.Select(sort => sort.Name)];
 
-    /// <summary>What is learned from: the attention from every number of prompts, others from the largest with facts of all kinds.</summary>
+    /// <summary>What is learned from: the first from every number of prompts, others from the largest with facts of all kinds.</summary>
     internal IReadOnlyList<PredictorInputs> Inputs { get; init; } = [TuningOptions.DefaultInputs];
 
     /// <summary>Whether importances that need no training are left out.</summary>

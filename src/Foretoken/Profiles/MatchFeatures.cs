@@ -15,8 +15,8 @@ namespace Foretoken.Profiles;
 /// taken for unimportant in front of layer 4 although the question named it word for word. Counting needs no head.
 /// </para>
 /// <para>
-/// What is counted stands for an ideal head of that sort: every query of a source shares an attention of 1 among all other tokens that
-/// are the same, so that a rare token counts more than a frequent one. The scores a of a source are the means over its
+/// What is counted stands for an ideal head of that sort: every query of a source shares an attention of 1 among all other tokens
+/// that are the same, so that a rare token counts more than a frequent one. The scores a of a source are the means over its
 /// queries; features are made of them as of any head's (<see cref="AttentionFeatures"/>), but x = ln(u / m + 4): every document
 /// repeats something, and only what stands out says anything.
 /// </para>

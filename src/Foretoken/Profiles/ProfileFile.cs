@@ -11,11 +11,11 @@ namespace Foretoken.Profiles;
 /// <remarks>
 /// <para>
 /// The weights of the predictor at layer 5 are the F32 tensors <c>boundary.5.attention</c> ([layers below, sources, pools, heads]
-/// row-major), <c>boundary.5.matches</c> ([sources, pools] row-major) and <c>boundary.5.residual</c> ([embedding]), those of its network <c>boundary.5.network</c> (all weights of a
-/// <see cref="SkimPredictor"/>; how many there are tells the width of its hidden layer), those of the first routers
-/// <c>router.0.weights</c> ([candidate layers, embedding] row-major; absent where all are 0); everything else is metadata under
-/// <c>foretoken.</c>. The first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file with the checksum's own 64
-/// digits set to 0, so a single changed byte is noticed. The same profile gives the same bytes.
+/// row-major), <c>boundary.5.matches</c> ([sources, pools] row-major) and <c>boundary.5.residual</c> ([embedding]), those of its
+/// network <c>boundary.5.network</c> (all weights of a <see cref="SkimPredictor"/>; how many there are tells the width of its hidden
+/// layer), those of the first routers <c>router.0.weights</c> ([candidate layers, embedding] row-major; absent where all are 0);
+/// everything else is metadata under <c>foretoken.</c>. The first entry, <c>foretoken.checksum</c>, is the SHA-256 of the whole file
+/// with the checksum's own 64 digits set to 0, so a single changed byte is noticed. The same profile gives the same bytes.
 /// </para>
 /// <para>Thread-safe.</para>
 /// </remarks>

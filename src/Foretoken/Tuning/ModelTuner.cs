@@ -51,7 +51,7 @@ public sealed class ModelTuner : IDisposable
         );
         Boundaries = [.. Enumerable.Range(1, Math.Max(1, last))];
         _residualBoundaries =
-            ReadsResiduals || _options.RecordResiduals
+            ReadsResidual(_options.Inputs) || _options.RecordResiduals
                 ?
                 [
                     .. _options
@@ -69,7 +69,10 @@ public sealed class ModelTuner : IDisposable
     /// <summary>The boundaries that predictors are learned for, ascending.</summary>
     public IReadOnlyList<int> Boundaries { get; }
 
-    private bool ReadsResiduals => (_options.Inputs & (PredictorInputs.Residual | PredictorInputs.Network)) != 0;
+    /// <summary>Whether a tuning with these inputs needs residual streams.</summary>
+    /// <param name="inputs">The inputs.</param>
+    public static bool ReadsResidual(PredictorInputs inputs) =>
+        (inputs & (PredictorInputs.Residual | PredictorInputs.Network)) != 0;
 
     /// <summary>Learns.</summary>
     /// <param name="prompts">Prompts to fit on.</param>
