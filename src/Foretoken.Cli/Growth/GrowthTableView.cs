@@ -20,7 +20,7 @@ internal static class GrowthTableView
     ];
 
     internal const string Legend =
-        "Learned: from the attention of the lower layers unless something else is named. Answers: of the questions that full prefill answers, with the question last and first, for facts of digits and of words. KL: divergence from full prefill over its own answer's tokens, nats. Measured: our own full prefill / thinned prefill (median).";
+        "Learned: from the attention of the lower layers and what the prompt's ends repeat, unless something else is named. Answers: of the questions that full prefill answers, with the question last and first, for facts of digits and of words. KL: divergence from full prefill over its own answer's tokens, nats. Measured: our own full prefill / thinned prefill (median).";
 
     internal static IRenderable Render(GrowthReport report)
     {
