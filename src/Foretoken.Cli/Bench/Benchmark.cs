@@ -189,7 +189,7 @@ internal sealed class Benchmark
         };
         measured.CalibrationSeconds = await CalibrateAsync(foretoken, cancellationToken);
         BenchRunner runner = new(foretoken, baseline, rivals.All, new MachineLoad(), TimeProvider.System);
-        BenchEstimate estimate = await Task.Run(() => runner.Probe(run, cancellationToken), cancellationToken);
+        BenchEstimate estimate = await ProgressView.OnThread(() => runner.Probe(run, cancellationToken));
         TimeSpan expected = BenchRunner.Estimate(run, estimate);
         _context.Note(
             $"{name}: {Describe(run)}, {ProgressView.About(expected)}{(run.MaxDuration < expected ? ", of which --max-minutes leaves less" : "")}. Ctrl+C stops and keeps what was measured."
@@ -212,10 +212,7 @@ internal sealed class Benchmark
         }
         TimeSpan budget = TimeSpan.FromSeconds(_options.CalibrationSeconds);
         _context.Note(FormattableString.Invariant($"Measuring this machine, {budget.TotalSeconds:0} s."));
-        CalibrationResult result = await Task.Run(
-            () => foretoken.Calibrate(budget, cancellationToken),
-            cancellationToken
-        );
+        CalibrationResult result = await ProgressView.OnThread(() => foretoken.Calibrate(budget, cancellationToken));
         if (result.Profile is null)
         {
             _notes.Add(

@@ -15,7 +15,7 @@ public sealed class GrowthTests
     [
         .. from facts in (string[])["digits", "words", "all"]
         from count in (int[])[8, 160]
-        select Learned(facts, count, PredictorInputs.Attention),
+        select Learned(facts, count, TuningOptions.DefaultInputs),
         Learned("all", 160, PredictorInputs.Attention | PredictorInputs.Network),
         new GrowthCase(new MostRecent()),
     ];
