@@ -99,13 +99,14 @@ public sealed class LearnedImportance : IImportancePolicy
         float[] laterScores = ArrayPool<float>.Shared.Rent(Math.Max(1, later.Length * n));
         try
         {
-            Span<float> features = rows.AsSpan(0, AttentionFeatures.PoolCount * n);
-            Begin(here, probes, probes.Layer, features, importance);
+            float[] matches = Matches(probes, here, later);
+            Begin(here, probes, probes.Layer, matches, importance);
             for (int i = 0; i < later.Length; i++)
             {
-                Begin(later[i], probes, probes.LaterBoundaries[i], features, laterScores.AsSpan(i * n, n));
+                Begin(later[i], probes, probes.LaterBoundaries[i], matches, laterScores.AsSpan(i * n, n));
             }
 
+            Span<float> features = rows.AsSpan(0, AttentionFeatures.PoolCount * n);
             for (int probe = 0; probe < probes.Count; probe++)
             {
                 int layer = probes[probe].Layer;
@@ -164,11 +165,11 @@ public sealed class LearnedImportance : IImportancePolicy
         ImportancePredictor predictor,
         in BoundaryProbes probes,
         int boundary,
-        Span<float> features,
+        ReadOnlySpan<float> matches,
         Span<float> score
     )
     {
-        ReadOnlySpan<float> earlier = probes.Memory is { } memory ? memory.Get(boundary) : default;
+        ReadOnlySpan<float> earlier = Earlier(probes, boundary);
         if (!earlier.IsEmpty)
         {
             earlier.CopyTo(score);
@@ -177,29 +178,32 @@ public sealed class LearnedImportance : IImportancePolicy
 
         score.Clear();
         ReadOnlySpan<float> weights = predictor.MatchWeights.Span;
-        if (weights.IsEmpty)
-        {
-            return;
-        }
-
-        if (probes.Tokens.Length != score.Length)
-        {
-            throw new InvalidOperationException(
-                $"The predictor of layer {predictor.Layer} reads the tokens; there are {score.Length}, and {probes.Tokens.Length} are known."
-            );
-        }
-
         for (int i = 0; i < weights.Length; i++)
         {
-            (int source, int pool) = Math.DivRem(i, AttentionFeatures.PoolCount);
-            if (pool == 0)
-            {
-                MatchFeatures.Compute(probes.Tokens, source, features);
-            }
-
-            TensorPrimitives.MultiplyAdd(features.Slice(pool * score.Length, score.Length), weights[i], score, score);
+            TensorPrimitives.MultiplyAdd(matches.Slice(i * score.Length, score.Length), weights[i], score, score);
         }
     }
+
+    /// <summary>The features of the tokens, at the first boundary and where a predictor reads them; otherwise empty.</summary>
+    private static float[] Matches(in BoundaryProbes probes, ImportancePredictor here, ImportancePredictor[] later)
+    {
+        if (
+            !Earlier(probes, probes.Layer).IsEmpty
+            || (here.MatchWeights.IsEmpty && Array.TrueForAll(later, predictor => predictor.MatchWeights.IsEmpty))
+        )
+        {
+            return [];
+        }
+
+        return probes.Tokens.Length == probes.TokenCount
+            ? MatchFeatures.Compute(probes.Tokens)
+            : throw new InvalidOperationException(
+                $"The predictor of layer {here.Layer} reads the tokens; there are {probes.TokenCount}, and {probes.Tokens.Length} are known."
+            );
+    }
+
+    private static ReadOnlySpan<float> Earlier(in BoundaryProbes probes, int boundary) =>
+        probes.Memory is { } memory ? memory.Get(boundary) : default;
 
     private static void Add(
         ImportancePredictor predictor,

@@ -40,6 +40,19 @@ public static class MatchFeatures
     /// <summary>What weights were learned on; they mean nothing on other features.</summary>
     internal static string Definition { get; } = string.Create(CultureInfo.InvariantCulture, $"match:-{Tail},{Head}");
 
+    /// <summary>Computes all features, [sources, pools, tokens] row-major: one row per weight.</summary>
+    internal static float[] Compute(ReadOnlySpan<int> tokens)
+    {
+        int size = AttentionFeatures.PoolCount * tokens.Length;
+        float[] features = new float[SourceCount * size];
+        for (int source = 0; source < SourceCount; source++)
+        {
+            Compute(tokens, source, features.AsSpan(source * size, size));
+        }
+
+        return features;
+    }
+
     /// <summary>Computes the features of one source.</summary>
     /// <param name="tokens">All new tokens of the prefill, [tokens].</param>
     /// <param name="source">Which source, from 0.</param>

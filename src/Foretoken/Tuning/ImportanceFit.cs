@@ -167,20 +167,9 @@ internal sealed class ImportanceFit
 
     private double[][] MatchColumns(TuningExample example, Range body)
     {
-        double[][] columns = new double[_matches][];
-        float[] rows = new float[AttentionFeatures.PoolCount * example.TokenCount];
-        for (int i = 0; i < columns.Length; i++)
-        {
-            (int source, int pool) = Math.DivRem(i, AttentionFeatures.PoolCount);
-            if (pool == 0)
-            {
-                MatchFeatures.Compute(example.Tokens.Span, source, rows);
-            }
-
-            columns[i] = ToDouble(rows.AsSpan(pool * example.TokenCount, example.TokenCount)[body]);
-        }
-
-        return columns;
+        int n = example.TokenCount;
+        float[] rows = _matches == 0 ? [] : MatchFeatures.Compute(example.Tokens.Span);
+        return [.. Enumerable.Range(0, _matches).Select(i => ToDouble(rows.AsSpan(i * n, n)[body]))];
     }
 
     private double[][] ResidualColumns(float[] residual, Range body)
