@@ -245,6 +245,27 @@ ftk_status ftk_boundary_skip(ftk_boundary * boundary, int32_t layer, int32_t par
 // prefill
 //
 
+static void fail_unless_ok(llama_staged_status status, const std::string & why) {
+    switch (status) {
+        case LLAMA_STAGED_OK:
+            break;
+        case LLAMA_STAGED_INVALID:
+            ftk_fail(FTK_INVALID_ARGUMENT, "%s", why.c_str());
+        case LLAMA_STAGED_UNSUPPORTED:
+            ftk_fail(FTK_UNSUPPORTED, "%s", why.c_str());
+        case LLAMA_STAGED_FULL:
+            ftk_fail(FTK_CONTEXT_FULL, "%s", why.c_str());
+        case LLAMA_STAGED_CANCELLED:
+            ftk_fail(FTK_CANCELLED, "cancelled; the sequence is as it was before");
+        case LLAMA_STAGED_CALLBACK:
+            ftk_fail(FTK_CALLBACK_FAILED, "%s", why.c_str());
+        case LLAMA_STAGED_FAILED: {
+            const std::string errors = ftk_logged_errors();
+            ftk_fail(FTK_COMPUTE_FAILED, "%s%s%s", why.c_str(), errors.empty() ? "" : ": ", errors.c_str());
+        }
+    }
+}
+
 ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens,
         const ftk_plan * plan, ftk_select select, ftk_prefill_progress progress, void * user, ftk_cancel * cancel) {
     return ftk_guard(__func__, [&]() {
@@ -297,28 +318,27 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
         const llama_staged_status status = llama_staged_prefill(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens),
                 plan->plan, callbacks, report, why);
 
-        switch (status) {
-            case LLAMA_STAGED_OK:
-                break;
-            case LLAMA_STAGED_INVALID:
-                ftk_fail(FTK_INVALID_ARGUMENT, "%s", why.c_str());
-            case LLAMA_STAGED_UNSUPPORTED:
-                ftk_fail(FTK_UNSUPPORTED, "%s", why.c_str());
-            case LLAMA_STAGED_FULL:
-                ftk_fail(FTK_CONTEXT_FULL, "%s", why.c_str());
-            case LLAMA_STAGED_CANCELLED:
-                ftk_fail(FTK_CANCELLED, "cancelled; the sequence is as it was before");
-            case LLAMA_STAGED_CALLBACK:
-                ftk_fail(FTK_CALLBACK_FAILED, "%s", why_select.empty() ? why.c_str() : why_select.c_str());
-            case LLAMA_STAGED_FAILED: {
-                const std::string errors = ftk_logged_errors();
-                ftk_fail(FTK_COMPUTE_FAILED, "%s%s%s", why.c_str(), errors.empty() ? "" : ": ", errors.c_str());
-            }
-        }
+        fail_unless_ok(status, why_select.empty() ? why : why_select);
 
         ctx->has_logits = true;
         ctx->has_report = true;
         ctx->report     = std::move(report);
+    });
+}
+
+ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens, int32_t p0) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(ctx);
+        FTK_REQUIRE_NOT_NULL(tokens);
+
+        if (n_tokens <= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'n_tokens' must be positive, got %" PRId64, n_tokens);
+        }
+
+        ctx->has_logits = false;
+
+        std::string why;
+        fail_unless_ok(llama_staged_restore(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens), p0, why), why);
     });
 }
 

@@ -435,8 +435,7 @@ static llama_staged_status check_skip(const llama_kv_cache_staged * kv, const st
     return LLAMA_STAGED_OK;
 }
 
-static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
-    const int32_t n_layer = ctx->get_model().hparams.n_layer;
+static bool check_tokens(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, std::string & why) {
     const int32_t n_vocab = ctx->get_model().vocab.n_tokens();
 
     if (seq_id < 0 || seq_id >= (llama_seq_id) ctx->n_seq_max()) {
@@ -445,7 +444,7 @@ static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std
     }
 
     if (tokens.empty()) {
-        why = "there are no tokens to prefill";
+        why = "there are no tokens";
         return false;
     }
 
@@ -454,6 +453,16 @@ static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std
             why = format("token %d is out of range [0, %d)", token, n_vocab);
             return false;
         }
+    }
+
+    return true;
+}
+
+static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
+    const int32_t n_layer = ctx->get_model().hparams.n_layer;
+
+    if (!check_tokens(ctx, seq_id, tokens, why)) {
+        return false;
     }
 
     int32_t il_prev = 0;
@@ -1056,6 +1065,136 @@ llama_staged_status llama_staged_prefill(
     report.total_us = ggml_time_us() - t_start_us;
 
     return LLAMA_STAGED_OK;
+}
+
+//
+// restoring
+//
+
+static llama_staged_status restore(
+        llama_context *                  ctx,
+        llama_seq_id                     seq_id,
+        const std::vector<llama_token> & tokens,
+        llama_pos                        pos0,
+        std::string &                    why) {
+    auto * kv = llama_staged_access::memory(ctx);
+
+    const int64_t n_tokens = tokens.size();
+    const int64_t n_ubatch = ctx->n_ubatch();
+
+    llama_stage stage;
+    stage.il_begin = 0;
+    stage.il_end   = kv->get_n_layer();
+    stage.skip     = kv->get_skip(seq_id);
+
+    std::vector<llama_pos> pos(n_tokens);
+    for (int64_t i = 0; i < n_tokens; ++i) {
+        pos[i] = pos0 + i;
+    }
+
+    auto build_ubatches = [&]() {
+        std::vector<llama_ubatch> res;
+        for (int64_t i0 = 0; i0 < n_tokens; i0 += n_ubatch) {
+            res.push_back(build_ubatch(tokens, pos, i0, std::min(n_tokens, i0 + n_ubatch), seq_id, kv->get_n_stream() > 1, false));
+        }
+        return res;
+    };
+
+    // room for all of them, while nothing has been let go of
+    if (kv->init_stage(stage, build_ubatches())->get_status() != LLAMA_MEMORY_STATUS_SUCCESS) {
+        why = format("no room in the KV cache for %" PRId64 " tokens that are restored", n_tokens);
+        return LLAMA_STAGED_FULL;
+    }
+
+    // a layer that held some of them gets new ones: a key must not be there twice
+    kv->seq_rm(seq_id, pos0, pos0 + n_tokens);
+
+    auto status = LLAMA_STAGED_FAILED;
+
+    try {
+        const auto mctx_ptr = kv->init_stage(stage, build_ubatches());
+        auto *     mctx     = static_cast<llama_kv_cache_staged_context *>(mctx_ptr.get());
+
+        if (mctx->get_status() == LLAMA_MEMORY_STATUS_SUCCESS) {
+            status = LLAMA_STAGED_OK;
+
+            do {
+                llama_staged_access::set_n_outputs(ctx, 0);
+
+                ggml_status status_graph;
+
+                if (ctx->process_ubatch(mctx->get_ubatch(), LLM_GRAPH_TYPE_DECODER, mctx, status_graph) == nullptr) {
+                    why    = "computing the graph of restored tokens failed";
+                    status = LLAMA_STAGED_FAILED;
+                    break;
+                }
+
+                ctx->synchronize();
+            } while (mctx->next());
+        } else {
+            why = "restored tokens could not be placed in the KV cache";
+        }
+    } catch (const std::exception & err) {
+        why    = err.what();
+        status = LLAMA_STAGED_FAILED;
+    }
+
+    if (status != LLAMA_STAGED_OK) {
+        // a gap would be read as if nothing had stood there
+        ctx->synchronize();
+        kv->seq_rm(seq_id, pos0, -1);
+    }
+
+    return status;
+}
+
+llama_staged_status llama_staged_restore(
+        llama_context *                  ctx,
+        llama_seq_id                     seq_id,
+        const std::vector<llama_token> & tokens,
+        llama_pos                        pos0,
+        std::string &                    why) {
+    why.clear();
+
+    auto * kv = llama_staged_access::memory(ctx);
+    if (kv == nullptr) {
+        why = "staging is not enabled on this context";
+        return LLAMA_STAGED_INVALID;
+    }
+
+    if (!check_tokens(ctx, seq_id, tokens, why)) {
+        return LLAMA_STAGED_INVALID;
+    }
+
+    const llama_pos pos_min = kv->seq_pos_min(seq_id);
+    const llama_pos pos_max = kv->seq_pos_max(seq_id);
+
+    if (pos_min < 0 || pos0 < pos_min || pos0 + (int64_t) tokens.size() > pos_max) {
+        why = format("positions [%d, %" PRId64 ") are not in front of the last token of the sequence, which holds [%d, %d]",
+                pos0, pos0 + (int64_t) tokens.size(), pos_min, pos_max);
+        return LLAMA_STAGED_INVALID;
+    }
+
+    try {
+        ctx->sched_reserve();
+
+        // handle any pending shifts/copies
+        ctx->memory_update(false);
+
+        if (!llama_staged_access::begin_outputs(ctx)) {
+            why = "the output buffer could not be allocated";
+            return LLAMA_STAGED_FAILED;
+        }
+    } catch (const std::exception & err) {
+        why = err.what();
+        return LLAMA_STAGED_FAILED;
+    }
+
+    const auto status = restore(ctx, seq_id, tokens, pos0, why);
+
+    llama_staged_access::set_n_outputs(ctx, 0);
+
+    return status;
 }
 
 //

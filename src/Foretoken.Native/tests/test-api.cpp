@@ -938,6 +938,22 @@ static void test_prefill(ftk_model * model, const json & info) {
     const tokens_t rest = generate(ctx.get(), n_vocab, 0, 7);
     CHECK(std::equal(rest.begin(), rest.end(), thinned.begin() + 1));
 
+    // what was dropped comes back to every layer, and the sequence goes on
+    CHECK(above.size() > 30 && above[10] == 20);
+    FAILS(FTK_INVALID_ARGUMENT, "tokens", ftk_seq_restore(ctx.get(), 0, nullptr, 4, 20));
+    FAILS(FTK_INVALID_ARGUMENT, "n_tokens", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 0, 20));
+    FAILS(FTK_INVALID_ARGUMENT, "range", ftk_seq_restore(ctx.get(), 9, prompt.data() + 20, 4, 20));
+    FAILS(FTK_INVALID_ARGUMENT, "positions", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 4, 100000));
+    OK(ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 5, 20));
+    tokens_t restored = get_positions(ctx.get(), 0, n_layer - 1);
+    CHECK(restored[10] == 20 && restored[11] == 21 && restored[14] == 24 && restored[15] == 26);
+    {
+        std::vector<float> none(n_vocab);
+        FAILS(FTK_INVALID_ARGUMENT, "no logits", ftk_logits(ctx.get(), none.data(), n_vocab));
+    }
+    OK(ftk_decode(ctx.get(), 0, thinned.data(), 1, nullptr));
+    CHECK(generate(ctx.get(), n_vocab, 0, 3).size() == 3);
+
     // failures leave the sequence as it was
     const int32_t  pos_max   = ftk_seq_pos_max(ctx.get(), 0);
     const tokens_t positions = get_positions(ctx.get(), 0, n_layer - 1);

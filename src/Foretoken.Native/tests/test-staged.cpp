@@ -1183,6 +1183,122 @@ static double max_diff(const logits_t & a, const logits_t & b) {
     return res;
 }
 
+// the first tokens of the prompt and its last one go on, what lies between is dropped and later restored
+static void restored_tokens_are_as_if_never_dropped(llama_model * model, const config & cfg_in) {
+    config cfg    = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    auto stock  = make_context(model, cfg, false);
+    auto staged = make_context(model, cfg, true);
+
+    auto * mem = llama_get_memory(staged.get());
+
+    const auto a = make_tokens(100, 51, n_vocab(staged.get()));
+    const auto b = make_tokens(40, 52, n_vocab(staged.get()));
+    const auto c = make_tokens(6, 53, n_vocab(staged.get()));
+
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    const std::vector<llama_token> begin(a.begin(), a.begin() + 32);
+    const std::vector<llama_token> middle(a.begin() + 32, a.end() - 1);
+
+    llama_staged_callbacks cb;
+    cb.select = [](llama_boundary & boundary) {
+        boundary.keep.resize(32);
+        for (int32_t i = 0; i < 32; ++i) {
+            boundary.keep[i] = i;
+        }
+        boundary.keep.push_back(boundary.pos->size() - 1);
+        return true;
+    };
+
+    auto check_held = [&](int32_t il_begin, int32_t il_end, size_t n) {
+        for (int32_t il = il_begin; il < il_end; ++il) {
+            const auto pos = llama_staged_positions(staged.get(), 0, il);
+
+            CHECK(pos.size() == n);
+            CHECK(std::adjacent_find(pos.begin(), pos.end()) == pos.end());
+        }
+    };
+
+    decode(stock.get(), 0, b);
+    const auto expected_other = forced(stock.get(), 0, c);
+    llama_memory_clear(llama_get_memory(stock.get()), false);
+
+    // in chunks as the restored tokens have them
+    decode(stock.get(), 0, begin);
+    decode(stock.get(), 0, middle);
+    const auto expected_last = decode(stock.get(), 0, {a.back()});
+    const auto expected      = forced(stock.get(), 0, c);
+
+    CHECK(prefill(staged.get(), 1, b, stages({2}), keep_all()) == LLAMA_STAGED_OK);
+    CHECK(prefill(staged.get(), 0, a, stages({2, 4}), cb) == LLAMA_STAGED_OK);
+    const auto thinned = get_logits(staged.get());
+    check_held(0, 2, a.size());
+    check_held(2, n_layer, 33);
+
+    // refused, and nothing changes
+    for (const auto & range : std::vector<std::pair<llama_pos, size_t>>{{-1, 4}, {98, 2}, {99, 1}, {200, 3}, {32, 0}}) {
+        std::string why;
+        CHECK(llama_staged_restore(staged.get(), 0, std::vector<llama_token>(range.second, 5), range.first, why) == LLAMA_STAGED_INVALID);
+        CHECK(!why.empty());
+    }
+    {
+        std::string why;
+        CHECK(llama_staged_restore(staged.get(), 0, {-1}, 40, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(staged.get(), 7, {5}, 40, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(stock.get(), 0, {5}, 40, why) == LLAMA_STAGED_INVALID);
+    }
+    check_held(0, 2, a.size());
+    check_held(2, n_layer, 33);
+
+    std::string why;
+    CHECK(llama_staged_restore(staged.get(), 0, middle, 32, why) == LLAMA_STAGED_OK);
+    CHECK(why.empty());
+    check_held(0, n_layer, a.size());
+
+    // the last token was computed without them: once more
+    CHECK(llama_memory_seq_rm(mem, 0, a.size() - 1, -1));
+    const auto last = decode(staged.get(), 0, {a.back()});
+    CHECK(!same(last, thinned));
+
+    // cells lie in another order, so sums differ in their last bits
+    const double tolerance = cfg.type_kv == GGML_TYPE_Q8_0 ? 0.2 : 2e-2;
+    CHECK(max_diff(last, expected_last) < tolerance);
+    CHECK(max_diff(thinned, expected_last) > 2 * max_diff(last, expected_last));
+
+    const auto got = forced(staged.get(), 0, c);
+    for (size_t i = 0; i < got.size(); ++i) {
+        CHECK(max_diff(got[i], expected[i]) < tolerance);
+    }
+
+    // the neighbour has noticed nothing
+    const auto other = forced(staged.get(), 1, c);
+    for (size_t i = 0; i < other.size(); ++i) {
+        CHECK(max_diff(other[i], expected_other[i]) < tolerance);
+    }
+
+    // state and later prefills go on from there
+    const auto state = save(staged.get(), 0);
+    const auto next  = forced(staged.get(), 0, c);
+    CHECK(llama_memory_seq_rm(mem, 0, -1, -1));
+    CHECK(llama_state_seq_set_data(staged.get(), state.data(), state.size(), 0) == state.size());
+    const auto again = forced(staged.get(), 0, c);
+    for (size_t i = 0; i < again.size(); ++i) {
+        CHECK(max_diff(again[i], next[i]) < tolerance);
+    }
+    CHECK(prefill(staged.get(), 0, b, stages({3}), keep_every(2)) == LLAMA_STAGED_OK);
+
+    // without room nothing is let go of
+    const auto rest = make_tokens(512 - (cfg.unified ? b.size() + c.size() : 0) - a.size() - 3 * c.size() - b.size(), 54, n_vocab(staged.get()));
+    CHECK(prefill(staged.get(), 0, rest, stages({3}), keep_every(2)) == LLAMA_STAGED_OK);
+    const auto held = llama_staged_positions(staged.get(), 0, n_layer - 1);
+    CHECK(llama_staged_restore(staged.get(), 0, b, a.size() + 3 * c.size(), why) == LLAMA_STAGED_FULL);
+    CHECK(!why.empty());
+    CHECK(llama_staged_positions(staged.get(), 0, n_layer - 1) == held);
+}
+
 static llama_staged_plan prefill_only(int32_t il, std::vector<int32_t> boundaries = {}, std::vector<llama_layer_skip> skip = {}) {
     llama_staged_plan plan = stages(std::move(boundaries));
     plan.skip              = std::move(skip);
@@ -1711,6 +1827,7 @@ int main(int argc, char ** argv) {
                     states_with_other_boundaries_follow_each_other(model.get(), cfg);
                     sequences_do_not_disturb_each_other(model.get(), cfg);
                     context_shift_equals_stock(model.get(), cfg);
+                    restored_tokens_are_as_if_never_dropped(model.get(), cfg);
 
                     const double tolerance = type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 :
                                                                                             1e-6;

@@ -122,4 +122,14 @@ internal static unsafe partial class NativeMethods
         long capacity,
         out long needed
     );
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_seq_restore(
+        SafeContextHandle context,
+        int sequence,
+        int* tokens,
+        long count,
+        int firstPosition
+    );
 }
