@@ -771,6 +771,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     {
                         ["foretoken.cached_tokens"] = report.ReusedTokens,
                         ["foretoken.computed_tokens"] = report.NewTokens,
+                        ["foretoken.restored_tokens"] = session.RestoredTokens,
                     },
                 }
             )
@@ -781,6 +782,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         updates.TryWrite(last);
 
         telemetry.Answered(finish, outputTokens);
+        if (session.RestoredTokens > 0)
+        {
+            _logger.QuotesRestored(request.ResponseId, session.RestoredTokens, session.RestoreTime.TotalMilliseconds);
+        }
         _logger.Responded(request.ResponseId, finish.Value, outputTokens, report.TimeToFirstToken.TotalMilliseconds);
 
         void Write(List<AIContent> contents)

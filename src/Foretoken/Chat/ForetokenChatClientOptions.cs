@@ -104,6 +104,12 @@ public sealed class ForetokenChatClientOptions
     public bool UseProfile { get; set; } = true;
 
     /// <summary>
+    /// Whether a passage that upper layers dropped is brought back when the answer begins to quote it, see
+    /// <see cref="SessionOptions.RestoreQuotes"/>. Default true.
+    /// </summary>
+    public bool RestoreQuotes { get; set; } = true;
+
+    /// <summary>
     /// Whether plans and promises rest on times that were measured on this machine, see
     /// <see cref="PrefillCostProfile"/>: those that are cached, and those of the prefills that run. Default true. False:
     /// operations are counted, so that the same request always gets the same plan.
@@ -299,5 +305,6 @@ public sealed class ForetokenChatClientOptions
             UBatchSize = UBatchSize,
             KvCacheType = KvCacheType,
             FlashAttention = FlashAttention,
+            RestoreQuotes = RestoreQuotes,
         };
 }

@@ -117,6 +117,18 @@ internal static partial class LogMessages
     )]
     internal static partial void SkipsLeftAside(this ILogger logger, string explanation);
 
+    [LoggerMessage(
+        18,
+        LogLevel.Debug,
+        "Response {ResponseId} quotes the prompt: {RestoredTokens} dropped tokens were brought back in {Milliseconds:F1} ms"
+    )]
+    internal static partial void QuotesRestored(
+        this ILogger logger,
+        string responseId,
+        int restoredTokens,
+        double milliseconds
+    );
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

@@ -34,6 +34,9 @@ public sealed class ForetokenSession : IDisposable
     private const int IdentityLength = 9;
     private const int StateVersion = 3;
 
+    // a passage is brought back when one of so many tokens that may be quoted next is missing
+    private const int RestoreWithin = 4;
+
     private readonly ComputeGate _gate;
     private readonly SafeContextHandle _context;
     private readonly SafeCancelHandle _cancel;
@@ -56,11 +59,16 @@ public sealed class ForetokenSession : IDisposable
     private readonly PrefillCostModel _counted;
     private readonly DecodeCostModel _decodeCost;
     private List<PrefillRun>? _calibration;
+    private readonly bool _restoresQuotes = true;
+
+    // positions that every layer with attention holds; null until it is asked for, and when the sequence was changed
+    private bool[]? _heldByAll;
     private bool _hasLogits;
 
     internal ForetokenSession(ForetokenModel model, SessionOptions options)
     {
         Model = model;
+        _restoresQuotes = options.RestoreQuotes;
         _counted = new PrefillCostModel(model.Shape);
         _decodeCost = model.GetDecodeCost(options.KvCacheType);
         _learnedOptions = model.Profile?.PlannerOptions;
@@ -133,6 +141,15 @@ public sealed class ForetokenSession : IDisposable
     /// that stopped below (<see cref="PrefillPlan.PrefillOnlyFrom"/>).
     /// </summary>
     public bool IsThinned => _thinned.Count > 0;
+
+    /// <summary>
+    /// Tokens of the prompt that upper layers had dropped and that were brought back since the last prefill, because the answer
+    /// began to quote them (<see cref="SessionOptions.RestoreQuotes"/>).
+    /// </summary>
+    public int RestoredTokens { get; private set; }
+
+    /// <summary>What bringing back <see cref="RestoredTokens"/> took, all together.</summary>
+    public TimeSpan RestoreTime { get; private set; }
 
     /// <summary>
     /// What plans without LoRA adapters rest on at the moment: what was measured on this machine, where enough of it is known,
@@ -224,6 +241,8 @@ public sealed class ForetokenSession : IDisposable
             _thinned.Add(new ThinnedSpan(reused, prompt.Length));
         }
         _skips = [.. native.Skips];
+        RestoredTokens = 0;
+        RestoreTime = TimeSpan.Zero;
 
         PrefillTimeEstimate? plain = Learn(native, decision, reused, computed, elapsed, cpuShare);
         return new PrefillReport
@@ -328,14 +347,26 @@ public sealed class ForetokenSession : IDisposable
     /// <summary>Whether times would be used, and too few are known.</summary>
     internal bool NeedsCalibration => _costs is { Profile: null };
 
-    /// <summary>Appends a token to the sequence and computes its logits.</summary>
+    /// <summary>
+    /// Appends a token to the sequence and computes its logits. Where the token makes the answer quote a passage of the prompt that
+    /// upper layers dropped, the passage is brought back first (<see cref="SessionOptions.RestoreQuotes"/>).
+    /// </summary>
     /// <param name="token">The token, as <see cref="Sample"/> returned it.</param>
     /// <param name="cancellationToken">Stops the computation; the sequence is then as it was.</param>
     /// <exception cref="ContextFullException">There is no room. Nothing was changed.</exception>
     /// <exception cref="OperationCanceledException">The computation was cancelled.</exception>
-    /// <exception cref="ComputeException">The computation failed; the sequence is as it was.</exception>
+    /// <exception cref="ComputeException">
+    /// The computation failed; the sequence is as it was, or ends in front of the passage that was being brought back.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
-    public void Decode(int token, CancellationToken cancellationToken = default) => Decode([token], cancellationToken);
+    public void Decode(int token, CancellationToken cancellationToken = default)
+    {
+        if (_restoresQuotes && _thinned.Count > 0 && _tokens.Count < ContextSize)
+        {
+            RestoreQuoted(token, cancellationToken);
+        }
+        Decode([token], cancellationToken);
+    }
 
     /// <summary>Appends tokens to the sequence and computes the logits of the last one, without staging.</summary>
     /// <param name="tokens">The tokens.</param>
@@ -592,6 +623,7 @@ public sealed class ForetokenSession : IDisposable
     private void Truncate(int tokenCount)
     {
         _hasLogits = false;
+        _heldByAll = null;
         if (tokenCount == 0)
         {
             NativeCall.Check(NativeMethods.ftk_clear(_context));
@@ -603,6 +635,82 @@ public sealed class ForetokenSession : IDisposable
         }
         _tokens.RemoveRange(tokenCount, _tokens.Count - tokenCount);
         _thinned.RemoveAll(span => span.Start >= tokenCount);
+    }
+
+    private void RestoreQuoted(int token, CancellationToken cancellationToken)
+    {
+        // whatever came after the last thinned prompt: the answer, or a turn that nothing was left out of
+        int promptEnd = Math.Min(_thinned[^1].End, _tokens.Count);
+        ReadOnlySpan<int> answer = [.. Tokens[promptEnd..], token];
+        foreach (QuotedPassage passage in QuoteFinder.Find(Tokens[..promptEnd], answer))
+        {
+            _heldByAll ??= FindHeldByAll();
+            // the last token of a prompt is never dropped, and it stands in front of the answer
+            int end = Math.Min(passage.End, promptEnd - 1);
+            int first = passage.Start;
+            while (first < end && _heldByAll[first])
+            {
+                first++;
+            }
+            while (end > first && _heldByAll[end - 1])
+            {
+                end--;
+            }
+            // what is quoted next may be here, and the rest of use later
+            if (first < Math.Min(end, passage.Next + RestoreWithin))
+            {
+                Restore(first, end, cancellationToken);
+            }
+        }
+    }
+
+    private unsafe void Restore(int start, int end, CancellationToken cancellationToken)
+    {
+        bool[] held = _heldByAll!;
+        TimeProvider time = TimeProvider.System;
+        long begin = time.GetTimestamp();
+        int status;
+        using (_gate.Enter(cancellationToken))
+        {
+            _hasLogits = false;
+            fixed (int* p = Tokens[start..end])
+            {
+                status = NativeMethods.ftk_seq_restore(_context, Sequence, p, end - start, start);
+            }
+        }
+        if (status == (int)NativeStatus.ContextFull)
+        {
+            // nothing was changed, and the answer can do without
+            return;
+        }
+        if (status != 0)
+        {
+            string message = NativeCall.LastError();
+            if (NativeMethods.ftk_seq_pos_max(_context, Sequence) < start)
+            {
+                Rewind(start);
+            }
+            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+        }
+        RestoredTokens += held.AsSpan(start, end - start).Count(false);
+        held.AsSpan(start, end - start).Fill(true);
+        RestoreTime += time.GetElapsedTime(begin);
+    }
+
+    private bool[] FindHeldByAll()
+    {
+        // boundaries only ever drop tokens, so the highest layer with attention holds the fewest
+        int layer = Model.Info.LayerCount - 1;
+        while (Array.Exists(_skips, skip => skip.Layer == layer && skip.Part != LayerPart.FeedForward))
+        {
+            layer--;
+        }
+        bool[] held = new bool[_tokens.Count];
+        foreach (int position in GetPositions(layer))
+        {
+            held[position] = true;
+        }
+        return held;
     }
 
     /// <summary>Stock decode, chunk by chunk for progress and cancellation, in a context that is not staged.</summary>

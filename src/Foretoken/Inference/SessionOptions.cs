@@ -67,4 +67,17 @@ public sealed class SessionOptions
     /// llama.cpp context, without staging.
     /// </summary>
     public bool? Staged { get; set; }
+
+    /// <summary>
+    /// Whether a passage that upper layers dropped is brought back when the answer begins to quote it. Default true. Without it
+    /// a thinned prompt cannot be quoted where it was thinned. The time to first token is not touched; a token that comes back
+    /// costs about as much as one of plain prefill, at most once, so that all of them cost no more than what the thinned
+    /// prefill saved.
+    /// </summary>
+    /// <remarks>
+    /// Two tokens in a row that the answer has in common with at most two places of the prompt are a quotation; the eight
+    /// behind them come back, and more as it goes on. Where the context has no room for them, the answer goes on without.
+    /// Bringing dropped tokens back while answering is what LazyLLM (arXiv 2407.14057) calls revival.
+    /// </remarks>
+    public bool RestoreQuotes { get; set; } = true;
 }

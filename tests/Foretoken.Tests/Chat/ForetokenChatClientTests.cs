@@ -86,6 +86,8 @@ public sealed class ForetokenChatClientTests(TestModel test)
         Assert.Equal(report.ReusedTokens, second.Usage!.CachedInputTokenCount);
         Assert.Equal(report.ReusedTokens, second.Usage.AdditionalCounts!["foretoken.cached_tokens"]);
         Assert.Equal(report.PromptTokens, report.ReusedTokens + report.NewTokens);
+        // nothing was dropped
+        Assert.Equal(0, second.Usage.AdditionalCounts["foretoken.restored_tokens"]);
     }
 
     [Fact]
