@@ -82,6 +82,11 @@ internal static class QualityCommand
             Description =
                 "Compare with full prefill without the adapters of --lora: how far they make up for what is left out.",
         };
+        Option<bool> noRestore = new("--no-restore")
+        {
+            Description =
+                "Leave out what upper layers dropped for good: no passage comes back when the answer begins to quote it.",
+        };
         Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
@@ -110,6 +115,7 @@ internal static class QualityCommand
             prompts,
             lora,
             fullWithoutLora,
+            noRestore,
             threads,
             flashAttention,
             json,
@@ -147,6 +153,7 @@ internal static class QualityCommand
                             Prompts = parsed.GetValue(prompts),
                             Adapters = CommandOptions.LoraOf(parsed, lora),
                             FullWithoutAdapters = parsed.GetValue(fullWithoutLora),
+                            RestoreQuotes = !parsed.GetValue(noRestore),
                             Threads = parsed.GetValue(threads),
                             Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
@@ -224,6 +231,7 @@ internal static class QualityCommand
             FlashAttention = options.FlashAttention,
             Adapters = adapters.Scaled,
             FullWithoutAdapters = options.FullWithoutAdapters,
+            RestoreQuotes = options.RestoreQuotes,
         };
         context.Note(
             string.Create(
@@ -338,6 +346,7 @@ internal static class QualityCommand
                     )),
                 ],
                 FullWithoutAdapters = evaluator.FullWithoutAdapters,
+                RestoreQuotes = evaluator.RestoreQuotes,
                 Threads = evaluator.Threads,
                 GpuLayers = options.Devices.GpuLayers,
 #pragma warning disable CA1308 // as the option is spelled
@@ -382,6 +391,7 @@ internal static class QualityCommand
                     ForcedTokens = sample.ForcedTokens,
                     Kl = sample.Kl,
                     Agreement = sample.Agreement,
+                    RestoredTokens = sample.RestoredTokens,
                     AnsweredByFullPrefill = sample.AnsweredByFullPrefill,
                     Answered = sample.Answered,
                     FullAnswer = sample.FullAnswer,

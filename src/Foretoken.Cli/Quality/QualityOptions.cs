@@ -47,6 +47,9 @@ internal sealed record QualityOptions
     /// <summary>Whether full prefill goes without them.</summary>
     internal bool FullWithoutAdapters { get; init; }
 
+    /// <summary>Whether quoted passages are brought back.</summary>
+    internal bool RestoreQuotes { get; init; } = true;
+
     internal int Threads { get; init; }
     internal DeviceChoice Devices { get; init; } = new();
     internal FlashAttentionMode FlashAttention { get; init; }

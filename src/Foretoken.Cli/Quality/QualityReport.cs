@@ -112,6 +112,9 @@ internal sealed record QualitySettings
 
     /// <summary>Whether full prefill was computed without them.</summary>
     public bool FullWithoutAdapters { get; init; }
+
+    /// <summary>Whether passages came back when the answer began to quote them.</summary>
+    public bool RestoreQuotes { get; init; }
     public required int Threads { get; init; }
     public required int GpuLayers { get; init; }
     public required string FlashAttention { get; init; }
@@ -168,6 +171,7 @@ internal sealed record QualityReportSample
     public required int ForcedTokens { get; init; }
     public required double Kl { get; init; }
     public required double Agreement { get; init; }
+    public int RestoredTokens { get; init; }
     public required bool? AnsweredByFullPrefill { get; init; }
     public required bool? Answered { get; init; }
     public required string FullAnswer { get; init; }

@@ -59,11 +59,12 @@ internal static class QualityTableView
         string with =
             AdapterText.With(report.Settings.Adapters.Select(adapter => (adapter.Name, adapter.Scale)))
             + (report.Settings.FullWithoutAdapters ? ", full prefill without" : "");
+        with += report.Settings.RestoreQuotes ? "" : ", without bringing quoted passages back";
         return $"prompts: {string.Join(", ", kinds)}, from {from}{with}"
             + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");
     }
 
     internal const string Legend =
         "Questions: answered, of those that full prefill answers. KL: divergence from full prefill over its own answer's tokens, nats. "
-        + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); per token: time of an output token, thinned / full (median); 'bench' compares with unpatched llama.cpp.";
+        + "Measured: our own full prefill / thinned prefill, same prompt, same run (median); per token: time of an output token, thinned / full (median), bringing quoted passages back included; 'bench' compares with unpatched llama.cpp.";
 }

@@ -55,6 +55,8 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
         List<double> times = [];
         int parting = -1;
         int chosen = -1;
+        int restoredAtParting = 0;
+        TimeSpan restoring = session.RestoreTime;
         for (int i = 0; i < Tokens.Count; i++)
         {
             float[] logits = session.GetLogits();
@@ -68,6 +70,7 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
             {
                 parting = i;
                 chosen = token;
+                restoredAtParting = session.RestoredTokens;
             }
 
             if (i + 1 < Tokens.Count)
@@ -81,7 +84,9 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
             (double)agreements / Tokens.Count,
             parting,
             chosen,
-            MedianOf(times)
+            MedianOf(times) + ((session.RestoreTime - restoring).TotalMilliseconds / times.Count),
+            session.RestoredTokens,
+            restoredAtParting
         );
     }
 
@@ -95,7 +100,8 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
     )
     {
         long start = time.GetTimestamp();
+        TimeSpan restoring = session.RestoreTime;
         session.Decode(token, cancellationToken);
-        return time.GetElapsedTime(start).TotalMilliseconds;
+        return (time.GetElapsedTime(start) - (session.RestoreTime - restoring)).TotalMilliseconds;
     }
 }

@@ -5,11 +5,18 @@ namespace Foretoken.Tuning;
 /// <param name="Agreement">Share of the tokens at which the most likely one is the same.</param>
 /// <param name="Parting">The first token at which it is not; -1 for none.</param>
 /// <param name="Chosen">The token that would have been chosen there; -1 for none.</param>
-/// <param name="DecodeMs">Median time of a decoded token; <see langword="null"/> when none was decoded.</param>
+/// <param name="DecodeMs">
+/// Median time of a decoded token, with its share of the time in which quoted passages were brought back;
+/// <see langword="null"/> when none was decoded.
+/// </param>
+/// <param name="RestoredTokens">Tokens that were brought back because the answer quotes them.</param>
+/// <param name="RestoredAtParting">Those of them before <paramref name="Chosen"/>.</param>
 internal readonly record struct ForcedComparison(
     double Kl,
     double Agreement,
     int Parting,
     int Chosen,
-    double? DecodeMs
+    double? DecodeMs,
+    int RestoredTokens,
+    int RestoredAtParting
 );

@@ -77,6 +77,7 @@ public sealed class QualityEvaluator : IDisposable
                 UBatchSize = _options.UBatchSize,
                 KvCacheType = _options.KvCacheType,
                 FlashAttention = _options.FlashAttention,
+                RestoreQuotes = _options.RestoreQuotes,
                 Staged = true,
             }
         );
@@ -219,7 +220,7 @@ public sealed class QualityEvaluator : IDisposable
         PrefillReport report = Prefill(session, rendered, one, cancellationToken);
         ForcedComparison comparison = full.Forced.Compare(session, _options.TimeProvider, cancellationToken);
         string? answer =
-            full.IsAnswer == true ? Greedy(session, prompt, rendered, full, comparison, cancellationToken) : null;
+            full.IsAnswer == true ? Greedy(session, prompt, rendered, full, one, comparison, cancellationToken) : null;
         PrefillPlan plan = report.Plan ?? PrefillPlan.KeepAll;
         return new QualitySample
         {
@@ -242,6 +243,7 @@ public sealed class QualityEvaluator : IDisposable
             ForcedTokens = full.Forced.Tokens.Count,
             Kl = comparison.Kl,
             Agreement = comparison.Agreement,
+            RestoredTokens = comparison.RestoredTokens,
             AnsweredByFullPrefill = full.IsAnswer,
             Answered = answer is null ? null : prompt.IsAnsweredBy(answer),
             FullAnswer = full.Text,
@@ -255,6 +257,7 @@ public sealed class QualityEvaluator : IDisposable
         DocumentPrompt prompt,
         RenderedPrompt rendered,
         FullAnswer full,
+        QualityCase one,
         ForcedComparison comparison,
         CancellationToken cancellationToken
     )
@@ -265,7 +268,20 @@ public sealed class QualityEvaluator : IDisposable
         }
 
         List<int> tokens = [.. full.Forced.Tokens.Take(comparison.Parting), comparison.Chosen];
-        session.Rewind(rendered.Tokens.Length + comparison.Parting);
+        if (comparison.RestoredTokens == comparison.RestoredAtParting)
+        {
+            session.Rewind(rendered.Tokens.Length + comparison.Parting);
+        }
+        else
+        {
+            // the rest of the full model's answer has brought back what the thinned model might never have quoted
+            Prefill(session, rendered, one, cancellationToken);
+            foreach (int token in full.Forced.Tokens.Take(comparison.Parting))
+            {
+                session.Decode(token, cancellationToken);
+            }
+        }
+
         while (true)
         {
             string text = prompt.AnswerStart + _model.Detokenize([.. tokens]);

@@ -33,6 +33,9 @@ public sealed record QualityEvaluatorOptions
     /// </summary>
     public bool FullWithoutAdapters { get; init; }
 
+    /// <summary>Whether quoted passages are brought back, see <see cref="SessionOptions.RestoreQuotes"/>. Default true.</summary>
+    public bool RestoreQuotes { get; init; } = true;
+
     /// <summary>Threads that compute. Default 0: one per core.</summary>
     public int Threads { get; init; }
 

@@ -48,6 +48,9 @@ public sealed record QualityRow
     /// </summary>
     public double? DecodeTimeRatio { get; init; }
 
+    /// <summary>Mean over the prompts of <see cref="QualitySample.RestoredTokens"/>.</summary>
+    public double RestoredTokens { get; init; }
+
     /// <summary>Median of the cost model's estimates.</summary>
     public required double PromisedSpeedup { get; init; }
 

@@ -49,7 +49,10 @@ public sealed record QualitySample
     /// </summary>
     public double? FullDecodeMs { get; init; }
 
-    /// <summary>The same tokens behind the thinned prefill, in the same run.</summary>
+    /// <summary>
+    /// The same tokens behind the thinned prefill, in the same run, with their share of the time in which quoted passages were
+    /// brought back.
+    /// </summary>
     public double? DecodeMs { get; init; }
 
     /// <summary>
@@ -66,6 +69,9 @@ public sealed record QualitySample
 
     /// <summary>Share of the forced tokens at which the most likely token is the same.</summary>
     public required double Agreement { get; init; }
+
+    /// <summary>Tokens that were brought back because the forced answer quotes them.</summary>
+    public int RestoredTokens { get; init; }
 
     /// <summary>Whether the greedy answer behind full prefill holds what is expected; <see langword="null"/> when nothing is.</summary>
     public required bool? AnsweredByFullPrefill { get; init; }

@@ -45,6 +45,7 @@ public static class QualityTable
                     Agreement = all.Average(sample => sample.Agreement),
                     MeasuredSpeedup = Median(all.Select(sample => sample.FullPrefillMs / sample.PrefillMs)),
                     DecodeTimeRatio = DecodeTimeRatio(all),
+                    RestoredTokens = all.Average(sample => sample.RestoredTokens),
                     PromisedSpeedup = Median(all.Select(sample => sample.PromisedSpeedup)),
                     KeptShare = all.Average(sample => sample.KeptShare),
                 }
