@@ -24,6 +24,10 @@ namespace Foretoken.Inference;
 /// reuses nothing of such a sequence.
 /// </para>
 /// <para>A prefix is reused only with the LoRA adapters and scales that it was computed with.</para>
+/// <para>
+/// Tokens of a thinned span that came back while an answer was decoded (<see cref="RestoredTokens"/>) stay; a prompt that reuses
+/// the span has them.
+/// </para>
 /// </remarks>
 public sealed class ForetokenSession : IDisposable
 {

@@ -103,6 +103,32 @@ public sealed class QualityEvaluatorTests(TestModel test)
     }
 
     [Fact]
+    public void A_quotation_that_comes_back_loses_less_and_is_counted()
+    {
+        const string Sentence =
+            "The ferryman of Port Ellery keeps seven brass lanterns, a blue oar, and a parrot that counts the tides.";
+        string document = $"{Documents.Filler(1, 120)} {Sentence} {Documents.Filler(2, 120)}";
+        DocumentPrompt prompt = Assert.Single(
+            PromptFile.Parse(
+                $$"""{"document": "{{document}}", "question": "Which sentence is about a ferryman?", "kind": "summary", "answer_start": "The ferryman of Port Ellery keeps seven brass"}""",
+                "own.jsonl"
+            )
+        );
+        // the sentence is dropped
+        QualityCase one = new(ImportancePolicies.Get("most-recent"), PrefillPlan.FromBoundaries([new(3, 0.3)]));
+        using QualityEvaluator restoring = new(test.Model, Short with { SummaryTokens = 12 });
+        using QualityEvaluator dropping = new(test.Model, Short with { SummaryTokens = 12, RestoreQuotes = false });
+        QualitySample restored = Assert.Single(restoring.Evaluate([prompt], [one]));
+        QualitySample dropped = Assert.Single(dropping.Evaluate([prompt], [one]));
+
+        Assert.Contains("a blue oar", restored.FullAnswer, StringComparison.Ordinal);
+        Assert.Equal(0, dropped.RestoredTokens);
+        Assert.InRange(restored.RestoredTokens, 10, 40);
+        Assert.True(restored.Kl < dropped.Kl / 2, $"{restored.Kl} and {dropped.Kl}");
+        Assert.Equal(restored.RestoredTokens, Assert.Single(QualityTable.Summarize([restored])).RestoredTokens);
+    }
+
+    [Fact]
     public void Generated_prompts_are_as_long_as_asked_in_the_tokens_of_the_model()
     {
         foreach (DocumentPrompt prompt in Generator.CreateMix(PromptSet.Evaluation, 8, 1024))
