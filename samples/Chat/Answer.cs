@@ -17,6 +17,9 @@ internal sealed record Answer
     /// <summary>Null when the answer was cancelled.</summary>
     public long? OutputTokens { get; init; }
 
+    /// <summary>Dropped tokens of the prompt that came back because the answer quotes them; null when the answer was cancelled.</summary>
+    public long? RestoredTokens { get; init; }
+
     /// <summary>Tokens per second after the first one; null with fewer than two tokens.</summary>
     public double? TokensPerSecond { get; init; }
 

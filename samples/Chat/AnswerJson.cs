@@ -24,6 +24,7 @@ internal static class AnswerJson
             json.WriteString("model", model);
             json.WriteString("finish_reason", answer.WasCancelled ? "cancelled" : answer.FinishReason?.Value);
             Number(json, "output_tokens", answer.OutputTokens);
+            Number(json, "restored_tokens", answer.RestoredTokens);
             Number(json, "tokens_per_second", Round(answer.TokensPerSecond));
             if (answer.Report is { } report)
             {

@@ -66,6 +66,7 @@ internal sealed class Conversation
         PrefillReport? report = null;
         ChatFinishReason? finish = null;
         long? tokens = null;
+        long? restored = null;
         long first = 0;
         bool cancelled = false;
         try
@@ -92,6 +93,7 @@ internal sealed class Conversation
                             break;
                         case UsageContent usage:
                             tokens = usage.Details.OutputTokenCount;
+                            restored = usage.Details.AdditionalCounts?.GetValueOrDefault("foretoken.restored_tokens");
                             break;
                     }
                 }
@@ -111,6 +113,7 @@ internal sealed class Conversation
             Report = report,
             FinishReason = finish,
             OutputTokens = tokens,
+            RestoredTokens = restored,
             TokensPerSecond = tokens > 1 && seconds > 0 ? (tokens - 1) / seconds : null,
             WasCancelled = cancelled,
         };

@@ -64,6 +64,14 @@ internal static class StatsView
                 ? Invariant($"{answer.OutputTokens:#,0} tokens, {speed:0.0} per second")
                 : Invariant($"{answer.OutputTokens:#,0} tokens")
         );
+        if (answer.RestoredTokens is > 0)
+        {
+            Row(
+                grid,
+                "brought back",
+                Invariant($"{answer.RestoredTokens:#,0} dropped tokens of the prompt, which the answer quotes")
+            );
+        }
         Row(grid, "KV cache", $"{Bytes(report.KvBytes)} for the prompt");
         if (report.Importance is { } importance)
         {

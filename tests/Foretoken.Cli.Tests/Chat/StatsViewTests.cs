@@ -49,6 +49,23 @@ public sealed class StatsViewTests
     }
 
     [Fact]
+    public void Stats_show_what_came_back_and_nothing_where_nothing_did()
+    {
+        TestConsole some = new();
+        some.Console.Write(StatsView.Render(Answer with { RestoredTokens = 18 }));
+        Assert.Contains("18 dropped tokens", some.Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "\"restored_tokens\":18",
+            AnswerJson.Write(Answer with { RestoredTokens = 18 }, null, indented: false),
+            StringComparison.Ordinal
+        );
+
+        TestConsole none = new();
+        none.Console.Write(StatsView.Render(Answer with { RestoredTokens = 0 }));
+        Assert.DoesNotContain("brought back", none.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Stats_show_the_expected_loss_and_which_bound_decided()
     {
         TestConsole console = new();
