@@ -306,11 +306,11 @@ FTK_API ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t 
 //   chunk_us []}]; kv_only: the tokens wrote keys and values and nothing else
 FTK_API ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64_t capacity, int64_t * n_needed);
 
-// runs n_tokens tokens of the sequence again, at positions p0 and following, which lie in front of its last one, through all
-// layers: those that had dropped them hold them again, and tokens behind them stay as they are. There are no logits
-// afterwards. It cannot be cancelled. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT: nothing was changed; FTK_COMPUTE_FAILED: the
-// sequence is as it was, or ends in front of p0 (ftk_seq_pos_max() tells)
-FTK_API ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens, int32_t p0);
+// runs tokens of the sequence again, at their positions, which strictly ascend and lie in front of its last one, through all
+// layers: those that had dropped them hold them again, and all other tokens stay as they are. There are no logits afterwards.
+// It cannot be cancelled. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT: nothing was changed; FTK_COMPUTE_FAILED: the sequence is as
+// it was, or ends in front of the first of the positions (ftk_seq_pos_max() tells)
+FTK_API ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, const int32_t * positions, int64_t n_tokens);
 
 //
 // sampling

@@ -326,10 +326,11 @@ ftk_status ftk_prefill(ftk_context * ctx, int32_t seq_id, const int32_t * tokens
     });
 }
 
-ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, int64_t n_tokens, int32_t p0) {
+ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, const int32_t * positions, int64_t n_tokens) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(ctx);
         FTK_REQUIRE_NOT_NULL(tokens);
+        FTK_REQUIRE_NOT_NULL(positions);
 
         if (n_tokens <= 0) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'n_tokens' must be positive, got %" PRId64, n_tokens);
@@ -338,7 +339,9 @@ ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * to
         ctx->has_logits = false;
 
         std::string why;
-        fail_unless_ok(llama_staged_restore(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens), p0, why), why);
+        fail_unless_ok(llama_staged_restore(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens),
+                               std::vector<llama_pos>(positions, positions + n_tokens), why),
+                why);
     });
 }
 

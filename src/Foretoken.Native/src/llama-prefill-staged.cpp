@@ -1075,7 +1075,7 @@ static llama_staged_status restore(
         llama_context *                  ctx,
         llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        llama_pos                        pos0,
+        const std::vector<llama_pos> &   pos,
         std::string &                    why) {
     auto * kv = llama_staged_access::memory(ctx);
 
@@ -1086,11 +1086,6 @@ static llama_staged_status restore(
     stage.il_begin = 0;
     stage.il_end   = kv->get_n_layer();
     stage.skip     = kv->get_skip(seq_id);
-
-    std::vector<llama_pos> pos(n_tokens);
-    for (int64_t i = 0; i < n_tokens; ++i) {
-        pos[i] = pos0 + i;
-    }
 
     auto build_ubatches = [&]() {
         std::vector<llama_ubatch> res;
@@ -1107,7 +1102,9 @@ static llama_staged_status restore(
     }
 
     // a layer that held some of them gets new ones: a key must not be there twice
-    kv->seq_rm(seq_id, pos0, pos0 + n_tokens);
+    for (const llama_pos p : pos) {
+        kv->seq_rm(seq_id, p, p + 1);
+    }
 
     auto status = LLAMA_STAGED_FAILED;
 
@@ -1142,7 +1139,7 @@ static llama_staged_status restore(
     if (status != LLAMA_STAGED_OK) {
         // a gap would be read as if nothing had stood there
         ctx->synchronize();
-        kv->seq_rm(seq_id, pos0, -1);
+        kv->seq_rm(seq_id, pos.front(), -1);
     }
 
     return status;
@@ -1152,7 +1149,7 @@ llama_staged_status llama_staged_restore(
         llama_context *                  ctx,
         llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        llama_pos                        pos0,
+        const std::vector<llama_pos> &   pos,
         std::string &                    why) {
     why.clear();
 
@@ -1169,10 +1166,16 @@ llama_staged_status llama_staged_restore(
     const llama_pos pos_min = kv->seq_pos_min(seq_id);
     const llama_pos pos_max = kv->seq_pos_max(seq_id);
 
-    if (pos_min < 0 || pos0 < pos_min || pos0 + (int64_t) tokens.size() > pos_max) {
-        why = format("positions [%d, %" PRId64 ") are not in front of the last token of the sequence, which holds [%d, %d]",
-                pos0, pos0 + (int64_t) tokens.size(), pos_min, pos_max);
+    if (pos.size() != tokens.size()) {
+        why = format("%zu tokens have %zu positions", tokens.size(), pos.size());
         return LLAMA_STAGED_INVALID;
+    }
+
+    for (size_t i = 0; i < pos.size(); ++i) {
+        if (pos[i] < pos_min || pos[i] >= pos_max || (i > 0 && pos[i] <= pos[i - 1])) {
+            why = format("position %d: they ascend, and lie in front of the last token of the sequence, which holds [%d, %d]", pos[i], pos_min, pos_max);
+            return LLAMA_STAGED_INVALID;
+        }
     }
 
     try {
@@ -1190,7 +1193,7 @@ llama_staged_status llama_staged_restore(
         return LLAMA_STAGED_FAILED;
     }
 
-    const auto status = restore(ctx, seq_id, tokens, pos0, why);
+    const auto status = restore(ctx, seq_id, tokens, pos, why);
 
     llama_staged_access::set_n_outputs(ctx, 0);
 

@@ -132,14 +132,15 @@ llama_staged_status llama_staged_prefill(
         llama_staged_report &            report,
         std::string &                    why);
 
-// runs tokens of the sequence again, at positions that it holds in front of its last one, through all layers: layers that had
-// dropped them have their keys and values again (what LazyLLM, arXiv 2407.14057, calls revival). Tokens behind them stay as they
-// are. There are no logits afterwards. LLAMA_STAGED_FAILED: the sequence ends in front of pos0 if anything was let go of
+// runs tokens of the sequence again, at their positions, which ascend and lie in front of its last one, through all layers: those
+// that had dropped them have their keys and values again (what LazyLLM, arXiv 2407.14057, calls revival). All other tokens stay as
+// they are. There are no logits afterwards. LLAMA_STAGED_FAILED: the sequence ends in front of the first of them if anything was
+// let go of
 llama_staged_status llama_staged_restore(
         llama_context *                  ctx,
         llama_seq_id                     seq_id,
         const std::vector<llama_token> & tokens,
-        llama_pos                        pos0,
+        const std::vector<llama_pos> &   pos,
         std::string &                    why);
 
 // while it lives, a graph of the context stops when the flag is set; then the host's own abort callback is back

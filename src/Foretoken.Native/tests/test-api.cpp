@@ -940,11 +940,14 @@ static void test_prefill(ftk_model * model, const json & info) {
 
     // what was dropped comes back to every layer, and the sequence goes on
     CHECK(above.size() > 30 && above[10] == 20);
-    FAILS(FTK_INVALID_ARGUMENT, "tokens", ftk_seq_restore(ctx.get(), 0, nullptr, 4, 20));
-    FAILS(FTK_INVALID_ARGUMENT, "n_tokens", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 0, 20));
-    FAILS(FTK_INVALID_ARGUMENT, "range", ftk_seq_restore(ctx.get(), 9, prompt.data() + 20, 4, 20));
-    FAILS(FTK_INVALID_ARGUMENT, "positions", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 4, 100000));
-    OK(ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, 5, 20));
+    const std::vector<int32_t> back     = {20, 21, 22, 23, 24};
+    const std::vector<int32_t> too_late = {20, 100000};
+    FAILS(FTK_INVALID_ARGUMENT, "tokens", ftk_seq_restore(ctx.get(), 0, nullptr, back.data(), 4));
+    FAILS(FTK_INVALID_ARGUMENT, "positions", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, nullptr, 4));
+    FAILS(FTK_INVALID_ARGUMENT, "n_tokens", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, back.data(), 0));
+    FAILS(FTK_INVALID_ARGUMENT, "range", ftk_seq_restore(ctx.get(), 9, prompt.data() + 20, back.data(), 4));
+    FAILS(FTK_INVALID_ARGUMENT, "position 100000", ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, too_late.data(), 2));
+    OK(ftk_seq_restore(ctx.get(), 0, prompt.data() + 20, back.data(), 5));
     tokens_t restored = get_positions(ctx.get(), 0, n_layer - 1);
     CHECK(restored[10] == 20 && restored[11] == 21 && restored[14] == 24 && restored[15] == 26);
     {

@@ -1239,22 +1239,33 @@ static void restored_tokens_are_as_if_never_dropped(llama_model * model, const c
     check_held(2, n_layer, 33);
 
     // refused, and nothing changes
-    for (const auto & range : std::vector<std::pair<llama_pos, size_t>>{{-1, 4}, {98, 2}, {99, 1}, {200, 3}, {32, 0}}) {
+    for (const auto & pos : std::vector<std::vector<llama_pos>>{{-1, 4}, {98, 99}, {99, 100}, {200, 300}, {41, 40}, {40, 40}, {40}, {}}) {
         std::string why;
-        CHECK(llama_staged_restore(staged.get(), 0, std::vector<llama_token>(range.second, 5), range.first, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(staged.get(), 0, {5, 6}, pos, why) == LLAMA_STAGED_INVALID);
         CHECK(!why.empty());
     }
     {
         std::string why;
-        CHECK(llama_staged_restore(staged.get(), 0, {-1}, 40, why) == LLAMA_STAGED_INVALID);
-        CHECK(llama_staged_restore(staged.get(), 7, {5}, 40, why) == LLAMA_STAGED_INVALID);
-        CHECK(llama_staged_restore(stock.get(), 0, {5}, 40, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(staged.get(), 0, {}, {}, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(staged.get(), 0, {-1}, {40}, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(staged.get(), 7, {5}, {40}, why) == LLAMA_STAGED_INVALID);
+        CHECK(llama_staged_restore(stock.get(), 0, {5}, {40}, why) == LLAMA_STAGED_INVALID);
     }
     check_held(0, 2, a.size());
     check_held(2, n_layer, 33);
 
+    std::vector<llama_pos> pos;
+    for (size_t i = 0; i < middle.size(); ++i) {
+        pos.push_back(32 + i);
+    }
+
+    // here and there first; then all of it, also what is there already
     std::string why;
-    CHECK(llama_staged_restore(staged.get(), 0, middle, 32, why) == LLAMA_STAGED_OK);
+    CHECK(llama_staged_restore(staged.get(), 0, {a[40], a[41], a[70]}, {40, 41, 70}, why) == LLAMA_STAGED_OK);
+    check_held(0, 2, a.size());
+    check_held(2, n_layer, 36);
+
+    CHECK(llama_staged_restore(staged.get(), 0, middle, pos, why) == LLAMA_STAGED_OK);
     CHECK(why.empty());
     check_held(0, n_layer, a.size());
 
@@ -1294,7 +1305,11 @@ static void restored_tokens_are_as_if_never_dropped(llama_model * model, const c
     const auto rest = make_tokens(512 - (cfg.unified ? b.size() + c.size() : 0) - a.size() - 3 * c.size() - b.size(), 54, n_vocab(staged.get()));
     CHECK(prefill(staged.get(), 0, rest, stages({3}), keep_every(2)) == LLAMA_STAGED_OK);
     const auto held = llama_staged_positions(staged.get(), 0, n_layer - 1);
-    CHECK(llama_staged_restore(staged.get(), 0, b, a.size() + 3 * c.size(), why) == LLAMA_STAGED_FULL);
+    pos.clear();
+    for (size_t i = 0; i < b.size(); ++i) {
+        pos.push_back(a.size() + 3 * c.size() + i);
+    }
+    CHECK(llama_staged_restore(staged.get(), 0, b, pos, why) == LLAMA_STAGED_FULL);
     CHECK(!why.empty());
     CHECK(llama_staged_positions(staged.get(), 0, n_layer - 1) == held);
 }

@@ -645,41 +645,44 @@ public sealed class ForetokenSession : IDisposable
     {
         // whatever came after the last thinned prompt: the answer, or a turn that nothing was left out of
         int promptEnd = Math.Min(_thinned[^1].End, _tokens.Count);
-        ReadOnlySpan<int> answer = [.. Tokens[promptEnd..], token];
+        int[] answer = [.. Tokens[promptEnd..], token];
+        SortedSet<int> missing = [];
         foreach (QuotedPassage passage in QuoteFinder.Find(Tokens[..promptEnd], answer))
         {
             _heldByAll ??= FindHeldByAll();
             // the last token of a prompt is never dropped, and it stands in front of the answer
-            int end = Math.Min(passage.End, promptEnd - 1);
-            int first = passage.Start;
-            while (first < end && _heldByAll[first])
+            int[] absent =
+            [
+                .. Enumerable
+                    .Range(passage.Start, Math.Min(passage.End, promptEnd - 1) - passage.Start)
+                    .Where(position => !_heldByAll[position]),
+            ];
+            // what is quoted next may be here; otherwise the passage can wait
+            if (absent.Length > 0 && absent[0] < passage.Next + RestoreWithin)
             {
-                first++;
+                missing.UnionWith(absent);
             }
-            while (end > first && _heldByAll[end - 1])
-            {
-                end--;
-            }
-            // what is quoted next may be here, and the rest of use later
-            if (first < Math.Min(end, passage.Next + RestoreWithin))
-            {
-                Restore(first, end, cancellationToken);
-            }
+        }
+        if (missing.Count > 0)
+        {
+            Restore([.. missing], cancellationToken);
         }
     }
 
-    private unsafe void Restore(int start, int end, CancellationToken cancellationToken)
+    private unsafe void Restore(int[] positions, CancellationToken cancellationToken)
     {
         bool[] held = _heldByAll!;
+        int[] tokens = [.. positions.Select(position => _tokens[position])];
         TimeProvider time = TimeProvider.System;
         long begin = time.GetTimestamp();
         int status;
         using (_gate.Enter(cancellationToken))
         {
             _hasLogits = false;
-            fixed (int* p = Tokens[start..end])
+            fixed (int* t = tokens)
+            fixed (int* p = positions)
             {
-                status = NativeMethods.ftk_seq_restore(_context, Sequence, p, end - start, start);
+                status = NativeMethods.ftk_seq_restore(_context, Sequence, t, p, positions.Length);
             }
         }
         if (status == (int)NativeStatus.ContextFull)
@@ -690,14 +693,17 @@ public sealed class ForetokenSession : IDisposable
         if (status != 0)
         {
             string message = NativeCall.LastError();
-            if (NativeMethods.ftk_seq_pos_max(_context, Sequence) < start)
+            if (NativeMethods.ftk_seq_pos_max(_context, Sequence) < positions[0])
             {
-                Rewind(start);
+                Rewind(positions[0]);
             }
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
-        RestoredTokens += held.AsSpan(start, end - start).Count(false);
-        held.AsSpan(start, end - start).Fill(true);
+        foreach (int position in positions)
+        {
+            held[position] = true;
+        }
+        RestoredTokens += positions.Length;
         RestoreTime += time.GetElapsedTime(begin);
     }
 

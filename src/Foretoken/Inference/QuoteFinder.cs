@@ -7,8 +7,11 @@ namespace Foretoken.Inference;
 /// </summary>
 internal static class QuoteFinder
 {
-    /// <summary>Tokens behind the place where the answer is, which belong to the passage.</summary>
+    /// <summary>Tokens behind the place where the answer is, which belong to the passage, at most.</summary>
     internal const int Ahead = 8;
+
+    // places share this many tokens: where there are more of them, less of each may be what comes next
+    private const int AheadOfAll = 16;
 
     // one token alone is chance more often than not
     private const int ShortestMatch = 2;
@@ -17,18 +20,19 @@ internal static class QuoteFinder
     private const int LongestMatch = 16;
 
     // what stands in more places than this is a phrase of the language, and not a quotation
-    private const int MostPlaces = 2;
+    private const int MostPlaces = 8;
 
     /// <summary>Finds the places of the longest match, unless there are too many to tell anything.</summary>
     /// <param name="prompt">The prompt, [tokens].</param>
     /// <param name="answer">The answer so far, at least one token.</param>
     /// <returns>
-    /// Passages in the prompt, ascending by start: the tokens that match, and <see cref="Ahead"/> more, as far as the prompt goes.
+    /// Passages in the prompt, ascending by start: the tokens that match, and up to <see cref="Ahead"/> more, fewer of each where
+    /// there are several, as far as the prompt goes.
     /// Empty when the end of the answer is not in the prompt, or in many places.
     /// </returns>
     internal static IReadOnlyList<QuotedPassage> Find(ReadOnlySpan<int> prompt, ReadOnlySpan<int> answer)
     {
-        List<QuotedPassage> passages = [];
+        List<int> places = [];
         int longest = ShortestMatch;
         // a match of the prompt's last token has nothing behind it
         for (int place = 0; place < prompt.Length - 1; place++)
@@ -48,14 +52,19 @@ internal static class QuoteFinder
             if (length > longest)
             {
                 longest = length;
-                passages.Clear();
+                places.Clear();
             }
             if (length == longest)
             {
-                int next = place + 1;
-                passages.Add(new(next - length, next, Math.Min(prompt.Length, next + Ahead)));
+                places.Add(place + 1);
             }
         }
-        return passages.Count <= MostPlaces ? passages : [];
+        if (places.Count > MostPlaces)
+        {
+            return [];
+        }
+        int ahead = Math.Min(Ahead, AheadOfAll / Math.Max(1, places.Count));
+        int end = prompt.Length;
+        return [.. places.Select(next => new QuotedPassage(next - longest, next, Math.Min(end, next + ahead)))];
     }
 }

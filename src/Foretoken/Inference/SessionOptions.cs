@@ -75,8 +75,8 @@ public sealed class SessionOptions
     /// prefill saved.
     /// </summary>
     /// <remarks>
-    /// Two tokens in a row that the answer has in common with at most two places of the prompt are a quotation; the eight
-    /// behind them come back, and more as it goes on. Where the context has no room for them, the answer goes on without.
+    /// Two tokens in a row that the answer has in common with at most eight places of the prompt are a quotation; up to eight
+    /// tokens behind one or two places come back, fewer behind each of more, and others as it goes on. Where the context has no room for them, the answer goes on without.
     /// Bringing dropped tokens back while answering is what LazyLLM (arXiv 2407.14057) calls revival.
     /// </remarks>
     public bool RestoreQuotes { get; set; } = true;

@@ -129,7 +129,7 @@ internal static unsafe partial class NativeMethods
         SafeContextHandle context,
         int sequence,
         int* tokens,
-        long count,
-        int firstPosition
+        int* positions,
+        long count
     );
 }

@@ -24,11 +24,22 @@ public sealed class QuoteFinderTests
     }
 
     [Fact]
-    public void What_stands_in_many_places_tells_nothing()
+    public void Places_share_what_may_come_next_and_too_many_of_them_tell_nothing()
     {
-        int[] prompt = [.. Prompt, 41, 42, 0, 41, 42, 0];
-        Assert.Empty(QuoteFinder.Find(prompt, [41, 42]));
-        Assert.Single(QuoteFinder.Find(prompt, [40, 41, 42]));
+        int[] more = [41, 42, 300, 301];
+        int[] prompt = [.. Prompt, .. more, .. more, .. more, .. Prompt[..9]];
+        Assert.Equal([2 + 4, 2 + 4, 2 + 4, 2 + 4], Lengths([500, 41, 42]));
+        Assert.Equal([3 + QuoteFinder.Ahead], Lengths([40, 41, 42]));
+
+        prompt = [.. Prompt, .. Enumerable.Repeat(more, 7).SelectMany(one => one), .. Prompt[..9]];
+        Assert.Equal(8, Lengths([500, 41, 42]).Length);
+        Assert.All(Lengths([500, 41, 42]), length => Assert.Equal(2 + 2, length));
+        prompt = [.. prompt, .. more, .. Prompt[..9]];
+        Assert.Empty(Lengths([500, 41, 42]));
+        Assert.Single(Lengths([40, 41, 42]));
+
+        int[] Lengths(int[] answer) =>
+            [.. QuoteFinder.Find(prompt, answer).Select(passage => passage.End - passage.Start)];
     }
 
     [Fact]

@@ -74,6 +74,30 @@ public sealed class RestoreQuotesTests : IDisposable
     }
 
     [Fact]
+    public void Every_place_that_the_answer_may_quote_comes_back()
+    {
+        int[] prompt = [.. Prompt];
+        prompt[240] = prompt[200];
+        prompt[241] = prompt[201];
+        using ForetokenSession session = Open();
+        session.Prefill(prompt, Thin);
+        int[] before = session.GetPositions(Layers - 1);
+        session.Decode(prompt[200]);
+        session.Decode(prompt[201]);
+        Assert.Equal(
+            [
+                .. before.Where(position => position < 200),
+                .. Enumerable.Range(200, 2 + QuoteFinder.Ahead),
+                .. Enumerable.Range(240, 2 + QuoteFinder.Ahead),
+                .. before.Where(position => position > 240),
+                320,
+                321,
+            ],
+            session.GetPositions(Layers - 1)
+        );
+    }
+
+    [Fact]
     public void The_logits_behind_a_quotation_come_nearer_to_those_of_full_prefill()
     {
         int[] answer = Prompt[200..204];
