@@ -1102,8 +1102,16 @@ static llama_staged_status restore(
     }
 
     // a layer that held some of them gets new ones: a key must not be there twice
-    for (const llama_pos p : pos) {
-        kv->seq_rm(seq_id, p, p + 1);
+    for (size_t i = 0; i < pos.size();) {
+        // each removal looks at every cell: those in a row go together
+        size_t i1 = i + 1;
+        while (i1 < pos.size() && pos[i1] == pos[i1 - 1] + 1) {
+            ++i1;
+        }
+
+        kv->seq_rm(seq_id, pos[i], pos[i1 - 1] + 1);
+
+        i = i1;
     }
 
     auto status = LLAMA_STAGED_FAILED;
