@@ -25,8 +25,8 @@ namespace Foretoken.Inference;
 /// </para>
 /// <para>A prefix is reused only with the LoRA adapters and scales that it was computed with.</para>
 /// <para>
-/// Tokens of a thinned span that came back while an answer was decoded (<see cref="RestoredTokens"/>) stay; a prompt that reuses
-/// the span has them.
+/// Tokens of a thinned span that came back while an answer was decoded (<see cref="RestoredTokens"/>) stay for later turns. The
+/// same prompt again is computed again where some came back, so that it finds what it found before.
 /// </para>
 /// </remarks>
 public sealed class ForetokenSession : IDisposable
@@ -36,7 +36,7 @@ public sealed class ForetokenSession : IDisposable
 
     // SHA-256 and scale
     private const int IdentityLength = 9;
-    private const int StateVersion = 3;
+    private const int StateVersion = 4;
 
     // a passage is brought back when one of so many tokens that may be quoted next is missing
     private const int RestoreWithin = 4;
@@ -242,7 +242,7 @@ public sealed class ForetokenSession : IDisposable
         int computed = prompt.Length - reused;
         if (native.Stages.Any(stage => stage.NTokens < computed))
         {
-            _thinned.Add(new ThinnedSpan(reused, prompt.Length));
+            _thinned.Add(new ThinnedSpan(reused, prompt.Length, HasRestored: false));
         }
         _skips = [.. native.Skips];
         RestoredTokens = 0;
@@ -493,7 +493,7 @@ public sealed class ForetokenSession : IDisposable
             _adapters.Length,
             native.Length,
             .. _tokens,
-            .. _thinned.SelectMany(span => (int[])[span.Start, span.End]),
+            .. _thinned.SelectMany(span => (int[])[span.Start, span.End, span.HasRestored ? 1 : 0]),
             .. _skips.SelectMany(skip => (int[])[skip.Layer, (int)skip.Part]),
             .. _adapters.SelectMany(Identity),
         ];
@@ -533,7 +533,7 @@ public sealed class ForetokenSession : IDisposable
         long numbers =
             (long)HeaderLength
             + tokenCount
-            + (2L * spanCount)
+            + (3L * spanCount)
             + (2L * skippedCount)
             + ((long)IdentityLength * adapterCount);
         if (
@@ -578,7 +578,7 @@ public sealed class ForetokenSession : IDisposable
         }
         for (int i = 0; i < spanCount; i++)
         {
-            _thinned.Add(new ThinnedSpan(Number(state, at++), Number(state, at++)));
+            _thinned.Add(new ThinnedSpan(Number(state, at++), Number(state, at++), Number(state, at++) != 0));
         }
         _skips = new LayerSkip[skippedCount];
         for (int i = 0; i < skippedCount; i++)
@@ -616,7 +616,8 @@ public sealed class ForetokenSession : IDisposable
         int common = Tokens.CommonPrefixLength(prompt);
         foreach (ThinnedSpan span in _thinned)
         {
-            if (span.Start < common && (exact || common < span.End))
+            bool isSamePrompt = prompt.Length == span.End;
+            if (span.Start < common && (exact || common < span.End || (span.HasRestored && isSamePrompt)))
             {
                 return span.Start;
             }
@@ -702,6 +703,14 @@ public sealed class ForetokenSession : IDisposable
         foreach (int position in positions)
         {
             held[position] = true;
+        }
+        for (int i = 0; i < _thinned.Count; i++)
+        {
+            ThinnedSpan span = _thinned[i];
+            if (Array.Exists(positions, position => position >= span.Start && position < span.End))
+            {
+                _thinned[i] = span with { HasRestored = true };
+            }
         }
         RestoredTokens += positions.Length;
         RestoreTime += time.GetElapsedTime(begin);
@@ -983,5 +992,5 @@ public sealed class ForetokenSession : IDisposable
         return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.ContextInfo)!;
     }
 
-    private readonly record struct ThinnedSpan(int Start, int End);
+    private readonly record struct ThinnedSpan(int Start, int End, bool HasRestored);
 }

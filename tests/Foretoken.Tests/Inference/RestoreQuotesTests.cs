@@ -167,6 +167,11 @@ public sealed class RestoreQuotesTests : IDisposable
         Assert.Equal(held, session.GetPositions(Layers - 1));
         Assert.Equal(logits, session.GetLogits());
 
+        // the same prompt again finds what it found before
+        loaded.Prefill(Prompt, Thin);
+        Assert.DoesNotContain(205, loaded.GetPositions(Layers - 1));
+        Assert.Equal(319, loaded.ReusablePrefix(Prompt, Thin));
+
         // the next turn reuses the thinned prompt with what came back
         PrefillReport report = session.Prefill([.. session.Tokens, 5, 6, 7], Thin);
         Assert.Equal(322, report.ReusedTokens);
