@@ -139,7 +139,8 @@ public sealed class FunctionInvocationTests
     {
         using ScriptedChatClient client = new(new TextContent("Hello."), new TextContent("Hello."));
         Kernel kernel = CreateKernel(client, registration, new Weather());
-        KernelFunction function = KernelFunctionYaml.FromPromptYaml(
+        KernelFunction function = KernelFunctionFactory.CreateFromPrompt(
+            PromptYaml.Read(
             """
             name: greet
             template: Greet {{$name}}.
@@ -152,6 +153,7 @@ public sealed class FunctionInvocationTests
                 min_p: 0.05
                 stop_sequences: [END, STOP]
             """
+            )
         );
 
         await kernel.InvokeAsync(function, new() { ["name"] = "Ada" });
