@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Foretoken.Schemas;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;
@@ -34,7 +35,11 @@ internal static class ChatMessageJson
         json.WriteEndArray();
     }
 
-    internal static void WriteTools(Utf8JsonWriter json, IEnumerable<AIFunctionDeclaration> tools)
+    internal static void WriteTools(
+        Utf8JsonWriter json,
+        IEnumerable<AIFunctionDeclaration> tools,
+        IReadOnlyDictionary<string, NormalizedSchema> schemas
+    )
     {
         json.WriteStartArray("tools");
         foreach (AIFunctionDeclaration tool in tools)
@@ -45,7 +50,7 @@ internal static class ChatMessageJson
             json.WriteString("name", tool.Name);
             json.WriteString("description", tool.Description);
             json.WritePropertyName("parameters");
-            tool.JsonSchema.WriteTo(json);
+            schemas[tool.Name].WriteTo(json);
             json.WriteEndObject();
             json.WriteEndObject();
         }
