@@ -877,6 +877,10 @@ internal sealed class SchemaNormalizer
                 )
             );
         }
+        if (isInteger && isGenerated && (min?.Value > SchemaWriter.LargestBound || max?.Value < -SchemaWriter.LargestBound))
+        {
+            throw Fail(place, "its bounds leave only integers that do not fit into 64 bits");
+        }
         if (isGenerated && multiple is not null and not 1m)
         {
             Loosen(place, "its multipleOf is not enforced");
