@@ -69,28 +69,20 @@ internal sealed class ChatPrompt : IDisposable
 
     internal ChatPromptInfo Info { get; }
 
-    /// <summary>Reads generated text in the format of this prompt.</summary>
-    internal unsafe ParsedAnswer Parse(string text, bool isPartial)
+    /// <summary>Reads generated text, UTF-8, in the format of this prompt.</summary>
+    /// <exception cref="ChatTemplateException">It does not follow the format.</exception>
+    internal unsafe ParsedAnswer Parse(ReadOnlySpan<byte> text, bool isPartial)
     {
-        byte[] utf8 = Encoding.UTF8.GetBytes(text);
-        string json = NativeCall.ReadText(
-            (byte* buffer, long capacity, out long needed) =>
-            {
-                fixed (byte* bytes = utf8.Length == 0 ? new byte[1] : utf8)
-                {
-                    return NativeMethods.ftk_chat_parse(
-                        _handle,
-                        bytes,
-                        utf8.Length,
-                        isPartial ? 1 : 0,
-                        buffer,
-                        capacity,
-                        out needed
-                    );
-                }
-            }
-        );
-        return JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+        fixed (byte* bytes = text)
+        {
+            byte* begin = bytes;
+            int count = text.Length;
+            string json = NativeCall.ReadText(
+                (byte* buffer, long capacity, out long needed) =>
+                    NativeMethods.ftk_chat_parse(_handle, begin, count, isPartial ? 1 : 0, buffer, capacity, out needed)
+            );
+            return JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+        }
     }
 
     public void Dispose() => _handle.Dispose();
