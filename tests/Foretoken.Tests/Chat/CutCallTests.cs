@@ -1,3 +1,4 @@
+using System.Text;
 using Foretoken.Chat;
 using Foretoken.Tests.Inference;
 using Microsoft.Extensions.AI;
@@ -166,7 +167,7 @@ public sealed class CutCallTests(TestModel test)
         using ChatPrompt prompt = template.Render(request.RenderJson);
         AnswerReader reader = new(test.Model, prompt, request);
         List<AIContent> contents = [];
-        foreach (char c in text)
+        foreach (Rune c in text.EnumerateRunes())
         {
             contents.AddRange(reader.Append(c.ToString()));
         }
