@@ -484,13 +484,22 @@ static ftk_json select_parameters(const ftk_json & tools, bool for_grammar) {
     return res;
 }
 
-// what ends a text in the parser of answers: the delimiters that it reads up to
+// what begins or ends a part in the parser of answers: the delimiters that it reads up to, and its own markup
 static void collect_markers(const ftk_json & json, std::vector<std::string> & markers) {
     if (json.is_object() && json.contains("delimiters") && json.at("delimiters").is_array()) {
         for (const auto & item : json.at("delimiters")) {
             if (item.is_string() && !item.get<std::string>().empty()) {
                 markers.push_back(item.get<std::string>());
             }
+        }
+    }
+    if (json.is_object() && json.contains("literal") && json.at("literal").is_string()) {
+        const std::string literal = json.at("literal").get<std::string>();
+
+        // names of functions and arguments occur in texts as well, and none of them begins a part
+        const auto is_name = [](char c) { return isalnum((uint8_t) c) != 0 || c == '_' || is_space(c); };
+        if (literal.size() > 1 && !std::all_of(literal.begin(), literal.end(), is_name)) {
+            markers.push_back(literal);
         }
     }
     if (json.is_structured()) {
@@ -1120,8 +1129,16 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
 
     ctx.ast.visit(result, [&](const common_peg_ast_node & node) {
         if (node.tag == common_chat_peg_builder::CONTENT || node.tag == common_chat_peg_builder::REASONING) {
-            out.last     = node.tag == common_chat_peg_builder::CONTENT ? "content" : "reasoning";
+            const bool is_content = node.tag == common_chat_peg_builder::CONTENT;
+
+            out.last     = is_content ? "content" : "reasoning";
             out.last_end = offset(node.end);
+
+            // what the template has written is no part of the answer
+            if (node.start < prefix.size()) {
+                std::string & part = is_content ? out.message.content : out.message.reasoning_content;
+                part.erase(0, std::min(part.size(), std::min(node.end, prefix.size()) - node.start));
+            }
         } else if (node.tag == common_chat_peg_builder::TOOL) {
             tool_is_closed = !node.is_partial;
         } else if (node.tag == common_chat_peg_builder::TOOL_OPEN) {
@@ -1145,7 +1162,7 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
 
 // a bracket in a text may begin a call or not. The parser of a template whose calls begin with nothing else takes every one for
 // a call, so those that are none are hidden from it
-static bool parse_with_brackets(const ftk_chat_prompt & prompt, std::string text, parsed_answer & out) {
+static bool parse_with_brackets(const ftk_chat_prompt & prompt, std::string text, bool is_partial, parsed_answer & out) {
     const char bracket = prompt.call_bracket;
 
     // a byte that does not occur, of the same size
@@ -1167,7 +1184,7 @@ static bool parse_with_brackets(const ftk_chat_prompt & prompt, std::string text
         // a call goes on with a quoted name, or with the bracket of one
         while ((from = text.find(bracket, from)) != std::string::npos) {
             const size_t next = text.find_first_not_of(" \t\r\n", from + 1);
-            if (i < n_tries_max && (next == std::string::npos || text[next] == '"' || (bracket == '[' && text[next] == '{'))) {
+            if (i < n_tries_max && ((next == std::string::npos && is_partial) || (next != std::string::npos && (text[next] == '"' || (bracket == '[' && text[next] == '{'))))) {
                 break;
             }
             text[from] = hidden;
@@ -1225,12 +1242,16 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
         try {
             const std::string input(view);
 
-            // a text that ends where the format lets it end. One that was cut is read as far as it goes
+            const bool ok = parse_with_brackets(*prompt, input, is_partial != 0, answer);
+
+            // whether the text may end here. Where it may, reasoning that was not closed can turn out to hold calls
             parsed_answer strict;
             if (is_partial == 0 && try_parse(*prompt, input, COMMON_PEG_PARSE_FLAG_NONE, strict)) {
-                answer   = std::move(strict);
                 complete = true;
-            } else if (!parse_with_brackets(*prompt, input, answer) && (is_partial == 0 || answer.last.empty())) {
+                if (!ok || strict.message.tool_calls.size() > answer.message.tool_calls.size()) {
+                    answer = std::move(strict);
+                }
+            } else if (!ok && (is_partial == 0 || answer.last.empty())) {
                 ftk_fail(FTK_TEMPLATE_FAILED, "what was generated from offset %zu on does not follow the format of the chat template", answer.last_end);
             }
         } catch (const ftk_error &) {

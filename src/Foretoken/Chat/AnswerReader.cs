@@ -110,7 +110,7 @@ internal sealed class AnswerReader
                 ? Contents(_pending + rest, "")
                 : Contents(all[(at + passedOn.Length)..], "");
         }
-        List<AIContent> contents = Difference(answer);
+        List<AIContent> contents = Difference(answer, isEnd: true);
         AddCalls(answer, contents);
         return contents;
     }
@@ -212,10 +212,10 @@ internal sealed class AnswerReader
             _part = Part.Unknown;
             return [];
         }
-        List<AIContent> contents = Difference(answer);
+        List<AIContent> contents = Difference(answer, isEnd: false);
         _pending = TextFrom(answer.LastEnd);
         _part =
-            answer.ToolCalls.Count > 0 || answer.Last == "call" ? Part.Calls
+            answer.ToolCalls.Count > 0 ? Part.Calls
             : HasMarker(_pending) || !IsPassedOn(answer) ? Part.Unknown
             : answer.Last == "content" ? Part.Text
             // reasoning of nothing but space counts as none, until something follows
@@ -255,12 +255,19 @@ internal sealed class AnswerReader
     }
 
     /// <summary>What an answer says beyond what was passed on already.</summary>
-    private List<AIContent> Difference(ParsedAnswer answer) =>
-        Contents(Beyond(_content, answer.Content), Beyond(_reasoning, answer.ReasoningContent));
+    private List<AIContent> Difference(ParsedAnswer answer, bool isEnd) =>
+        Contents(
+            Beyond(_content, answer.Content, isEnd),
+            // reasoning that ended in a call was passed on with the call in it
+            Beyond(_reasoning, answer.ReasoningContent, isEnd: false)
+        );
 
-    // a parser may take back its guess about unfinished text; what was passed on cannot be taken back
-    private static string Beyond(StringBuilder passedOn, string? now) =>
-        now is not null && now.StartsWith(passedOn.ToString(), StringComparison.Ordinal) ? now[passedOn.Length..] : "";
+    // a parser may take back its guess about unfinished text; what was passed on cannot be taken back. At the end nothing is lost
+    private static string Beyond(StringBuilder passedOn, string? now, bool isEnd) =>
+        now is null ? ""
+        : now.StartsWith(passedOn.ToString(), StringComparison.Ordinal) ? now[passedOn.Length..]
+        : isEnd && !passedOn.ToString().StartsWith(now, StringComparison.Ordinal) ? now
+        : "";
 
     private bool IsPassedOn(ParsedAnswer answer) =>
         _content.Equals(answer.Content ?? "") && _reasoning.Equals(answer.ReasoningContent ?? "");
