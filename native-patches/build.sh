@@ -18,7 +18,7 @@
 #   CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; they are part of the key
 #
 # Result: artifacts/native/<key>/
-#   lib/       libllama (patched, with the ftk_ API) and ggml
+#   lib/       libllama (patched, with the ftk_ API), ggml, and the shims in front of libllama (libforetoken-*)
 #   bin/       rpc-server, which lends this machine's devices to others
 #   stock/     libllama (unpatched) and foretoken-baseline
 #   include/   foretoken.h
@@ -174,7 +174,7 @@ options_text() {
 # our own sources, as they are on disk
 sources_text() {
     local file
-    find "$native/include" "$native/src" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
+    find "$native/include" "$native/src" "$native/shims" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
         -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' -o -name CMakeLists.txt \) | LC_ALL=C sort |
         while IFS= read -r file; do
             printf '%s %s\n' "$(sha256 < "$file")" "${file#"$repo"/}"
@@ -383,7 +383,7 @@ build() {
     mkdir -p "$stage/lib" "$stage/bin" "$stage/stock" "$stage/tests" "$stage/include"
     cp "$native/include/foretoken.h" "$stage/include/"
     cp "$build_dir"/prefix/lib/libggml*.* "$stage/lib/"
-    cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
+    cp "$build_dir"/patched/bin/libllama.* "$build_dir"/patched/bin/libforetoken-*.* "$stage/lib/"
     [[ $rpc -eq 0 ]] || cp "$build_dir/ggml/bin/rpc-server" "$stage/bin/"
     cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
     cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
