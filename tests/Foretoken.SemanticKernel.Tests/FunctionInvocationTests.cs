@@ -141,18 +141,18 @@ public sealed class FunctionInvocationTests
         Kernel kernel = CreateKernel(client, registration, new Weather());
         KernelFunction function = KernelFunctionFactory.CreateFromPrompt(
             PromptYaml.Read(
-            """
-            name: greet
-            template: Greet {{$name}}.
-            input_variables:
-              - name: name
-            execution_settings:
-              default:
-                target_ttft_speedup: 2.5
-                max_tokens: 12
-                min_p: 0.05
-                stop_sequences: [END, STOP]
-            """
+                """
+                name: greet
+                template: Greet {{$name}}.
+                input_variables:
+                  - name: name
+                execution_settings:
+                  default:
+                    target_ttft_speedup: 2.5
+                    max_tokens: 12
+                    min_p: 0.05
+                    stop_sequences: [END, STOP]
+                """
             )
         );
 

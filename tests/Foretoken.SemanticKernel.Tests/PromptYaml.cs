@@ -15,7 +15,10 @@ internal static class PromptYaml
         PromptTemplateConfig prompt = new((string)file["template"])
         {
             Name = (string?)file.GetValueOrDefault("name"),
-            InputVariables = [.. Maps(file, "input_variables").Select(v => new InputVariable { Name = (string)v["name"] })],
+            InputVariables =
+            [
+                .. Maps(file, "input_variables").Select(v => new InputVariable { Name = (string)v["name"] }),
+            ],
         };
         foreach ((object service, object values) in (Dictionary<object, object>)file["execution_settings"])
         {
@@ -24,10 +27,9 @@ internal static class PromptYaml
             {
                 if (key is "function_choice_behavior")
                 {
-                    settings.FunctionChoiceBehavior =
-                        ((Dictionary<object, object>)value)["type"] is "required"
-                            ? FunctionChoiceBehavior.Required()
-                            : throw new ArgumentException("Only what the tests use is read.", nameof(text));
+                    settings.FunctionChoiceBehavior = ((Dictionary<object, object>)value)["type"] is "required"
+                        ? FunctionChoiceBehavior.Required()
+                        : throw new ArgumentException("Only what the tests use is read.", nameof(text));
                 }
                 else
                 {
