@@ -40,10 +40,7 @@ try
 
     while (Console.ReadLine() is { } line && line != "quit")
     {
-        int[] numbers =
-        [
-            .. line.Split(' ').Select(number => int.Parse(number, CultureInfo.InvariantCulture)),
-        ];
+        int[] numbers = [.. line.Split(' ').Select(number => int.Parse(number, CultureInfo.InvariantCulture))];
         Write(await RunAsync(context, numbers[1..], numbers[0]), ProtocolContext.Default.Answer);
     }
     return 0;
@@ -62,7 +59,6 @@ static async Task<Answer> RunAsync(LLamaContext context, int[] prompt, int decod
     LLamaBatch batch = new();
     List<LLamaToken> next = [.. prompt.Select(token => (LLamaToken)token)];
     List<double> times = [];
-    List<int> tokens = [];
     int past = 0;
     while (times.Count <= decodeTokens)
     {
@@ -74,10 +70,9 @@ static async Task<Answer> RunAsync(LLamaContext context, int[] prompt, int decod
         }
         LLamaToken token = sampling.Sample(context.NativeHandle, batch.TokenCount - 1);
         times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-        tokens.Add((int)token);
         next = [token];
     }
-    return new Answer(times[0], times[1..], tokens);
+    return new Answer(times[0], times[1..]);
 }
 
 static void Write<T>(T value, JsonTypeInfo<T> type) => Console.WriteLine(JsonSerializer.Serialize(value, type));

@@ -31,7 +31,7 @@ internal sealed partial class ProtocolContext : JsonSerializerContext;
 internal sealed record Ready(string Version);
 
 /// <summary>What one prompt took, milliseconds: to the first token, and for each further one.</summary>
-internal sealed record Answer(double Ttft, IReadOnlyList<double> Decode, IReadOnlyList<int> Tokens);
+internal sealed record Answer(double Ttft, IReadOnlyList<double> Decode);
 
 /// <summary>Why there is no answer.</summary>
 internal sealed record Failure(string Error);

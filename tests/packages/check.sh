@@ -101,6 +101,7 @@ fi
 
 if compgen -G "$feed/Foretoken.LLamaSharp.*.nupkg" > /dev/null; then
     application LLamaSharp Foretoken.LLamaSharp Foretoken.Native.Cpu
+    installed Foretoken.Native.Cpu 'runtimes/*/native/*foretoken-llamasharp-*'
     installed Foretoken.LLamaSharp lib/net10.0/Foretoken.LLamaSharp.dll lib/net10.0/Foretoken.LLamaSharp.xml
     [[ -f $feed/Foretoken.LLamaSharp.$(version Foretoken.LLamaSharp).snupkg ]] || die "Foretoken.LLamaSharp has no symbols"
     chats LLamaSharp "$model"

@@ -123,9 +123,9 @@ internal static class BenchCommand
         Option<int> seed = CommandOptions.Seed(defaults.Seed, "Seed of the prompts, the order and the bootstrap.");
         Option<string[]> rivals = new("--rival")
         {
-            HelpName = "URL[,model=NAME]|node-llama-cpp",
+            HelpName = $"URL[,model=NAME]|{RivalOption.LLamaSharp}|{RivalOption.NodeLlamaCpp}",
             Description =
-                $"Measure another program in the same rounds: a server that speaks the OpenAI protocol (a key, if it wants one, in {OpenAIRival.KeyVariable}), or node-llama-cpp where the folder's Node.js finds it. May be given several times.",
+                $"Measure another program in the same rounds: a server that speaks the OpenAI protocol (a key, if it wants one, in {OpenAIRival.KeyVariable}), LLamaSharp on its own native library, or node-llama-cpp where the folder's Node.js finds it. May be given several times.",
             DefaultValueFactory = _ => [],
         };
         Option<string?> rivalCommand = new("--rival-command")

@@ -15,7 +15,14 @@ public sealed class RivalTests
         Assert.Equal(new RivalOption(new Uri(endpoint), model), RivalOption.Parse(text));
 
     [Theory]
+    [InlineData("llamasharp")]
+    [InlineData("node-llama-cpp")]
+    public void A_program_is_named(string text) =>
+        Assert.Equal(new RivalOption(null, null, text), RivalOption.Parse(text));
+
+    [Theory]
     [InlineData("llama-server")]
+    [InlineData("LLamaSharp")]
     [InlineData("ftp://127.0.0.1")]
     [InlineData("http://127.0.0.1,name=x")]
     [InlineData("http://127.0.0.1,model=")]
