@@ -1,25 +1,27 @@
 using Foretoken;
 using Foretoken.Inference;
+using Foretoken.Samples;
 using Foretoken.Samples.SemanticKernelChat;
 using Foretoken.SemanticKernel;
 using Microsoft.SemanticKernel;
 
 // A question about a document, through Semantic Kernel:
 //
-//   SemanticKernelChat DOCUMENT QUESTION [SPEEDUP [MODEL]]
+//   SemanticKernelChat [DOCUMENT [QUESTION [SPEEDUP [MODEL]]]]
 //
 // The prompt calls the plugin, which works with every model. With a MODEL whose chat template knows of functions, the model
 // calls the plugin itself.
-if (args.Length is < 2 or > 4 || !File.Exists(args[0]))
+string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
+string question = args.ElementAtOrDefault(1) ?? "Which model is in this folder?";
+if (
+    args.Length > 4
+    || !File.Exists(document)
+    || !double.TryParse(args.ElementAtOrDefault(2) ?? "2", out double speedup)
+)
 {
     Console.Error.WriteLine(
-        "Usage: SemanticKernelChat DOCUMENT QUESTION [SPEEDUP [MODEL]], with a DOCUMENT that exists"
+        "Usage: SemanticKernelChat [DOCUMENT [QUESTION [SPEEDUP [MODEL]]]], with a DOCUMENT that exists and a SPEEDUP such as 2"
     );
-    return 2;
-}
-if (!double.TryParse(args.ElementAtOrDefault(2) ?? "2", out double speedup))
-{
-    Console.Error.WriteLine($"SPEEDUP is a number such as 2 or 2.5, and '{args[2]}' is not.");
     return 2;
 }
 string? model = args.ElementAtOrDefault(3);
@@ -28,8 +30,8 @@ try
 {
     IKernelBuilder builder = Kernel
         .CreateBuilder()
-        .AddForetokenChatCompletion(options => options.ModelPath = model ?? SampleModel.Find());
-    builder.Plugins.AddFromObject(new DocumentPlugin(args[0]), "document");
+        .AddForetokenChatCompletion(options => options.ModelPath = model ?? SampleFiles.Model);
+    builder.Plugins.AddFromObject(new DocumentPlugin(document), "document");
     Kernel kernel = builder.Build();
     using IDisposable? services = kernel.Services as IDisposable;
 
@@ -47,7 +49,7 @@ try
     await foreach (
         StreamingChatMessageContent update in kernel.InvokePromptStreamingAsync<StreamingChatMessageContent>(
             prompt,
-            new KernelArguments(settings) { ["question"] = args[1] }
+            new KernelArguments(settings) { ["question"] = question }
         )
     )
     {

@@ -196,7 +196,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     [Fact]
     public void Prompt_yaml_carries_the_settings()
     {
-        PromptTemplateConfig prompt = KernelFunctionYaml.ToPromptTemplateConfig(
+        PromptTemplateConfig prompt = PromptYaml.Read(
             """
             template: Hello
             execution_settings:

@@ -139,19 +139,21 @@ public sealed class FunctionInvocationTests
     {
         using ScriptedChatClient client = new(new TextContent("Hello."), new TextContent("Hello."));
         Kernel kernel = CreateKernel(client, registration, new Weather());
-        KernelFunction function = KernelFunctionYaml.FromPromptYaml(
-            """
-            name: greet
-            template: Greet {{$name}}.
-            input_variables:
-              - name: name
-            execution_settings:
-              default:
-                target_ttft_speedup: 2.5
-                max_tokens: 12
-                min_p: 0.05
-                stop_sequences: [END, STOP]
-            """
+        KernelFunction function = KernelFunctionFactory.CreateFromPrompt(
+            PromptYaml.Read(
+                """
+                name: greet
+                template: Greet {{$name}}.
+                input_variables:
+                  - name: name
+                execution_settings:
+                  default:
+                    target_ttft_speedup: 2.5
+                    max_tokens: 12
+                    min_p: 0.05
+                    stop_sequences: [END, STOP]
+                """
+            )
         );
 
         await kernel.InvokeAsync(function, new() { ["name"] = "Ada" });
