@@ -77,6 +77,14 @@ FTK_API ftk_status ftk_backend_init(const char * dir);
 // JSON array of devices: name, description, type ("cpu", "gpu", "igpu", "accel"), memory_free, memory_total (bytes)
 FTK_API ftk_status ftk_devices(char * buf, int64_t capacity, int64_t * n_needed);
 
+// JSON: library (file name of the CPU backend in use; of a portable build, the variant that was chosen), features (array of
+// what its kernels use, as ggml names it: "AVX2", "AMX_INT8", "REPACK", "LLAMAFILE", ...)
+FTK_API ftk_status ftk_cpu_info(char * buf, int64_t capacity, int64_t * n_needed);
+// What multiplies a weight matrix [n_in, n_out] of ggml type `type` with the rows of a prompt on the CPU: the name of a buffer
+// type that repacks it ("AMX", "CPU_REPACK"), of a kernel that takes it as it is ("tinyBLAS", "panels"), or an empty text where
+// no kernel takes several rows at once: prefill is then as slow per token as decode computes
+FTK_API ftk_status ftk_cpu_kernel(int32_t type, int64_t n_in, int64_t n_out, char * buf, int64_t capacity, int64_t * n_needed);
+
 //
 // cancellation: a flag that any thread may set; checked between chunks and between the operations of a graph
 //

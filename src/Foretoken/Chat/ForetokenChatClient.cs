@@ -316,6 +316,14 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
     }
 
+    private void LogSlowWeights(ForetokenModel model)
+    {
+        if (_logger.IsEnabled(LogLevel.Information) && model.FindSlowWeights() is { FasterTypes.Count: > 0 } slow)
+        {
+            _logger.NoPrefillKernel(slow.Type, string.Join(", ", slow.FasterTypes));
+        }
+    }
+
     private void LogCostProblem(ForetokenSession session)
     {
         if (session.TakeCostProblem() is { } problem)
@@ -554,6 +562,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             library.LlamaRelease,
             library.PatchHash
         );
+        LogSlowWeights(_model);
         LogCostProblem(first);
         if (first.Cost is Planning.PrefillCostProfile cost)
         {

@@ -129,6 +129,13 @@ internal static partial class LogMessages
         double milliseconds
     );
 
+    [LoggerMessage(
+        19,
+        LogLevel.Information,
+        "Most weights of the model are {Type}, for which this processor has no kernel that takes several tokens of a prompt at once, so prefill is slower than it could be; quantised to {FasterTypes} it would have one"
+    )]
+    internal static partial void NoPrefillKernel(this ILogger logger, string type, string fasterTypes);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

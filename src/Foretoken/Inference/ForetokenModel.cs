@@ -21,6 +21,7 @@ public sealed class ForetokenModel : IDisposable
     private readonly ConcurrentDictionary<CostProfileKey, CostTracker> _costs = [];
     private readonly Lazy<string?> _fingerprint;
     private readonly ModelOptions? _options;
+    private readonly ModelFileInfo? _file;
     private int _disposed;
 
     private ForetokenModel(
@@ -33,6 +34,7 @@ public sealed class ForetokenModel : IDisposable
     {
         // callers may change theirs later
         _options = options?.Clone();
+        _file = file;
         _fingerprint = new(() => FindFingerprint(file, profile));
         _handle = handle;
         Path = path;
@@ -340,6 +342,27 @@ public sealed class ForetokenModel : IDisposable
         {
             ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
             return _handle;
+        }
+    }
+
+    /// <summary>
+    /// The weights of which the model has most, where the processor has no kernel for prefill with most of them; null where it has,
+    /// where other devices compute, or where the file cannot be looked at.
+    /// </summary>
+    internal WeightKernel? FindSlowWeights()
+    {
+        if (_file is null || _options is null || _options.OffloadedLayers != 0)
+        {
+            return null;
+        }
+        try
+        {
+            return WeightKernels.FindSlow(WeightKernels.Find(_file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or GgufFormatException)
+        {
+            // a hint is not worth a failed load
+            return null;
         }
     }
 
