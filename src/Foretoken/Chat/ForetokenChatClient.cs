@@ -700,6 +700,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 Grammar = prompt.Info.Grammar is { Length: > 0 } grammar ? grammar : null,
                 GrammarLazy = prompt.Info.GrammarLazy,
                 GrammarTriggersJson = prompt.Info.GrammarLazy ? prompt.Info.GrammarTriggers.GetRawText() : null,
+                GrammarPrefix = prompt.Info.GrammarPrefix,
             }
         );
         PrefillReport report = session.Prefill(prompt.Tokens, prepared.Prefill, request.Progress, cancellationToken);
