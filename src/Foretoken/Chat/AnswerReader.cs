@@ -52,8 +52,8 @@ internal sealed class AnswerReader
     /// <summary>The contents that were still held back, and the function calls.</summary>
     internal List<AIContent> Finish()
     {
-        string rest = Stopped ? "" : _stops.Append(_decoder.Flush());
-        rest += _stops.Flush();
+        // bytes that the decoder still holds are the beginning of a character whose rest was cut off: half of one is not text
+        string rest = _stops.Flush();
         if (!_parses)
         {
             return Read(rest);

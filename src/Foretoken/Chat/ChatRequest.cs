@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using Foretoken.Diagnostics;
 using Foretoken.Inference;
@@ -69,6 +68,10 @@ internal sealed class ChatRequest
         {
             throw new ArgumentException("The conversation is empty; at least one message is needed.", nameof(messages));
         }
+        if (Array.IndexOf(conversation, null) is >= 0 and int missing)
+        {
+            throw new ArgumentException($"The message at {missing} is null.", nameof(messages));
+        }
         options ??= new ChatOptions();
         Refuse(options, logger);
 
@@ -116,12 +119,13 @@ internal sealed class ChatRequest
         float? minP = null;
         if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
         {
-            minP = (float)InRange(
-                ForetokenChatOptionsExtensions.MinPKey,
-                OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
-                0,
-                1
-            );
+            minP = (float)
+                OptionCheck.InRange(
+                    OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
+                    0,
+                    1,
+                    ForetokenChatOptionsExtensions.MinPKey
+                );
         }
         IProgress<PrefillProgress>? progress =
             Find(properties, ForetokenChatOptionsExtensions.PrefillProgressKey) as IProgress<PrefillProgress>
@@ -130,12 +134,12 @@ internal sealed class ChatRequest
         AIFunctionDeclaration[] tools = Tools(options, out string toolChoice);
         return new ChatRequest
         {
-            RenderJson = Render(conversation, options, tools, toolChoice),
+            RenderJson = Render(conversation, options, tools, toolChoice, logger),
             Sampling = ToSampling(options, minP, RawSampling(options, client, logger)),
             MaxOutputTokens = options.MaxOutputTokens is { } max
-                ? (int)InRange(nameof(options.MaxOutputTokens), max, 1, int.MaxValue)
+                ? (int)OptionCheck.InRange((double)max, 1, int.MaxValue, nameof(options.MaxOutputTokens))
                 : defaults.MaxOutputTokens,
-            StopSequences = [.. options.StopSequences ?? []],
+            StopSequences = Stops(options.StopSequences),
             IsJson = options.ResponseFormat is ChatResponseFormatJson,
             TargetTtftSpeedup = speedup,
             TargetDecodeSpeedup = decodeSpeedup,
@@ -152,18 +156,28 @@ internal sealed class ChatRequest
     private static object? Find(AdditionalPropertiesDictionary properties, string key) =>
         properties.TryGetValue(key, out object? value) ? value : null;
 
-    private static double InRange(string name, double value, double low, double high)
+    /// <summary>Stop sequences that can occur; null and empty ones stop nothing.</summary>
+    /// <exception cref="ArgumentException">One has half of a character.</exception>
+    private static string[] Stops(IList<string>? stops)
     {
-        // the negated form also refuses NaN
-        if (!(value >= low && value <= high))
+        string[] given = [.. (stops ?? []).Where(stop => !string.IsNullOrEmpty(stop))];
+        return Array.Find(given, stop => !IsWellFormed(stop)) is { } half
+            ? throw new ArgumentException(
+                $"The stop sequence at {stops!.IndexOf(half)} has half of a surrogate pair, which is no character; no text contains it."
+            )
+            : given;
+    }
+
+    private static bool IsWellFormed(string text)
+    {
+        for (int i = 0; i < text.Length; i++)
         {
-            throw new ArgumentOutOfRangeException(
-                name,
-                value,
-                string.Create(CultureInfo.InvariantCulture, $"{name} is between {low} and {high}.")
-            );
+            if (char.IsSurrogate(text[i]) && !(i + 1 < text.Length && char.IsSurrogatePair(text[i], text[++i])))
+            {
+                return false;
+            }
         }
-        return value;
+        return true;
     }
 
     private static void Refuse(ChatOptions options, ILogger logger)
@@ -221,16 +235,16 @@ internal sealed class ChatRequest
         return basis with
         {
             Temperature = options.Temperature is { } temperature
-                ? (float)InRange(nameof(options.Temperature), temperature, 0, 100)
+                ? (float)OptionCheck.InRange((double)temperature, 0, 100, nameof(options.Temperature))
                 : (samples && raw is null ? 1 : basis.Temperature),
-            TopP = options.TopP is { } topP ? (float)InRange(nameof(options.TopP), topP, 0, 1) : basis.TopP,
-            TopK = options.TopK is { } topK ? (int)InRange(nameof(options.TopK), topK, 0, int.MaxValue) : basis.TopK,
+            TopP = options.TopP is { } topP ? (float)OptionCheck.InRange((double)topP, 0, 1, nameof(options.TopP)) : basis.TopP,
+            TopK = options.TopK is { } topK ? (int)OptionCheck.InRange((double)topK, 0, int.MaxValue, nameof(options.TopK)) : basis.TopK,
             MinP = minP ?? basis.MinP,
             FrequencyPenalty = options.FrequencyPenalty is { } frequency
-                ? (float)InRange(nameof(options.FrequencyPenalty), frequency, -100, 100)
+                ? (float)OptionCheck.InRange((double)frequency, -100, 100, nameof(options.FrequencyPenalty))
                 : basis.FrequencyPenalty,
             PresencePenalty = options.PresencePenalty is { } presence
-                ? (float)InRange(nameof(options.PresencePenalty), presence, -100, 100)
+                ? (float)OptionCheck.InRange((double)presence, -100, 100, nameof(options.PresencePenalty))
                 : basis.PresencePenalty,
             // llama.cpp takes 32 bits; 0xFFFFFFFF would ask it for a random seed
             Seed = options.Seed is { } seed ? (uint)((ulong)seed % uint.MaxValue) : basis.Seed,
@@ -247,6 +261,10 @@ internal sealed class ChatRequest
         List<AIFunctionDeclaration> tools = [];
         foreach (AITool tool in all)
         {
+            if (tool is null)
+            {
+                throw new ArgumentException("One of the tools is null.");
+            }
             tools.Add(
                 tool as AIFunctionDeclaration
                     ?? throw new NotSupportedException(
@@ -273,11 +291,21 @@ internal sealed class ChatRequest
         ChatMessage[] messages,
         ChatOptions options,
         AIFunctionDeclaration[] tools,
-        string toolChoice
+        string toolChoice,
+        ILogger logger
     ) =>
         NativeConfig.Write(json =>
         {
-            ChatMessageJson.WriteMessages(json, messages, options.Instructions);
+            ChatMessageJson.WriteMessages(
+                json,
+                messages,
+                options.Instructions,
+                (message, content) =>
+                    logger.OptionIgnored(
+                        $"{content.GetType().Name} in a message with role '{message.Role}'",
+                        "a text model cannot read it"
+                    )
+            );
             if (tools.Length > 0)
             {
                 ChatMessageJson.WriteTools(json, tools);
