@@ -157,7 +157,8 @@ FTK_API int64_t ftk_chat_prompt_n_tokens(const ftk_chat_prompt * prompt);
 FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_t * tokens, uint8_t * origins, int64_t capacity);
 // JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
 //       "pattern_full"), preserved_tokens (array of texts: control tokens that belong to the answer and that
-//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format
+//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format,
+//       supports_thinking (bool: answers may begin with reasoning)
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
 // Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]

@@ -129,6 +129,13 @@ internal static partial class LogMessages
         double milliseconds
     );
 
+    [LoggerMessage(
+        19,
+        LogLevel.Warning,
+        "The chat template describes functions, but in no format that is known here: calls come as text. UseGenericTools of the options describes them in a known one"
+    )]
+    internal static partial void FunctionsWithoutFormat(this ILogger logger);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }
