@@ -19,7 +19,7 @@
 #
 # Result: artifacts/native/<key>/
 #   lib/       libllama (patched, with the ftk_ API) and ggml
-#   bin/       rpc-server, which lends this machine's devices to others
+#   bin/       ggml-rpc-server, which lends this machine's devices to others
 #   stock/     libllama (unpatched) and foretoken-baseline
 #   include/   foretoken.h
 #   tests/     the C++ tests; run them with ctest --test-dir
@@ -346,6 +346,10 @@ configure_and_build() {
     note "  $name done in $((SECONDS - started)) s"
 }
 
+# What upstream would ask git for, which knows nothing of it in a tree without history. A release named v0.5.0 has no build
+# number; one named b8390 is its own.
+cmake_version=(-DLLAMA_BUILD_IS_DEV=OFF -DLLAMA_BUILD_COMMIT="$(pin release)" -DLLAMA_BUILD_NUMBER="$(build_number)")
+
 # quoted STRING: as a JSON string
 quoted() { printf '"%s"' "$(sed 's/\\/\\\\/g; s/"/\\"/g' <<< "$1")"; }
 
@@ -361,7 +365,7 @@ build() {
 
     # with OpenMP: ggml's own barriers spin without end. Where other work shares the cores that costs a time slice per
     # barrier, seconds per token on two busy cores; libgomp sleeps after a while (GOMP_SPINCOUNT, OMP_WAIT_POLICY).
-    # From the patched tree: of ggml the series changes the RPC backend alone, which is a library of its own.
+    # From the patched tree, and once: both libllama link it, so that what the series changes in ggml is in both.
     configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
         -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
         -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
@@ -370,13 +374,11 @@ build() {
     cmake --install "$build_dir/ggml" > "$build_dir/ggml-install.log"
 
     configure_and_build patched "$native" \
-        -DCMAKE_PREFIX_PATH="$build_dir/prefix" -DLLAMA_BUILD_NUMBER="$(pin release | tr -cd 0-9)" \
-        -DLLAMA_BUILD_COMMIT="$(pin release)" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
         -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$label"
 
     configure_and_build stock "$native" \
-        -DCMAKE_PREFIX_PATH="$build_dir/prefix" -DLLAMA_BUILD_NUMBER="$(pin release | tr -cd 0-9)" \
-        -DLLAMA_BUILD_COMMIT="$(pin release)" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
 
     stage=$out/incoming-$key
     rm -rf "$stage"
@@ -384,7 +386,7 @@ build() {
     cp "$native/include/foretoken.h" "$stage/include/"
     cp "$build_dir"/prefix/lib/libggml*.* "$stage/lib/"
     cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
-    [[ $rpc -eq 0 ]] || cp "$build_dir/ggml/bin/rpc-server" "$stage/bin/"
+    [[ $rpc -eq 0 ]] || cp "$build_dir/ggml/bin/ggml-rpc-server" "$stage/bin/"
     cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
     cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
     cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"

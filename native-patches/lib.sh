@@ -29,6 +29,17 @@ pin() {
     printf '%s\n' "$value"
 }
 
+# number of the pinned release for where llama.cpp wants one: of b8390 8390, of v0.5.0 0
+build_number() {
+    local release
+    release=$(pin release)
+    if [[ $release =~ ^b([1-9][0-9]*)$ ]]; then
+        printf '%s\n' "${BASH_REMATCH[1]}"
+    else
+        printf '0\n'
+    fi
+}
+
 sha256() {
     if command -v sha256sum > /dev/null; then
         sha256sum | cut -d ' ' -f 1

@@ -26,8 +26,13 @@ set(BUILD_COMPILER "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
 set(BUILD_TARGET   "${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR}")
 configure_file(${LLAMA_COMMON_DIR}/build-info.cpp.in ${CMAKE_CURRENT_BINARY_DIR}/build-info.cpp)
 
+# the parsers of templates that have one of their own: LLAMA_CHAT_PARSERS_SOURCES
+include(${LLAMA_COMMON_DIR}/parsers/sources.cmake)
+
 # an archive: only the members that the chat code reaches are linked, and common/unicode.cpp does not meet src/unicode.cpp
 add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
+    ${FORETOKEN_DIR}/src/common-left-out.cpp
+    ${LLAMA_CHAT_PARSERS_SOURCES}
     ${CMAKE_CURRENT_BINARY_DIR}/build-info.cpp
     ${LLAMA_COMMON_DIR}/chat-auto-parser-generator.cpp
     ${LLAMA_COMMON_DIR}/chat-auto-parser-helpers.cpp
@@ -35,14 +40,15 @@ add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
     ${LLAMA_COMMON_DIR}/chat-peg-parser.cpp
     ${LLAMA_COMMON_DIR}/chat.cpp
     ${LLAMA_COMMON_DIR}/common.cpp
-    ${LLAMA_COMMON_DIR}/json-partial.cpp
     ${LLAMA_COMMON_DIR}/json-schema-to-grammar.cpp
+    ${LLAMA_COMMON_DIR}/json-schema.cpp
+    ${LLAMA_COMMON_DIR}/json.cpp
     ${LLAMA_COMMON_DIR}/llguidance.cpp
     ${LLAMA_COMMON_DIR}/log.cpp
     ${LLAMA_COMMON_DIR}/peg-parser.cpp
     ${LLAMA_COMMON_DIR}/reasoning-budget.cpp
-    ${LLAMA_COMMON_DIR}/regex-partial.cpp
     ${LLAMA_COMMON_DIR}/sampling.cpp
+    ${LLAMA_COMMON_DIR}/trie.cpp
     ${LLAMA_COMMON_DIR}/unicode.cpp
     ${LLAMA_COMMON_DIR}/jinja/caps.cpp
     ${LLAMA_COMMON_DIR}/jinja/lexer.cpp
@@ -58,7 +64,6 @@ target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/
 target_include_directories(foretoken-common SYSTEM PRIVATE ${LLAMA_VENDOR_DIR})
 target_compile_features   (foretoken-common PRIVATE cxx_std_17)
 target_link_libraries     (foretoken-common PRIVATE ggml Threads::Threads)
-target_precompile_headers (foretoken-common PRIVATE <nlohmann/json.hpp>)
 
 # code that runs once per request, and takes half as long again to compile with -O3
 if (NOT MSVC)
@@ -98,8 +103,11 @@ set(FORETOKEN_LOCAL_SYMBOLS *nlohmann* *jinja* *common_* _Z*ftk_*)
 if (CMAKE_SYSTEM_NAME STREQUAL "Linux")
     list(JOIN FORETOKEN_LOCAL_SYMBOLS "; " patterns)
     file(CONFIGURE OUTPUT foretoken-exports.map CONTENT "{ global: *; local: @patterns@; };\n" @ONLY)
+    # -Bsymbolic-functions: the calls inside of this library reach its own functions, whatever else the process has loaded.
+    # A library that stands in front of it and exports some of the same names, with other structs, would get them otherwise.
     target_link_options(llama PRIVATE
         LINKER:--no-undefined
+        LINKER:-Bsymbolic-functions
         LINKER:--exclude-libs,libforetoken-common.a
         LINKER:--version-script,${CMAKE_CURRENT_BINARY_DIR}/foretoken-exports.map)
 elseif (APPLE)

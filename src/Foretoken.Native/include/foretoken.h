@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 6
+#define FTK_ABI_VERSION 7
 
 typedef int32_t ftk_status;
 
@@ -63,7 +63,7 @@ FTK_API const char * ftk_last_error(void);
 //
 
 FTK_API int32_t      ftk_abi_version(void);
-FTK_API const char * ftk_llama_release(void); // the pin, e.g. "b8390"
+FTK_API const char * ftk_llama_release(void); // the pin, e.g. "v0.5.0"
 FTK_API const char * ftk_patch_hash(void);    // hash of the patch series this library was built with
 FTK_API const char * ftk_build_info(void);    // JSON: compiler, build_type ("Release"), options, backends
 
@@ -156,7 +156,8 @@ FTK_API int64_t ftk_chat_prompt_n_tokens(const ftk_chat_prompt * prompt);
 // tokens [n_tokens], origins [n_tokens] (may be NULL)
 FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_t * tokens, uint8_t * origins, int64_t capacity);
 // JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
-//       "pattern_full"), preserved_tokens (array of texts: control tokens that belong to the answer and that
+//       "pattern_full"), grammar_prefix (text: the end of the prompt, which the grammar describes too; pass it to the
+//       sampler), preserved_tokens (array of texts: control tokens that belong to the answer and that
 //       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format,
 //       supports_thinking (bool: answers may begin with reasoning)
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
@@ -322,7 +323,7 @@ typedef struct ftk_sampler ftk_sampler;
 // config keys (all optional; what is absent does nothing): temperature (0 = greedy, the default), top_k (0 = all),
 //   top_p (1 = all), min_p (0 = all), typical_p (1 = all), repeat_penalty (1), repeat_last_n (64; -1 = the model's
 //   context), frequency_penalty (0), presence_penalty (0), seed (0xFFFFFFFF random, the default), grammar (GBNF),
-//   grammar_lazy (bool), grammar_triggers (as in ftk_chat_prompt_info), json_schema (object),
+//   grammar_lazy (bool), grammar_triggers and grammar_prefix (as in ftk_chat_prompt_info), json_schema (object),
 //   logit_bias (array of [token, bias])
 FTK_API ftk_status ftk_sampler_create(const ftk_model * model, const char * config_json, ftk_sampler ** out);
 FTK_API void       ftk_sampler_free(ftk_sampler * sampler);

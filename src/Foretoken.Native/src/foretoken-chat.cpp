@@ -300,6 +300,9 @@ struct ftk_chat_prompt {
     common_chat_parser_params parser;
 
     ftk_json grammar_triggers;
+
+    // what the grammar expects in front of the answer: it begins with the end of the prompt
+    std::string grammar_prefix;
 };
 
 ftk_status ftk_chat_create(const ftk_model * model, const char * template_override, ftk_chat ** out) {
@@ -874,8 +877,8 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
 
         common_chat_templates_inputs inputs;
 
-        inputs.messages              = common_chat_msgs_parse_oaicompat(guarded_messages);
-        inputs.tools                 = common_chat_tools_parse_oaicompat(guarded_tools);
+        inputs.messages              = common_chat_msgs_parse_oaicompat(ftk_to_common_json(guarded_messages));
+        inputs.tools                 = common_chat_tools_parse_oaicompat(ftk_to_common_json(guarded_tools));
         inputs.tool_choice           = common_chat_tool_choice_parse_oaicompat(tool_choice);
         inputs.parallel_tool_calls   = request.get_bool("parallel_tool_calls", false);
         inputs.add_generation_prompt = request.get_bool("add_generation_prompt", true);
@@ -896,8 +899,14 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
 
         if (tools_are_guarded) {
             // the grammar and the parser are about the tools as they are
-            inputs.tools   = common_chat_tools_parse_oaicompat(tools);
+            inputs.tools   = common_chat_tools_parse_oaicompat(ftk_to_common_json(tools));
             prompt->params = apply_template(*chat, inputs);
+        }
+
+        // a grammar of llama.cpp's describes the whole message, also the beginning that the template has written; one of the
+        // request describes what is generated, and a lazy one begins at its trigger
+        if (!prompt->params.grammar.empty() && grammar.empty() && !prompt->params.grammar_lazy) {
+            prompt->grammar_prefix = prompt->params.generation_prompt;
         }
 
         // templates and their handlers do not all make use of a grammar of the request
@@ -973,6 +982,7 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
                                {"grammar", prompt->params.grammar},
                                {"grammar_lazy", prompt->params.grammar_lazy},
                                {"grammar_triggers", prompt->grammar_triggers},
+                               {"grammar_prefix", prompt->grammar_prefix},
                                {"preserved_tokens", prompt->params.preserved_tokens},
                                {"stops", prompt->params.additional_stops},
                                {"format", common_chat_format_name(prompt->params.format)},

@@ -103,7 +103,7 @@ static void check_kv_type(const llama_model & model, const char * key, ggml_type
 
     const int64_t n_block = ggml_blck_size(type);
 
-    for (uint32_t il = 0; il < model.hparams.n_layer; ++il) {
+    for (uint32_t il = 0; il < model.hparams.n_layer(); ++il) {
         const int64_t n_head_size = is_v ? model.hparams.n_embd_head_v(il) : model.hparams.n_embd_head_k(il);
         if (n_head_size % n_block != 0) {
             ftk_fail(FTK_UNSUPPORTED, "'%s' is '%s', whose blocks of %" PRId64 " do not divide the head size %" PRId64 " of the model; use f16 or bf16",
@@ -122,7 +122,7 @@ static void check_kv_memory(const llama_model & model, const llama_context_param
     const uint64_t n_ctx = params.n_ctx == 0 ? model.hparams.n_ctx_train : params.n_ctx;
 
     double n_bytes = 0.0;
-    for (uint32_t il = 0; il < model.hparams.n_layer; ++il) {
+    for (uint32_t il = 0; il < model.hparams.n_layer(); ++il) {
         n_bytes += (double) n_ctx * ggml_row_size(params.type_k, model.hparams.n_embd_k_gqa(il));
         n_bytes += (double) n_ctx * ggml_row_size(params.type_v, model.hparams.n_embd_v_gqa(il));
     }
@@ -258,8 +258,8 @@ ftk_status ftk_context_info(const ftk_context * ctx, char * buf, int64_t capacit
         FTK_REQUIRE_NOT_NULL(ctx);
 
         ftk_json devices = ftk_json::array();
-        for (ggml_backend_dev_t dev : ctx->model->devices) {
-            devices.push_back(ggml_backend_dev_name(dev));
+        for (const llama_device & device : ctx->model->devices) {
+            devices.push_back(ggml_backend_dev_name(device.dev));
         }
         if (ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU)) {
             devices.push_back(ggml_backend_dev_name(cpu));
@@ -642,9 +642,9 @@ static state_header make_state_header(const ftk_context & ctx) {
     snprintf(res.build, sizeof(res.build), "%s/%s", ftk_llama_release(), ftk_patch_hash());
     snprintf(res.arch, sizeof(res.arch), "%s", ctx.model->arch_name().c_str());
 
-    res.n_layer = hparams.n_layer;
+    res.n_layer = hparams.n_layer();
     res.n_embd  = hparams.n_embd;
-    for (uint32_t il = 0; il < hparams.n_layer; ++il) {
+    for (uint32_t il = 0; il < hparams.n_layer(); ++il) {
         res.n_embd_k += hparams.n_embd_k_gqa(il);
         res.n_embd_v += hparams.n_embd_v_gqa(il);
     }

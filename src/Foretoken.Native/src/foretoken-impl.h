@@ -104,6 +104,11 @@ ftk_json ftk_parse_json(const char * text, const char * what, bool optional);
 
 std::string ftk_dump_json(const ftk_json & json);
 
+// for the functions of llama.cpp's common code, which has a JSON type of its own
+class common_json;
+
+common_json ftk_to_common_json(const ftk_json & json);
+
 // a JSON object of which only the listed keys are known
 class ftk_config {
 public:

@@ -262,7 +262,7 @@ static std::vector<ggml_backend_dev_t> add_rpc_servers(const ftk_json & servers)
         ggml_backend_reg_t server_reg = add_server(server.c_str());
 
         if (server_reg == nullptr || !answers(ggml_backend_reg_dev_get(server_reg, 0))) {
-            ftk_fail(FTK_DEVICE_MISSING, "no RPC server answers at '%s' (%s). Start one there with: rpc-server -H ADDRESS -p PORT, of the same release of llama.cpp; one that was in use here and was started again can be used once the models that were on it are freed",
+            ftk_fail(FTK_DEVICE_MISSING, "no RPC server answers at '%s' (%s). Start one there with: ggml-rpc-server -H ADDRESS -p PORT, of the same release of llama.cpp; one that was in use here and was started again can be used once the models that were on it are freed",
                     server.c_str(), ftk_logged_errors().c_str());
         }
 
@@ -354,6 +354,14 @@ struct load_state {
     bool              cancelled;
 };
 
+static llama_load_mode get_load_mode(bool use_mmap, bool use_mlock) {
+    if (use_mlock) {
+        return use_mmap ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MLOCK;
+    }
+
+    return use_mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
+}
+
 ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_progress progress, void * user, ftk_model ** out) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(out);
@@ -366,8 +374,7 @@ ftk_status ftk_model_load(const char * path, const char * config_json, ftk_load_
         llama_model_params params = llama_model_default_params();
 
         params.n_gpu_layers = (int32_t) config.get_int("n_gpu_layers", 0, -1, 1 << 20);
-        params.use_mmap     = config.get_bool("use_mmap", true);
-        params.use_mlock    = config.get_bool("use_mlock", false);
+        params.load_mode    = get_load_mode(config.get_bool("use_mmap", true), config.get_bool("use_mlock", false));
         params.vocab_only   = config.get_bool("vocab_only", false);
 
         check_gguf(path);
@@ -477,7 +484,7 @@ ftk_status ftk_model_info(const ftk_model * model, char * buf, int64_t capacity,
         const size_t      size_end  = arch_end == std::string::npos ? arch_end : desc.find(' ', arch_end + 1);
         const std::string file_type = size_end == std::string::npos ? "" : desc.substr(size_end + 1);
 
-        const bool has_layers = !hparams.vocab_only && hparams.n_layer > 0;
+        const bool has_layers = !hparams.vocab_only && hparams.n_layer() > 0;
 
         ftk_write_json({
                                {"arch", model->model->arch_name()},

@@ -94,22 +94,30 @@ static std::vector<bool> find_nullable(const llama_grammar_rules & rules) {
     return nullable;
 }
 
-// a rule that can reach itself before anything is consumed makes llama.cpp recurse without end
+// A rule that can reach itself before anything is consumed makes llama.cpp go on without end, unless the stack of what is
+// still to come is the same again when it does: llama.cpp looks at every stack once. Rules that repeat what can be empty are
+// of that harmless kind.
 static void check_left_recursion(const llama_grammar_parser & parser) {
     const auto & rules = parser.rules;
 
     const std::vector<bool> nullable = find_nullable(rules);
 
+    struct leading_rule {
+        uint32_t rule;
+        bool     grows; // something follows it, which the stack keeps
+    };
+
     // rules that can begin a rule
-    std::vector<std::vector<uint32_t>> leading(rules.size());
+    std::vector<std::vector<leading_rule>> leading(rules.size());
     for (size_t ir = 0; ir < rules.size(); ++ir) {
         bool at_start = true;
-        for (const auto & elem : rules[ir]) {
+        for (size_t i = 0; i < rules[ir].size(); ++i) {
+            const auto & elem = rules[ir][i];
             if (is_end(elem)) {
                 at_start = true;
             } else if (elem.type == LLAMA_GRETYPE_RULE_REF) {
                 if (at_start) {
-                    leading[ir].push_back(elem.value);
+                    leading[ir].push_back({elem.value, !is_end(rules[ir][i + 1])});
                 }
                 at_start = at_start && nullable[elem.value];
             } else {
@@ -118,58 +126,92 @@ static void check_left_recursion(const llama_grammar_parser & parser) {
         }
     }
 
-    enum : uint8_t { NEW,
-        OPEN,
-        DONE };
+    // Tarjan's strongly connected components, those that are reached first
+    const uint32_t NONE = UINT32_MAX;
 
-    std::vector<uint8_t> state(rules.size(), NEW);
-    std::vector<int32_t> depth(rules.size(), 0);
+    std::vector<uint32_t> index(rules.size(), NONE);
+    std::vector<uint32_t> low(rules.size(), 0);
+    std::vector<uint32_t> component(rules.size(), NONE);
+    std::vector<uint32_t> open;
+    std::vector<int32_t>  depth; // [n_components] rules on the longest way through it
 
     struct frame {
         uint32_t rule;
         size_t   i_next;
     };
 
+    uint32_t n_index = 0;
+
     for (uint32_t root = 0; root < rules.size(); ++root) {
-        if (state[root] != NEW) {
+        if (index[root] != NONE) {
             continue;
         }
 
-        std::vector<frame> stack = {{root, 0}};
-        state[root]              = OPEN;
+        std::vector<frame> stack;
+
+        auto enter = [&](uint32_t rule) {
+            index[rule] = low[rule] = n_index++;
+            open.push_back(rule);
+            stack.push_back({rule, 0});
+        };
+
+        enter(root);
 
         while (!stack.empty()) {
             const uint32_t rule = stack.back().rule;
 
-            if (stack.back().i_next == leading[rule].size()) {
-                state[rule] = DONE;
-                stack.pop_back();
-                if (!stack.empty()) {
-                    int32_t & parent = depth[stack.back().rule];
-                    parent           = std::max(parent, depth[rule] + 1);
-                }
-                if (depth[rule] > GRAMMAR_DEPTH_MAX) {
-                    ftk_fail(FTK_GRAMMAR_FAILED, "the grammar nests rules deeper than %d", GRAMMAR_DEPTH_MAX);
+            if (stack.back().i_next < leading[rule].size()) {
+                const uint32_t next = leading[rule][stack.back().i_next++].rule;
+
+                if (index[next] == NONE) {
+                    enter(next);
+                } else if (component[next] == NONE) {
+                    low[rule] = std::min(low[rule], index[next]);
                 }
                 continue;
             }
 
-            const uint32_t next = leading[rule][stack.back().i_next++];
+            stack.pop_back();
+            if (!stack.empty()) {
+                low[stack.back().rule] = std::min(low[stack.back().rule], low[rule]);
+            }
+            if (low[rule] != index[rule]) {
+                continue;
+            }
 
-            if (state[next] == OPEN) {
-                std::string name = "?";
-                for (const auto & symbol : parser.symbol_ids) {
-                    if (symbol.second == next) {
-                        name = symbol.first;
+            // the rules above `rule` on the list reach it and each other
+            auto first = open.end();
+            do {
+                --first;
+            } while (*first != rule);
+
+            const uint32_t id = depth.size();
+            for (auto it = first; it != open.end(); ++it) {
+                component[*it] = id;
+            }
+
+            int32_t n_below = 0;
+            for (auto it = first; it != open.end(); ++it) {
+                for (const auto & next : leading[*it]) {
+                    if (component[next.rule] != id) {
+                        n_below = std::max(n_below, depth[component[next.rule]]);
+                    } else if (next.grows) {
+                        std::string name = "?";
+                        for (const auto & symbol : parser.symbol_ids) {
+                            if (symbol.second == next.rule) {
+                                name = symbol.first;
+                            }
+                        }
+                        ftk_fail(FTK_GRAMMAR_FAILED, "the grammar is left-recursive: the rule '%s' can begin with itself. Rewrite it as a repetition", name.c_str());
                     }
                 }
-                ftk_fail(FTK_GRAMMAR_FAILED, "the grammar is left-recursive: the rule '%s' can begin with itself. Rewrite it as a repetition", name.c_str());
             }
-            if (state[next] == NEW) {
-                state[next] = OPEN;
-                stack.push_back({next, 0});
-            } else {
-                depth[rule] = std::max(depth[rule], depth[next] + 1);
+
+            depth.push_back(n_below + (int32_t) (open.end() - first));
+            open.erase(first, open.end());
+
+            if (depth.back() > GRAMMAR_DEPTH_MAX) {
+                ftk_fail(FTK_GRAMMAR_FAILED, "the grammar nests rules deeper than %d", GRAMMAR_DEPTH_MAX);
             }
         }
     }
@@ -220,7 +262,7 @@ std::string ftk_schema_to_grammar(const ftk_json & schema) {
 
     try {
         // true and {} allow everything
-        return json_schema_to_grammar(schema.is_boolean() ? ftk_json::object() : schema);
+        return json_schema_to_grammar(ftk_to_common_json(schema.is_boolean() ? ftk_json::object() : schema));
     } catch (const std::bad_alloc &) {
         throw;
     } catch (const std::exception & err) {
@@ -316,6 +358,26 @@ static grammar_triggers parse_triggers(const ftk_json & list, int32_t n_vocab) {
     return res;
 }
 
+// the beginning of what the grammar describes that is in the prompt already
+static void accept_prefix(const ftk_model & model, llama_sampler & grammar, const std::string & prefix) {
+    const auto tokens = ftk_tokenize_text(model.vocab, prefix, false, true);
+
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        const std::string piece = ftk_token_to_bytes(model.vocab, tokens[i], true);
+
+        // some tokenizers put a space in front
+        if (i == 0 && piece == " " && prefix[0] != ' ') {
+            continue;
+        }
+
+        try {
+            llama_sampler_accept(&grammar, tokens[i]);
+        } catch (const std::exception & err) {
+            ftk_fail(FTK_GRAMMAR_FAILED, "the grammar does not begin with 'grammar_prefix' (%s): %s", ftk_quote(prefix).c_str(), err.what());
+        }
+    }
+}
+
 static sampler_ptr create_grammar(const ftk_model & model, const ftk_config & config) {
     std::string grammar = config.get_string("grammar", "");
 
@@ -327,17 +389,22 @@ static sampler_ptr create_grammar(const ftk_model & model, const ftk_config & co
     }
 
     const bool             lazy     = config.get_bool("grammar_lazy", false);
+    const std::string      prefix   = config.get_string("grammar_prefix", "");
     const grammar_triggers triggers = parse_triggers(config.get_array("grammar_triggers"), model.n_vocab);
 
     if (grammar.empty()) {
-        if (lazy) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "'grammar_lazy' needs a 'grammar'");
+        if (lazy || !prefix.empty()) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'%s' needs a 'grammar'", lazy ? "grammar_lazy" : "grammar_prefix");
         }
         return nullptr;
     }
 
     if (lazy && triggers.patterns.empty() && triggers.tokens.empty()) {
         ftk_fail(FTK_INVALID_ARGUMENT, "a lazy grammar needs 'grammar_triggers', or it would never begin");
+    }
+
+    if (lazy && !prefix.empty()) {
+        ftk_fail(FTK_INVALID_ARGUMENT, "'grammar_lazy' and 'grammar_prefix' exclude each other: a lazy grammar begins at its trigger");
     }
 
     ftk_check_grammar(model.vocab, grammar);
@@ -357,7 +424,17 @@ static sampler_ptr create_grammar(const ftk_model & model, const ftk_config & co
     }
 
     if (!res) {
-        ftk_fail(FTK_GRAMMAR_FAILED, "llama.cpp does not accept the grammar: %s", ftk_logged_errors().c_str());
+        const std::string errors = ftk_logged_errors();
+
+        // of the kind that would come to an end, and is refused all the same
+        if (errors.find("left recursion") != std::string::npos) {
+            ftk_fail(FTK_GRAMMAR_FAILED, "the grammar is left-recursive: a rule can begin with itself. Rewrite it as a repetition (llama.cpp: %s)", errors.c_str());
+        }
+        ftk_fail(FTK_GRAMMAR_FAILED, "llama.cpp does not accept the grammar: %s", errors.c_str());
+    }
+
+    if (!prefix.empty()) {
+        accept_prefix(model, *res, prefix);
     }
 
     return res;
@@ -410,7 +487,7 @@ static sampler_ptr create_chain(const ftk_model & model, const ftk_config & conf
     }
 
     if (penalty_last_n > 0 && (penalty_repeat != 1.0f || penalty_freq != 0.0f || penalty_present != 0.0f)) {
-        add_sampler(chain.get(), llama_sampler_init_penalties(penalty_last_n, penalty_repeat, penalty_freq, penalty_present));
+        add_sampler(chain.get(), llama_sampler_init_penalties(model.n_vocab, penalty_last_n, penalty_repeat, penalty_freq, penalty_present));
     }
 
     if (temperature <= 0.0f) {
@@ -445,7 +522,7 @@ ftk_status ftk_sampler_create(const ftk_model * model, const char * config_json,
         FTK_REQUIRE_NOT_NULL(model);
         ftk_require_tokenizer(*model);
 
-        const ftk_config config(config_json, "sampler config", {"temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "grammar", "grammar_lazy", "grammar_triggers", "json_schema", "logit_bias"});
+        const ftk_config config(config_json, "sampler config", {"temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_penalty", "repeat_last_n", "frequency_penalty", "presence_penalty", "seed", "grammar", "grammar_lazy", "grammar_triggers", "grammar_prefix", "json_schema", "logit_bias"});
 
         auto res = std::make_unique<ftk_sampler>();
 

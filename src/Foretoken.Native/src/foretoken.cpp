@@ -1,6 +1,7 @@
 #include "foretoken-impl.h"
 
 #include "ggml-backend.h"
+#include "json.h"
 #include "log.h"
 
 #include <algorithm>
@@ -355,6 +356,9 @@ static const char * device_type_name(ggml_backend_dev_t dev) {
             return "igpu";
         case GGML_BACKEND_DEVICE_TYPE_ACCEL:
             return "accel";
+        case GGML_BACKEND_DEVICE_TYPE_META:
+            // stands for several others and is never listed
+            break;
     }
 
     return "unknown";
@@ -513,6 +517,10 @@ ftk_json ftk_parse_json(const char * text, const char * what, bool optional) {
 std::string ftk_dump_json(const ftk_json & json) {
     // a generated text may end inside of a character
     return json.dump(-1, ' ', false, ftk_json::error_handler_t::replace);
+}
+
+common_json ftk_to_common_json(const ftk_json & json) {
+    return common_json::parse(json.dump());
 }
 
 ftk_config::ftk_config(const char * text, const char * what, std::initializer_list<const char *> keys, bool optional) :

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
 
 //
@@ -30,6 +31,13 @@ void llm_graph_input_attn_kv_staged::set_input(const llama_ubatch * ubatch) {
             // nothing is attended to
             inp->mctx->set_input_k_idxs(inp->self_k_idxs, ubatch);
             inp->mctx->set_input_v_idxs(inp->self_v_idxs, ubatch);
+
+            if (inp->self_k_rot) {
+                inp->mctx->set_input_k_rot(inp->self_k_rot);
+            }
+            if (inp->self_v_rot) {
+                inp->mctx->set_input_v_rot(inp->self_v_rot);
+            }
         } else {
             inp->set_input(ubatch);
         }
@@ -126,18 +134,25 @@ llm_graph_input_attn_kv * llm_build_attn_inp_kv_staged(const llm_graph_context &
 
         const int64_t n_stream = lctx.cparams.kv_unified ? 1 : lctx.ubatch.n_seqs_unq;
 
-        inp->self_kq_mask = ggml_new_tensor_4d(lctx.ctx0, GGML_TYPE_F32, mctx_cur->get_n_kv(), lctx.ubatch.n_tokens / n_stream, 1, n_stream);
-        ggml_set_input(inp->self_kq_mask);
+        const ggml_type type_mask = lctx.cparams.flash_attn ? GGML_TYPE_F16 : GGML_TYPE_F32;
 
-        inp->self_kq_mask_cnv = lctx.cparams.flash_attn ? ggml_cast(lctx.ctx0, inp->self_kq_mask, GGML_TYPE_F16) : inp->self_kq_mask;
+        inp->self_kq_mask = ggml_new_tensor_4d(lctx.ctx0, type_mask, mctx_cur->get_n_kv(), lctx.ubatch.n_tokens / n_stream, 1, n_stream);
+        ggml_set_input(inp->self_kq_mask);
+        ggml_set_name(inp->self_kq_mask, "attn_inp_kq_mask");
+
+        inp->self_kq_mask_cnv = inp->self_kq_mask;
+
+        // a quantized cache holds rotated keys and values
+        inp->self_k_rot = mctx_cur->build_input_k_rot(lctx.ctx0);
+        inp->self_v_rot = mctx_cur->build_input_v_rot(lctx.ctx0);
 
         res->classes.emplace(leader, std::move(inp));
     }
 
     for (const auto & [leader, inp] : res->classes) {
-        for (ggml_tensor * t : {inp->self_k_idxs, inp->self_v_idxs, inp->self_kq_mask}) {
+        for (ggml_tensor * t : {inp->self_k_idxs, inp->self_v_idxs, inp->self_kq_mask, inp->self_k_rot, inp->self_v_rot}) {
             // a single class always begins at the same place
-            if (res->classes.size() > 1) {
+            if (t != nullptr && res->classes.size() > 1) {
                 res->views.push_back(ggml_view_1d(lctx.ctx0, t, ggml_nelements(t), 0));
                 ggml_build_forward_expand(lctx.gf, res->views.back());
             }
@@ -197,21 +212,15 @@ static std::vector<ggml_tensor *> get_nodes(ggml_cgraph * gf) {
     return res;
 }
 
-std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer) {
-    const auto nodes = get_nodes(gf);
-
-    for (int32_t il = 0; il < n_layer; ++il) {
-        if (find_tensor(nodes, "l_out", il) == nullptr) {
-            return format("its graph has no tensor 'l_out' for layer %d", il);
-        }
-
-        if (find_tensor(nodes, LLAMA_TENSOR_NAME_FATTN, il) == nullptr &&
-                find_tensor(nodes, "kq_soft_max", il) == nullptr) {
-            return format("its graph has no attention over the KV cache in layer %d", il);
+// the fused attention of a layer, or the softmax of its scores
+static ggml_tensor * find_attn(const llm_graph_result * res, const std::vector<ggml_tensor *> & nodes, int il) {
+    for (const auto & node : res->get_fused_nodes()) {
+        if (node.op == LLM_FUSED_OP_FLASH_ATTN && node.il == il) {
+            return node.tensor;
         }
     }
 
-    return {};
+    return find_tensor(nodes, "kq_soft_max", il);
 }
 
 // residual stream behind each layer; false if the graph does not name it
@@ -226,6 +235,62 @@ static bool find_l_out(const std::vector<ggml_tensor *> & nodes, std::vector<ggm
     }
 
     return std::find(l_out.begin(), l_out.end(), nullptr) == l_out.end();
+}
+
+std::string llm_graph_check_staged(const llm_graph_result * res, int32_t n_layer) {
+    const auto nodes = get_nodes(res->get_gf());
+
+    std::vector<ggml_tensor *> l_out(n_layer);
+    find_l_out(nodes, l_out);
+
+    // what belongs to one layer alone
+    std::unordered_map<const ggml_tensor *, int32_t> owners;
+
+    for (int32_t il = 0; il < n_layer; ++il) {
+        if (l_out[il] == nullptr) {
+            return format("its graph has no tensor 'l_out' for layer %d", il);
+        }
+
+        const ggml_tensor * attn = find_attn(res, nodes, il);
+        if (attn == nullptr) {
+            return format("its graph has no attention over the KV cache in layer %d", il);
+        }
+
+        owners[l_out[il]] = il;
+        owners[attn]      = il;
+    }
+
+    // a stage starts from the residual stream in front of it and from inputs, and from nothing else
+    for (int32_t il = 0; il <= n_layer; ++il) {
+        const ggml_tensor * l_in = il > 0 ? l_out[il - 1] : nullptr;
+
+        std::unordered_set<const ggml_tensor *> seen;
+        std::vector<const ggml_tensor *>        todo = {il < n_layer ? l_out[il] : res->get_logits()};
+
+        while (!todo.empty()) {
+            const ggml_tensor * t = todo.back();
+            todo.pop_back();
+
+            if (t == nullptr || t == l_in || !seen.insert(t).second) {
+                continue;
+            }
+
+            const auto it = owners.find(t);
+            if (it != owners.end() && it->second != il) {
+                return il < n_layer ? format("its layer %d reads what layer %d computes, not only the residual stream in front of it", il, it->second) :
+                                      format("its output reads what layer %d computes, not only the residual stream behind the last layer", it->second);
+            }
+
+            // neither computed nor an input nor a weight: what stands in for an attention outside of the stage
+            if (t->op == GGML_OP_NONE && t->buffer == nullptr && t->view_src == nullptr && (t->flags & GGML_TENSOR_FLAG_INPUT) == 0) {
+                return "its graph has an attention that belongs to none of its layers";
+            }
+
+            todo.insert(todo.end(), std::begin(t->src), std::end(t->src));
+        }
+    }
+
+    return {};
 }
 
 namespace {
@@ -312,7 +377,7 @@ static bool is_view_of_any(const ggml_tensor * t, const std::vector<ggml_tensor 
 }
 
 std::string llm_graph_check_kv_only(ggml_cgraph * gf, const llama_hparams & hparams) {
-    const int32_t n_layer = hparams.n_layer;
+    const int32_t n_layer = hparams.n_layer();
 
     const auto nodes = get_nodes(gf);
 
@@ -355,8 +420,10 @@ std::string llm_graph_check_kv_only(ggml_cgraph * gf, const llama_hparams & hpar
                 return format("the keys and values of layer %d are computed from more than the residual stream in front of it", il);
             }
 
-            // an adapter is no projection of its own
-            n_rows += t->op == GGML_OP_MUL_MAT && strstr(t->src[0]->name, ".lora_") == nullptr ? t->ne[0] : 0;
+            // neither an adapter nor the rotation of what goes into a quantized cache is a projection of its own
+            const bool is_projection = t->op == GGML_OP_MUL_MAT && strstr(t->src[0]->name, ".lora_") == nullptr && (t->src[0]->flags & GGML_TENSOR_FLAG_INPUT) == 0;
+
+            n_rows += is_projection ? t->ne[0] : 0;
 
             todo.insert(todo.end(), std::begin(t->src), std::end(t->src));
         }
@@ -471,7 +538,7 @@ static ggml_tensor * build_probe(ggml_context * ctx, ggml_cgraph * gf, ggml_tens
             mask = ggml_cont(ctx, ggml_view_2d(ctx, mask, mask->ne[0], n_rows, mask->nb[1] * rows.row_stride, mask->nb[1] * first));
 
             p = ggml_mul_mat(ctx, k, q);
-            ggml_mul_mat_set_prec(p, GGML_PREC_F32);
+            ggml_prec_set_acc(p, GGML_PREC_F32);
 
             if (softcap != 0.0f) {
                 p     = ggml_scale(ctx, ggml_tanh(ctx, ggml_scale(ctx, p, scale / softcap)), softcap);
@@ -512,7 +579,7 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
     }
 
     const llama_stage & stage   = mctx->get_stage();
-    const int32_t       n_layer = params.hparams.n_layer;
+    const int32_t       n_layer = params.hparams.n_layer();
 
     const bool is_first = stage.il_begin == 0;
     const bool is_last  = stage.il_end == n_layer;
@@ -613,10 +680,7 @@ ggml_cgraph * llm_graph_slice_staged(const llm_graph_params & params, ggml_cgrap
             continue;
         }
 
-        attns[i] = find_tensor(nodes, LLAMA_TENSOR_NAME_FATTN, stage.probes[i].il);
-        if (attns[i] == nullptr) {
-            attns[i] = find_tensor(nodes, "kq_soft_max", stage.probes[i].il);
-        }
+        attns[i] = find_attn(res, nodes, stage.probes[i].il);
 
         if (attns[i] == nullptr) {
             LLAMA_LOG_ERROR("%s: layer %d has no attention to probe\n", __func__, stage.probes[i].il);

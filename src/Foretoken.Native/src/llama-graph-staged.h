@@ -75,7 +75,7 @@ public:
 llm_graph_input_attn_kv_staged * llm_graph_result_get_staged(const llm_graph_result * res);
 
 // why the (complete) graph of an architecture cannot be sliced; empty if it can
-std::string llm_graph_check_staged(ggml_cgraph * gf, int32_t n_layer);
+std::string llm_graph_check_staged(const llm_graph_result * res, int32_t n_layer);
 
 // why sublayers cannot be cut out of it; empty if they can
 std::string llm_graph_check_sublayers(ggml_cgraph * gf, int32_t n_layer);

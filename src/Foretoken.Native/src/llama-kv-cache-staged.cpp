@@ -11,7 +11,7 @@
 
 // written in front of every state, so that neither a stock build nor an older one of ours takes it for its own
 static const uint32_t LLAMA_KV_CACHE_STAGED_MAGIC   = 0x734b5446; // 'FTKs'
-static const uint32_t LLAMA_KV_CACHE_STAGED_VERSION = 2;
+static const uint32_t LLAMA_KV_CACHE_STAGED_VERSION = 3;
 
 bool llama_stage::has(int32_t il) const {
     if (il < il_begin || il >= il_end) {
@@ -41,19 +41,19 @@ llama_kv_cache_staged::llama_kv_cache_staged(
     n_seq_max(unified ? LLAMA_MAX_SEQ : n_seq_max) {
     LLAMA_LOG_INFO("%s: creating one KV cache per layer, size = %u cells\n", __func__, kv_size);
 
-    layers.reserve(hparams.n_layer);
+    layers.reserve(hparams.n_layer());
 
-    for (uint32_t il = 0; il < hparams.n_layer; ++il) {
+    for (uint32_t il = 0; il < hparams.n_layer(); ++il) {
         const layer_filter_cb filter = [il](int32_t i) {
             return i == (int32_t) il;
         };
 
         layers.push_back(std::make_unique<llama_kv_cache>(
-                model, type_k, type_v, v_trans, offload, unified, kv_size, n_seq_max, 1,
-                0, LLAMA_SWA_TYPE_NONE, filter, nullptr));
+                model, hparams, type_k, type_v, v_trans, offload, unified, kv_size, n_seq_max, 1,
+                0, LLAMA_SWA_TYPE_NONE, nullptr, filter, nullptr, nullptr));
     }
 
-    classes.resize(hparams.n_layer, 0);
+    classes.resize(hparams.n_layer(), 0);
     skips.resize(this->n_seq_max);
 }
 
@@ -80,7 +80,7 @@ llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & 
     while (true) {
         auto ubatch = !same_skip          ? balloc.split_seq(n_ubatch) :
                       get_n_stream() == 1 ? balloc.split_simple(n_ubatch) :
-                                            balloc.split_equal(n_ubatch, true);
+                                            balloc.split_equal(n_ubatch, true, 0);
 
         if (ubatch.n_tokens == 0) {
             break;
@@ -88,7 +88,7 @@ llama_memory_context_ptr llama_kv_cache_staged::init_batch(llama_batch_allocr & 
 
         llama_stage stage;
         stage.il_begin = 0;
-        stage.il_end   = hparams.n_layer;
+        stage.il_end   = hparams.n_layer();
         stage.skip     = get_skip(ubatch.seq_id[0][0]);
 
         stages.push_back(std::move(stage));
@@ -287,28 +287,31 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
         uint32_t n_layer;
         uint32_t n_seqs;
 
-        io.read_to(&magic, sizeof(magic));
-        io.read_to(&version, sizeof(version));
+        io.read(&magic, sizeof(magic));
+        io.read(&version, sizeof(version));
 
-        if (magic != LLAMA_KV_CACHE_STAGED_MAGIC || version != LLAMA_KV_CACHE_STAGED_VERSION) {
-            throw std::runtime_error("not the state of a staged KV cache of this version");
+        if (magic != LLAMA_KV_CACHE_STAGED_MAGIC) {
+            throw std::runtime_error("not the state of a staged KV cache");
+        }
+        if (version != LLAMA_KV_CACHE_STAGED_VERSION) {
+            throw std::runtime_error(format("the state of a staged KV cache has version %u, this build reads version %u: it was saved by another release of Foretoken", version, LLAMA_KV_CACHE_STAGED_VERSION));
         }
 
-        io.read_to(&n_layer, sizeof(n_layer));
+        io.read(&n_layer, sizeof(n_layer));
         if (n_layer != layers.size()) {
             throw std::runtime_error("the state was saved from a model with another number of layers");
         }
 
-        io.read_to(classes_new.data(), n_layer * sizeof(classes_new[0]));
+        io.read(classes_new.data(), n_layer * sizeof(classes_new[0]));
 
-        io.read_to(&n_seqs, sizeof(n_seqs));
+        io.read(&n_seqs, sizeof(n_seqs));
         if (n_seqs != s1 - s0) {
             throw std::runtime_error("the state was saved with another number of sequences");
         }
 
         for (auto & skip : skips_new) {
             uint32_t n_skip;
-            io.read_to(&n_skip, sizeof(n_skip));
+            io.read(&n_skip, sizeof(n_skip));
 
             if (n_skip > n_layer) {
                 throw std::runtime_error("the state is damaged");
@@ -318,8 +321,8 @@ void llama_kv_cache_staged::state_read(llama_io_read_i & io, llama_seq_id seq_id
                 int32_t il;
                 int32_t part;
 
-                io.read_to(&il, sizeof(il));
-                io.read_to(&part, sizeof(part));
+                io.read(&il, sizeof(il));
+                io.read(&part, sizeof(part));
 
                 if (il < 1 || il >= (int32_t) n_layer || part < LLAMA_LAYER_PART_BLOCK || part > LLAMA_LAYER_PART_FEED_FORWARD ||
                         (i > 0 && il <= skip.back().il)) {

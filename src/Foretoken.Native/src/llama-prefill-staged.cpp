@@ -29,7 +29,12 @@ struct llama_staged_access {
     // replaces the memory; compute buffers are reserved anew
     static void set_memory(llama_context * ctx, llama_memory_i * memory) {
         ctx->memory.reset(memory);
-        ctx->gf_res_prev->reset();
+        for (auto & res : ctx->gf_res_prev) {
+            if (res) {
+                res->reset();
+            }
+        }
+        ctx->gf_res_prev_active = nullptr;
         ctx->sched_need_reserve = true;
     }
 
@@ -39,6 +44,10 @@ struct llama_staged_access {
 
     // room for the logits of one token
     static bool begin_outputs(llama_context * ctx) {
+        // copies into it may be under way
+        if (!ctx->embd_seq.empty()) {
+            ctx->synchronize();
+        }
         ctx->embd_seq.clear();
         ctx->output_swaps.clear();
 
@@ -104,22 +113,14 @@ llama_abort_scope::~llama_abort_scope() {
 // enabling
 //
 
-static ggml_type kv_type(const llama_kv_cache & kv, bool is_v) {
-    ggml_init_params params = {
-            /*.mem_size   =*/4 * ggml_tensor_overhead(),
-            /*.mem_buffer =*/nullptr,
-            /*.no_alloc   =*/true,
-    };
+static bool all_layers_have_kv(const llama_hparams & hparams) {
+    for (uint32_t il = 0; il < hparams.n_layer(); ++il) {
+        if (!hparams.has_kv(il)) {
+            return false;
+        }
+    }
 
-    ggml_context_ptr ctx{ggml_init(params)};
-
-    llama_kv_cache::slot_info sinfo;
-    sinfo.s0 = 0;
-    sinfo.s1 = 0;
-
-    const ggml_tensor * t = is_v ? kv.get_v(ctx.get(), 0, 1, sinfo) : kv.get_k(ctx.get(), 0, 1, sinfo);
-
-    return t->type;
+    return true;
 }
 
 static bool check_model(const llama_context * ctx, std::string & why) {
@@ -128,7 +129,9 @@ static bool check_model(const llama_context * ctx, std::string & why) {
 
     auto * memory = llama_staged_access::any_memory(ctx);
 
-    if (memory == nullptr) {
+    if (cparams.ctx_type != LLAMA_CONTEXT_TYPE_DEFAULT) {
+        why = "the context runs the model's next-token layers alone";
+    } else if (memory == nullptr) {
         why = "the model has no KV cache (an encoder or embedding model)";
     } else if (dynamic_cast<llama_kv_cache *>(memory) == nullptr) {
         why = hparams.swa_type != LLAMA_SWA_TYPE_NONE ?
@@ -136,7 +139,7 @@ static bool check_model(const llama_context * ctx, std::string & why) {
                       "the model's memory is not a plain KV cache (recurrent or hybrid model)";
     } else if (hparams.is_mla()) {
         why = "the model uses multi-head latent attention";
-    } else if (hparams.n_layer_kv() != hparams.n_layer) {
+    } else if (!all_layers_have_kv(hparams)) {
         why = "some of the model's layers have no keys and values of their own";
     } else if (hparams.n_pos_per_embd() != 1) {
         why = "the model uses more than one position per token (M-RoPE)";
@@ -144,7 +147,7 @@ static bool check_model(const llama_context * ctx, std::string & why) {
         why = "the context uses non-causal attention";
     } else if (cparams.embeddings || cparams.pooling_type != LLAMA_POOLING_TYPE_NONE) {
         why = "the context computes embeddings";
-    } else if (hparams.n_layer < 3) {
+    } else if (hparams.n_layer() < 3) {
         why = "the model has fewer than three layers";
     } else if (memory->seq_pos_max(0) >= 0) {
         why = "the KV cache is not empty: enable staging before the first decode";
@@ -176,9 +179,10 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
     {
         const auto * kv = static_cast<llama_kv_cache *>(llama_staged_access::any_memory(ctx));
 
-        params_mem.type_k = kv_type(*kv, false);
-        params_mem.type_v = kv_type(*kv, true);
-        kv_size           = kv->get_size();
+        params_mem.type_k   = kv->type_k();
+        params_mem.type_v   = kv->type_v();
+        params_mem.ctx_type = cparams.ctx_type;
+        kv_size             = kv->get_size();
     }
 
     ctx->synchronize();
@@ -215,10 +219,10 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 
             auto * gf = model.build_graph(llama_staged_access::graph_params(ctx, &res, ubatch, mctx.get()));
 
-            why = llm_graph_check_staged(gf, model.hparams.n_layer);
+            why = llm_graph_check_staged(&res, model.hparams.n_layer());
 
             if (why.empty()) {
-                why_whole_layers_only = llm_graph_check_sublayers(gf, model.hparams.n_layer);
+                why_whole_layers_only = llm_graph_check_sublayers(gf, model.hparams.n_layer());
                 why_no_kv_only        = llm_graph_check_kv_only(gf, model.hparams);
             }
         }
@@ -247,39 +251,25 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 // cells of a sequence
 //
 
-// keeps what state_write() says about the cells, not the keys and values themselves
-class llama_io_write_meta : public llama_io_write_i {
+// counts the bytes of keys and values that state_write() would write
+class llama_io_write_count : public llama_io_write_i {
 public:
     void write(const void * src, size_t size) override {
-        data.insert(data.end(), (const uint8_t *) src, (const uint8_t *) src + size);
+        GGML_UNUSED(src);
+        n_other_bytes += size;
     }
 
-    void write_tensor(const ggml_tensor * tensor, size_t offset, size_t size) override {
-        // the keys of the first layer come first, one row for each cell
-        if (tensor_k == nullptr) {
-            tensor_k = tensor;
-        }
-
-        if (tensor_k == tensor) {
-            for (size_t i = offset / tensor->nb[1]; i < (offset + size) / tensor->nb[1]; ++i) {
-                cells.push_back(i);
-            }
-        }
-
+    void write_tensor(ggml_tensor * tensor, size_t offset, size_t size) override {
+        GGML_UNUSED(tensor);
+        GGML_UNUSED(offset);
         n_tensor_bytes += size;
     }
 
     size_t n_bytes() override {
-        return data.size() + n_tensor_bytes;
+        return n_other_bytes + n_tensor_bytes;
     }
 
-    std::vector<uint8_t> data;
-
-    // in the order in which `data` has their positions
-    std::vector<uint32_t> cells;
-
-    const ggml_tensor * tensor_k = nullptr;
-
+    size_t n_other_bytes  = 0;
     size_t n_tensor_bytes = 0;
 };
 
@@ -296,36 +286,12 @@ struct seq_cell {
 static std::vector<seq_cell> get_seq_cells(const llama_kv_cache & kv, llama_seq_id seq_id) {
     std::vector<seq_cell> res;
 
-    // the cells are private to the cache, what it saves of them is not
-    llama_io_write_meta io;
-    kv.state_write(io, seq_id, 0);
+    const auto & cells = kv.get_cells(seq_id);
 
-    const uint8_t * p = io.data.data();
-
-    auto read_u32 = [&]() {
-        uint32_t v;
-        memcpy(&v, p, sizeof(v));
-        p += sizeof(v);
-        return v;
-    };
-
-    const uint32_t n_stream = read_u32();
-
-    for (uint32_t s = 0; s < n_stream; ++s) {
-        const uint32_t n_cells = read_u32();
-        if (n_cells == 0) {
-            continue;
+    for (uint32_t i = 0; i < cells.size(); ++i) {
+        if (!cells.is_empty(i) && cells.seq_has(i, seq_id)) {
+            res.push_back({cells.pos_get(i), i});
         }
-
-        for (uint32_t i = 0; i < n_cells; ++i) {
-            const llama_pos pos = read_u32();
-
-            res.push_back({pos, io.cells.at(i)});
-            p += read_u32() * sizeof(llama_seq_id);
-        }
-
-        // a sequence lives in one stream
-        break;
     }
 
     std::sort(res.begin(), res.end(), [](const seq_cell & a, const seq_cell & b) { return a.pos < b.pos; });
@@ -459,7 +425,7 @@ static bool check_tokens(const llama_context * ctx, llama_seq_id seq_id, const s
 }
 
 static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
-    const int32_t n_layer = ctx->get_model().hparams.n_layer;
+    const int32_t n_layer = ctx->get_model().hparams.n_layer();
 
     if (!check_tokens(ctx, seq_id, tokens, why)) {
         return false;
@@ -590,7 +556,7 @@ static llama_staged_status prefill_stages(
 
     const auto & hparams = ctx->get_model().hparams;
 
-    const int32_t n_layer  = hparams.n_layer;
+    const int32_t n_layer  = hparams.n_layer();
     const int64_t n_embd   = hparams.n_embd;
     const int64_t n_ubatch = ctx->n_ubatch();
     const auto    ranges   = get_stage_ranges(plan, n_layer);
@@ -742,7 +708,7 @@ static llama_staged_status prefill_stages(
             llama_staged_access::set_n_outputs(ctx, is_last && i1 == n_tokens ? 1 : 0);
 
             ggml_status  status;
-            const auto * res = ctx->process_ubatch(ubatch, LLM_GRAPH_TYPE_DECODER, mctx, status);
+            const auto * res = ctx->process_ubatch(ubatch, LLM_GRAPH_TYPE_DEFAULT, mctx, status);
 
             if (res == nullptr) {
                 if (status == GGML_STATUS_ABORTED) {
@@ -1128,7 +1094,7 @@ static llama_staged_status restore(
 
                 ggml_status status_graph;
 
-                if (ctx->process_ubatch(mctx->get_ubatch(), LLM_GRAPH_TYPE_DECODER, mctx, status_graph) == nullptr) {
+                if (ctx->process_ubatch(mctx->get_ubatch(), LLM_GRAPH_TYPE_DEFAULT, mctx, status_graph) == nullptr) {
                     why    = "computing the graph of restored tokens failed";
                     status = LLAMA_STAGED_FAILED;
                     break;
@@ -1238,7 +1204,7 @@ std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_s
 int64_t llama_staged_kv_bytes_used(const llama_context * ctx, llama_seq_id seq_id) {
     int64_t res = 0;
 
-    const int32_t n_caches = llama_staged_enabled(ctx) ? ctx->get_model().hparams.n_layer : 1;
+    const int32_t n_caches = llama_staged_enabled(ctx) ? ctx->get_model().hparams.n_layer() : 1;
 
     for (int32_t il = 0; il < n_caches; ++il) {
         const auto * kv = get_layer_cache(ctx, il);
@@ -1246,7 +1212,7 @@ int64_t llama_staged_kv_bytes_used(const llama_context * ctx, llama_seq_id seq_i
             continue;
         }
 
-        llama_io_write_meta io;
+        llama_io_write_count io;
         kv->state_write(io, seq_id, 0);
 
         res += io.n_tensor_bytes;

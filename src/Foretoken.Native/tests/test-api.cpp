@@ -716,6 +716,26 @@ static void test_state(ftk_model * model, int32_t n_vocab) {
     FAILS(FTK_INVALID_ARGUMENT, "data", ftk_seq_state_load(b.get(), 1, nullptr, state.size()));
     CHECK(ftk_seq_pos_max(b.get(), 1) == pos_max);
 
+    // what another build saved is refused by that build's name
+    {
+        std::vector<uint8_t> old    = state;
+        const char           name[] = "b8390/0123456789abcdef";
+        memset(old.data() + 16, 0, 48);
+        memcpy(old.data() + 16, name, sizeof(name));
+
+        // the checksum is the header's last field, and counts as zero
+        memset(old.data() + 160, 0, 8);
+        uint64_t hash = 0xcbf29ce484222325ull;
+        for (const uint8_t byte : old) {
+            hash = (hash ^ byte) * 0x100000001b3ull;
+        }
+        memcpy(old.data() + 160, &hash, sizeof(hash));
+
+        FAILS(FTK_STATE_MISMATCH, "b8390/0123456789abcdef", ftk_seq_state_load(b.get(), 1, old.data(), old.size()));
+        FAILS(FTK_STATE_MISMATCH, ftk_patch_hash(), ftk_seq_state_load(b.get(), 1, old.data(), old.size()));
+        CHECK(ftk_seq_pos_max(b.get(), 1) == pos_max);
+    }
+
     // contexts that it does not belong to
     const std::pair<const char *, json> foreign[] = {
             {"staged", {{"n_ctx", 512}, {"n_seq_max", 2}, {"staged", false}}},
@@ -1634,13 +1654,23 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
             {"empty", "   # only a comment\n"},
             {"left-recursive", "root ::= root \"a\" | \"b\""},
             {"left-recursive", "root ::= a\na ::= b\nb ::= a | \"x\""},
-            {"left-recursive", "root ::= (y)*\ny ::= x x\nx ::= \"\""},
-            {"left-recursive", "root ::= x root\nx ::= y\ny ::= z z\nz ::= \"\" | \"a\""},
+            {"left-recursive", "root ::= (\"a\"*)*"},
+            {"left-recursive", "root ::= x root \"b\" | \"c\"\nx ::= y\ny ::= z z\nz ::= \"\" | \"a\""},
+            {"left-recursive", "root ::= x y\nx ::= w w\nw ::= \"\"\ny ::= x z \"b\" | \"c\"\nz ::= x y"},
             {"deeper", deep},
             {"deeper", chain},
     };
     for (const auto & item : grammars) {
         FAILS(FTK_GRAMMAR_FAILED, item.first, ftk_sampler_create(model, json({{"grammar", item.second}}).dump().c_str(), &bad));
+    }
+
+    // a rule that can begin with itself, but with nothing behind it, comes to an end: repetitions of what can be empty
+    for (const char * text : {"root ::= (y)*\ny ::= x x\nx ::= \"\" | \"yes\"", "root ::= x root | \"no\"\nx ::= y\ny ::= z z\nz ::= \"\" | \"yes\""}) {
+        const ptr<ftk_sampler> repeated = create_sampler(model, {{"grammar", text}});
+        for (int i = 0; i < 3; ++i) {
+            OK(ftk_sampler_accept(repeated.get(), yes, 1));
+        }
+        FAILS(FTK_GRAMMAR_FAILED, "does not allow", ftk_sampler_accept(repeated.get(), tokenize(model, "maybe", false, false)[0], 1));
     }
 
     int64_t n = 0;

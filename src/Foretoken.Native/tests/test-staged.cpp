@@ -44,6 +44,7 @@ struct config {
     uint32_t  n_ubatch   = 32;
     uint32_t  n_seq_max  = 1;
     ggml_type type_kv    = GGML_TYPE_F16;
+    ggml_type type_v     = GGML_TYPE_COUNT; // of the values alone; COUNT: as the keys
     bool      flash_attn = true;
     bool      unified    = false;
     int32_t   n_threads  = 1; // threads of a tiny model would only wait for each other
@@ -52,7 +53,7 @@ struct config {
     void *                           cb_eval_data = nullptr;
 
     std::string str() const {
-        return "ubatch " + std::to_string(n_ubatch) + ", " + ggml_type_name(type_kv) + (flash_attn ? ", fa" : ", no fa") +
+        return "ubatch " + std::to_string(n_ubatch) + ", " + ggml_type_name(type_kv) + (type_v != GGML_TYPE_COUNT ? std::string("/") + ggml_type_name(type_v) : "") + (flash_attn ? ", fa" : ", no fa") +
                (unified ? ", unified" : "") + ", seqs " + std::to_string(n_seq_max);
     }
 };
@@ -73,7 +74,7 @@ static context_ptr make_context(llama_model * model, const config & cfg, bool st
     params.n_threads            = cfg.n_threads;
     params.n_threads_batch      = cfg.n_threads;
     params.type_k               = cfg.type_kv;
-    params.type_v               = cfg.type_kv;
+    params.type_v               = cfg.type_v != GGML_TYPE_COUNT ? cfg.type_v : cfg.type_kv;
     params.flash_attn_type      = cfg.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.kv_unified           = cfg.unified;
     params.cb_eval              = cfg.cb_eval;
@@ -660,6 +661,7 @@ static void probes_are_the_attention(llama_model * model, const config & cfg, do
         config cfg_cap       = cfg;
         cfg_cap.flash_attn   = false;
         cfg_cap.type_kv      = GGML_TYPE_F16;
+        cfg_cap.type_v       = GGML_TYPE_F16;
         cfg_cap.cb_eval      = capture;
         cfg_cap.cb_eval_data = &cap;
 
@@ -734,6 +736,7 @@ static void probes_reach_the_past(llama_model * model, const config & cfg, doubl
             config cfg_cap       = cfg;
             cfg_cap.flash_attn   = false;
             cfg_cap.type_kv      = GGML_TYPE_F16;
+            cfg_cap.type_v       = GGML_TYPE_F16;
             cfg_cap.cb_eval      = capture;
             cfg_cap.cb_eval_data = &cap;
 
@@ -1275,7 +1278,7 @@ static void restored_tokens_are_as_if_never_dropped(llama_model * model, const c
     CHECK(!same(last, thinned));
 
     // cells lie in another order, so sums differ in their last bits
-    const double tolerance = cfg.type_kv == GGML_TYPE_Q8_0 ? 0.2 : 2e-2;
+    const double tolerance = cfg.type_kv == GGML_TYPE_Q8_0 || cfg.type_v == GGML_TYPE_Q8_0 ? 0.2 : 2e-2;
     CHECK(max_diff(last, expected_last) < tolerance);
     CHECK(max_diff(thinned, expected_last) > 2 * max_diff(last, expected_last));
 
@@ -1343,8 +1346,8 @@ static std::vector<uint8_t> save_cells(llama_context * ctx) {
 
     auto res = save(ctx, 0);
 
-    // magic, version, n_layer
-    const size_t offs = 3 * sizeof(uint32_t);
+    // what llama.cpp puts in front (magic, sequence), then magic, version, n_layer
+    const size_t offs = 5 * sizeof(uint32_t);
     CHECK(res.size() > offs + n_layer * sizeof(uint32_t));
     res.erase(res.begin() + offs, res.begin() + std::min(res.size(), offs + n_layer * sizeof(uint32_t)));
 
@@ -1510,6 +1513,10 @@ static void prefill_only_costs_a_norm_and_two_projections(const tiny_model & def
     const int32_t il_from = 2;
     const int64_t n_upper = def.n_layer - il_from;
 
+    // what is quantised is rotated first, where a head has whole blocks
+    const bool    is_rotated = def.n_embd / def.n_head % 64 == 0;
+    const int64_t n_rotated  = is_rotated ? (int) ggml_is_quantized(cfg.type_kv) + (int) ggml_is_quantized(cfg.type_v != GGML_TYPE_COUNT ? cfg.type_v : cfg.type_kv) : 0;
+
     int n_chunks = 0;
 
     llama_staged_callbacks cb;
@@ -1525,7 +1532,7 @@ static void prefill_only_costs_a_norm_and_two_projections(const tiny_model & def
 
         if (stage == 1) {
             ++n_chunks;
-            CHECK(count(GGML_OP_MUL_MAT) == 2 * n_upper);
+            CHECK(count(GGML_OP_MUL_MAT) == (2 + n_rotated) * n_upper);
             for (const char * what : {"attn_k", "attn_v"}) {
                 CHECK(std::count_if(ops.begin(), ops.end(), [&](const auto & cur) { return cur.first == GGML_OP_MUL_MAT && is_projection(cur.second, what); }) == n_upper);
             }
@@ -1776,12 +1783,154 @@ static void what_cannot_be_staged_is_refused(const std::string & dir) {
     CHECK(prefill(ctx.get(), 0, tokens, stages({2}), keep_all(), nullptr, &why_prefill) == LLAMA_STAGED_INVALID);
     CHECK(why_prefill.find("not enabled") != std::string::npos);
 
+    // a layer that reads more than what the one below it leaves
+    {
+        tiny_model loops;
+        loops.arch    = "hrm_text";
+        loops.n_layer = 4;
+        CHECK(tiny_model_write(loops, dir + "/hrm_text.gguf"));
+
+        auto looping = load(dir + "/hrm_text.gguf");
+        CHECK(looping != nullptr);
+        if (looping) {
+            auto looping_ctx = make_context(looping.get(), cfg, false);
+            CHECK(!llama_staged_enable(looping_ctx.get(), why));
+            CHECK(why.find("layer 4 reads what layer 1 computes") != std::string::npos);
+        }
+    }
+
     // too late
     auto llama = load(dir + "/llama.gguf");
     auto used  = make_context(llama.get(), cfg, false);
     decode(used.get(), 0, tokens);
     CHECK(!llama_staged_enable(used.get(), why));
     CHECK(why.find("not empty") != std::string::npos);
+}
+
+// layers that predict the token after the next one are in the file, behind the others, and not in the graph
+static void layers_behind_the_model_take_no_part(const std::string & dir) {
+    tiny_model def;
+    def.arch    = "glm4moe";
+    def.n_nextn = 1;
+    CHECK(tiny_model_write(def, dir + "/glm4moe.gguf"));
+
+    auto model = load(dir + "/glm4moe.gguf");
+    CHECK(model != nullptr);
+    if (!model) {
+        return;
+    }
+
+    CHECK(llama_model_n_layer(model.get()) == def.n_layer);
+
+    for (const ggml_type type_kv : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
+        config cfg;
+        cfg.type_kv      = type_kv;
+        context_of_check = "glm4moe, " + cfg.str();
+
+        keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
+        dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
+        a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(4, {2}));
+    }
+}
+
+// rotated keys can be turned where RoPE turns whole blocks of the rotation
+static void keys_that_cannot_be_turned_are_not_shifted(const std::string & dir) {
+    tiny_model def;
+    def.arch      = "qwen3";
+    def.n_embd    = 256;
+    def.n_head    = 2;
+    def.n_head_kv = 1;
+    def.n_rot     = 64; // of 128, which is one block
+    CHECK(tiny_model_write(def, dir + "/partial.gguf"));
+
+    auto model = load(dir + "/partial.gguf");
+    CHECK(model != nullptr);
+    if (!model) {
+        return;
+    }
+
+    for (const ggml_type type_kv : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
+        config cfg;
+        cfg.type_kv      = type_kv;
+        context_of_check = "partly turned heads, " + cfg.str();
+
+        for (const bool staged : {false, true}) {
+            auto ctx = make_context(model.get(), cfg, staged);
+            CHECK(llama_memory_can_shift(llama_get_memory(ctx.get())) == (type_kv == GGML_TYPE_F16));
+        }
+        keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
+        if (type_kv == GGML_TYPE_F16) {
+            context_shift_equals_stock(model.get(), cfg);
+        }
+    }
+}
+
+struct cache_kind {
+    bool      flash_attn;
+    ggml_type type_kv;
+    ggml_type type_v;
+};
+
+static void claims(const tiny_model & def, const std::string & dir, const std::vector<cache_kind> & kinds) {
+    const std::string path = dir + "/" + def.arch + ".gguf";
+    CHECK(tiny_model_write(def, path));
+
+    auto model = load(path);
+    CHECK(model != nullptr);
+    if (!model) {
+        return;
+    }
+
+    context_of_check = def.arch;
+    probes_that_a_graph_has_no_room_for_are_refused(model.get());
+
+    for (const auto & kind : kinds) {
+        for (const bool unified : {false, true}) {
+            config cfg;
+            cfg.flash_attn = kind.flash_attn;
+            cfg.unified    = unified;
+            cfg.type_kv    = kind.type_kv;
+            cfg.type_v     = kind.type_v;
+
+            const std::string label = def.arch + ", " + std::to_string(def.n_embd / def.n_head) + " per head, ";
+
+            for (const uint32_t n_ubatch : {16u, 37u, 128u}) {
+                cfg.n_ubatch     = n_ubatch;
+                context_of_check = label + cfg.str();
+                keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
+            }
+
+            cfg.n_ubatch     = 32;
+            context_of_check = label + cfg.str();
+
+            dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
+            failures_leave_the_sequence_as_it_was(model.get(), cfg);
+            a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, stages({2, 4}));
+            a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(4, {2}));
+            a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(1));
+            states_with_other_boundaries_follow_each_other(model.get(), cfg);
+            sequences_do_not_disturb_each_other(model.get(), cfg);
+            context_shift_equals_stock(model.get(), cfg);
+            restored_tokens_are_as_if_never_dropped(model.get(), cfg);
+
+            const bool   is_q8     = kind.type_kv == GGML_TYPE_Q8_0 || kind.type_v == GGML_TYPE_Q8_0;
+            const double tolerance = is_q8 ? 0.1 : kind.flash_attn ? 5e-3 :
+                                                                     1e-6;
+            probes_are_the_attention(model.get(), cfg, tolerance);
+            // what differs in one prefill goes into the next; so do sums over cells in another order
+            probes_reach_the_past(model.get(), cfg, kind.flash_attn || !unified ? 2 * tolerance : 1e-3);
+            the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
+            skipping_equals_a_model_without_the_layers(def, dir, cfg);
+            skipping_sublayers_equals_a_model_where_they_add_nothing(def, dir, cfg);
+            cells_of_a_skipped_layer_are_its_own(model.get(), cfg);
+            adapters_are_part_of_every_slice(def, dir, cfg);
+            prefill_only_projects_the_frozen_residual(def, dir, cfg);
+            prefill_only_caches_hold_what_a_frozen_model_writes(def, dir, cfg);
+            prefill_only_costs_a_norm_and_two_projections(def, model.get(), cfg);
+            prefill_only_does_not_depend_on_chunks(model.get(), cfg);
+            a_failed_prefill_only_leaves_the_sequence_as_it_was(model.get(), cfg);
+        }
+    }
 }
 
 int main(int argc, char ** argv) {
@@ -1801,69 +1950,31 @@ int main(int argc, char ** argv) {
         tiny_model def;
         def.arch = arch;
 
-        const std::string path = dir + "/" + arch + ".gguf";
-        CHECK(tiny_model_write(def, path));
-
-        auto model = load(path);
-        CHECK(model != nullptr);
-        if (!model) {
-            continue;
-        }
-
-        context_of_check = arch;
-        probes_that_a_graph_has_no_room_for_are_refused(model.get());
-
-        for (const bool flash_attn : {true, false}) {
-            for (const bool unified : {false, true}) {
-                for (const ggml_type type_kv : {GGML_TYPE_F16, GGML_TYPE_Q8_0}) {
-                    if (type_kv == GGML_TYPE_Q8_0 && !flash_attn) {
-                        continue; // llama.cpp has no quantised V without flash attention
-                    }
-
-                    config cfg;
-                    cfg.flash_attn = flash_attn;
-                    cfg.unified    = unified;
-                    cfg.type_kv    = type_kv;
-
-                    for (const uint32_t n_ubatch : {16u, 37u, 128u}) {
-                        cfg.n_ubatch     = n_ubatch;
-                        context_of_check = std::string(arch) + ", " + cfg.str();
-                        keep_all_gives_the_stock_logits(model.get(), cfg, 100, 6);
-                    }
-
-                    cfg.n_ubatch     = 32;
-                    context_of_check = std::string(arch) + ", " + cfg.str();
-
-                    dropped_positions_are_absent_above_the_boundary(model.get(), cfg);
-                    failures_leave_the_sequence_as_it_was(model.get(), cfg);
-                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, stages({2, 4}));
-                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(4, {2}));
-                    a_thinned_sequence_goes_on_as_uninterrupted(model.get(), cfg, prefill_only(1));
-                    states_with_other_boundaries_follow_each_other(model.get(), cfg);
-                    sequences_do_not_disturb_each_other(model.get(), cfg);
-                    context_shift_equals_stock(model.get(), cfg);
-                    restored_tokens_are_as_if_never_dropped(model.get(), cfg);
-
-                    const double tolerance = type_kv == GGML_TYPE_Q8_0 ? 0.1 : flash_attn ? 5e-3 :
-                                                                                            1e-6;
-                    probes_are_the_attention(model.get(), cfg, tolerance);
-                    // what differs in one prefill goes into the next; so do sums over cells in another order
-                    probes_reach_the_past(model.get(), cfg, flash_attn || !unified ? 2 * tolerance : 1e-3);
-                    the_residual_is_what_the_layers_above_start_from(model.get(), cfg);
-                    skipping_equals_a_model_without_the_layers(def, dir, cfg);
-                    skipping_sublayers_equals_a_model_where_they_add_nothing(def, dir, cfg);
-                    cells_of_a_skipped_layer_are_its_own(model.get(), cfg);
-                    adapters_are_part_of_every_slice(def, dir, cfg);
-                    prefill_only_projects_the_frozen_residual(def, dir, cfg);
-                    prefill_only_caches_hold_what_a_frozen_model_writes(def, dir, cfg);
-                    prefill_only_costs_a_norm_and_two_projections(def, model.get(), cfg);
-                    prefill_only_does_not_depend_on_chunks(model.get(), cfg);
-                    a_failed_prefill_only_leaves_the_sequence_as_it_was(model.get(), cfg);
-                }
-            }
-        }
+        claims(def, dir, {
+                                 {true, GGML_TYPE_F16, GGML_TYPE_COUNT},
+                                 {true, GGML_TYPE_Q8_0, GGML_TYPE_COUNT},
+                                 {false, GGML_TYPE_F16, GGML_TYPE_COUNT}, // llama.cpp has no quantised V without flash attention
+                         });
     }
 
+    // quantised keys and values of heads of 64 are rotated in the cache
+    {
+        tiny_model def;
+        def.arch      = "qwen3";
+        def.n_embd    = 192;
+        def.n_head    = 3;
+        def.n_head_kv = 1;
+        def.n_layer   = 6;
+
+        claims(def, dir, {
+                                 {true, GGML_TYPE_Q8_0, GGML_TYPE_COUNT},
+                                 {true, GGML_TYPE_F16, GGML_TYPE_Q8_0},
+                                 {false, GGML_TYPE_Q8_0, GGML_TYPE_F16},
+                         });
+    }
+
+    layers_behind_the_model_take_no_part(dir);
+    keys_that_cannot_be_turned_are_not_shifted(dir);
     what_cannot_be_staged_is_refused(dir);
     prefill_only_needs_projections_of_keys_and_values_alone(dir);
 

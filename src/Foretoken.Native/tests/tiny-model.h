@@ -24,6 +24,9 @@ struct tiny_model {
     int32_t n_vocab   = 320;
     int32_t n_ctx     = 512;
 
+    int32_t n_rot   = 0; // values of a head that RoPE turns; 0: all
+    int32_t n_nextn = 0; // layers behind the others that predict the token after the next one (glm4moe)
+
     uint32_t seed = 1;
 
     // layers that are left out of the file; the ones behind them move down
@@ -35,7 +38,13 @@ struct tiny_model {
 };
 
 inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
-    const int32_t n_rot = m.n_embd / m.n_head;
+    const int32_t n_embd_head = m.n_embd / m.n_head;
+    const int32_t n_rot       = m.n_rot > 0 ? m.n_rot : n_embd_head;
+
+    const bool is_glm = m.arch == "glm4moe";
+
+    // runs its two stacks of layers again and again; the file names them once
+    const bool is_hrm = m.arch == "hrm_text";
 
     ggml_init_params params = {
             /*.mem_size   =*/64u * 1024u * 1024u,
@@ -62,14 +71,14 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
     gguf_set_val_str(gguf, "general.architecture", m.arch.c_str());
     gguf_set_val_str(gguf, "tokenizer.ggml.model", "no_vocab");
     gguf_set_val_u32(gguf, key("vocab_size").c_str(), m.n_vocab);
-    gguf_set_val_u32(gguf, key("block_count").c_str(), n_layer);
+    gguf_set_val_u32(gguf, key("block_count").c_str(), is_hrm ? 2 * n_layer : n_layer + m.n_nextn);
     gguf_set_val_u32(gguf, key("context_length").c_str(), m.n_ctx);
     gguf_set_val_u32(gguf, key("embedding_length").c_str(), m.n_embd);
     gguf_set_val_u32(gguf, key("feed_forward_length").c_str(), m.n_ff);
     gguf_set_val_u32(gguf, key("attention.head_count").c_str(), m.n_head);
     gguf_set_val_u32(gguf, key("attention.head_count_kv").c_str(), m.n_head_kv);
-    gguf_set_val_u32(gguf, key("attention.key_length").c_str(), n_rot);
-    gguf_set_val_u32(gguf, key("attention.value_length").c_str(), n_rot);
+    gguf_set_val_u32(gguf, key("attention.key_length").c_str(), n_embd_head);
+    gguf_set_val_u32(gguf, key("attention.value_length").c_str(), n_embd_head);
     gguf_set_val_u32(gguf, key("rope.dimension_count").c_str(), n_rot);
     gguf_set_val_f32(gguf, key("rope.freq_base").c_str(), 10000.0f);
     gguf_set_val_f32(gguf, key("attention.layer_norm_rms_epsilon").c_str(), 1e-5f);
@@ -80,11 +89,26 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         gguf_set_val_f32(gguf, key("final_logit_softcapping").c_str(), 30.0f);
     }
 
+    const int32_t n_expert = 4;
+
+    if (is_glm) {
+        gguf_set_val_u32(gguf, key("expert_count").c_str(), n_expert);
+        gguf_set_val_u32(gguf, key("expert_used_count").c_str(), 2);
+        gguf_set_val_u32(gguf, key("expert_shared_count").c_str(), 1);
+        gguf_set_val_u32(gguf, key("expert_feed_forward_length").c_str(), m.n_ff / 2);
+        gguf_set_val_u32(gguf, key("leading_dense_block_count").c_str(), 1);
+        gguf_set_val_u32(gguf, key("nextn_predict_layers").c_str(), m.n_nextn);
+    }
+
+    if (is_hrm) {
+        gguf_set_val_u32(gguf, key("hrm.layers_per_stack").c_str(), n_layer / 2);
+        gguf_set_val_u32(gguf, key("hrm.h_cycles").c_str(), 2);
+        gguf_set_val_u32(gguf, key("hrm.l_cycles").c_str(), 1);
+    }
+
     // the weights of a layer depend on its number, so that a file without one has the same others
     auto add = [&](const std::string & name, uint32_t seed, float mean, float scale, std::vector<int64_t> ne) {
-        ggml_tensor * t = ne.size() == 1 ?
-                                  ggml_new_tensor_1d(ctx, GGML_TYPE_F32, ne[0]) :
-                                  ggml_new_tensor_2d(ctx, GGML_TYPE_F32, ne[0], ne[1]);
+        ggml_tensor * t = ggml_new_tensor(ctx, GGML_TYPE_F32, ne.size(), ne.data());
 
         ggml_set_name(t, name.c_str());
 
@@ -106,15 +130,18 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
 
     add("token_embd.weight", 1, 0.0f, 1.0f, {m.n_embd, m.n_vocab});
     add("output_norm.weight", 2, norm, 0.1f, {m.n_embd});
+    if (is_hrm) {
+        add("hrm.z_l_init", 4, 0.0f, 1.0f, {m.n_embd});
+    }
     if (!is_gemma) {
         add("output.weight", 3, 0.0f, s_embd, {m.n_embd, m.n_vocab});
     }
 
-    const int64_t n_embd_kv = (int64_t) n_rot * m.n_head_kv;
+    const int64_t n_embd_kv = (int64_t) n_embd_head * m.n_head_kv;
     const int64_t n_ff      = m.arch == "qwen" ? m.n_ff / 2 : m.n_ff;
 
     int32_t il_file = 0;
-    for (int32_t il = 0; il < m.n_layer; ++il) {
+    for (int32_t il = 0; il < m.n_layer + m.n_nextn; ++il) {
         if (is_in(m.without, il)) {
             continue;
         }
@@ -122,7 +149,11 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         const std::string b = "blk." + std::to_string(il_file++) + ".";
         const uint32_t    s = 100 + 20 * il;
 
-        add(b + "attn_norm.weight", s + 0, norm, 0.1f, {m.n_embd});
+        const bool has_experts = is_glm && il > 0;
+
+        if (!is_hrm) {
+            add(b + "attn_norm.weight", s + 0, norm, 0.1f, {m.n_embd});
+        }
         if (m.arch == "qwen") {
             // one matrix for all three, as many heads of keys as of queries, and half the width that the file says
             add(b + "attn_qkv.weight", s + 1, 0.0f, s_embd, {m.n_embd, 3 * m.n_embd});
@@ -133,10 +164,36 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
             add(b + "attn_v.weight", s + 3, 0.0f, s_embd, {m.n_embd, n_embd_kv});
         }
         add(b + "attn_output.weight", s + 4, 0.0f, is_in(m.zero_attn, il) ? 0.0f : s_embd, {m.n_embd, m.n_embd});
-        add(b + "ffn_norm.weight", s + 5, norm, 0.1f, {m.n_embd});
-        add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, n_ff});
-        add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, n_ff});
-        add(b + "ffn_down.weight", s + 8, 0.0f, is_in(m.zero_ffn, il) ? 0.0f : s_ff, {n_ff, m.n_embd});
+        if (!is_hrm) {
+            add(b + (is_glm ? "post_attention_norm.weight" : "ffn_norm.weight"), s + 5, norm, 0.1f, {m.n_embd});
+        } else {
+            add(b + "attn_gate.weight", s + 16, 0.0f, s_embd, {m.n_embd, m.n_embd});
+        }
+        if (has_experts) {
+            add(b + "ffn_gate_inp.weight", s + 16, 0.0f, s_embd, {m.n_embd, n_expert});
+            add(b + "exp_probs_b.bias", s + 17, 0.0f, 0.1f, {n_expert});
+            for (const auto & [name, n] : {std::make_pair(std::string("exps"), n_expert), std::make_pair(std::string("shexp"), 1)}) {
+                std::vector<int64_t> ne_up   = {m.n_embd, n_ff / 2};
+                std::vector<int64_t> ne_down = {n_ff / 2, m.n_embd};
+                if (n > 1) {
+                    ne_up.push_back(n);
+                    ne_down.push_back(n);
+                }
+                add(b + "ffn_gate_" + name + ".weight", s + 6 + 3 * n, 0.0f, s_embd, ne_up);
+                add(b + "ffn_up_" + name + ".weight", s + 7 + 3 * n, 0.0f, s_embd, ne_up);
+                add(b + "ffn_down_" + name + ".weight", s + 8 + 3 * n, 0.0f, s_ff, ne_down);
+            }
+        } else {
+            add(b + "ffn_gate.weight", s + 6, 0.0f, s_embd, {m.n_embd, n_ff});
+            add(b + "ffn_up.weight", s + 7, 0.0f, s_embd, {m.n_embd, n_ff});
+            add(b + "ffn_down.weight", s + 8, 0.0f, is_in(m.zero_ffn, il) ? 0.0f : s_ff, {n_ff, m.n_embd});
+        }
+
+        if (il >= m.n_layer) {
+            add(b + "nextn.eh_proj.weight", s + 12, 0.0f, s_embd, {2 * m.n_embd, m.n_embd});
+            add(b + "nextn.enorm.weight", s + 13, 1.0f, 0.1f, {m.n_embd});
+            add(b + "nextn.hnorm.weight", s + 14, 1.0f, 0.1f, {m.n_embd});
+        }
 
         if (m.arch == "qwen2") {
             add(b + "attn_q.bias", s + 9, 0.0f, 0.1f, {m.n_embd});
@@ -145,8 +202,8 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
         }
 
         if (m.arch == "qwen3") {
-            add(b + "attn_q_norm.weight", s + 12, 1.0f, 0.1f, {n_rot});
-            add(b + "attn_k_norm.weight", s + 13, 1.0f, 0.1f, {n_rot});
+            add(b + "attn_q_norm.weight", s + 12, 1.0f, 0.1f, {n_embd_head});
+            add(b + "attn_k_norm.weight", s + 13, 1.0f, 0.1f, {n_embd_head});
         }
 
         if (m.arch == "gemma2") {

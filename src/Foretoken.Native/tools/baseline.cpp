@@ -327,7 +327,7 @@ public:
         args(args) {
         llama_model_params mparams = llama_model_default_params();
         mparams.n_gpu_layers       = args.n_gpu_layers;
-        mparams.use_mmap           = args.use_mmap;
+        mparams.load_mode          = args.use_mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
 
         std::vector<ggml_backend_dev_t> devices = find_devices(args);
         if (!devices.empty()) {

@@ -10,6 +10,7 @@ internal sealed record ChatPromptInfo
     public string? Grammar { get; init; }
     public bool GrammarLazy { get; init; }
     public JsonElement GrammarTriggers { get; init; }
+    public string? GrammarPrefix { get; init; }
     public IReadOnlyList<string> PreservedTokens { get; init; } = [];
     public IReadOnlyList<string> Stops { get; init; } = [];
     public string? Format { get; init; }

@@ -97,6 +97,7 @@ internal sealed class ChatPrompt : IDisposable
                 Grammar = Info.Grammar is { Length: > 0 } grammar ? grammar : null,
                 GrammarLazy = Info.GrammarLazy,
                 GrammarTriggersJson = Info.GrammarLazy ? Info.GrammarTriggers.GetRawText() : null,
+                GrammarPrefix = Info.GrammarPrefix,
             };
 
     /// <summary>Reads generated text in the format of this prompt.</summary>

@@ -2,7 +2,7 @@ using System.Collections.Frozen;
 
 namespace Foretoken.Gguf;
 
-/// <summary>The architectures of llama.cpp release b8390, and what stands against staging their prefill.</summary>
+/// <summary>The architectures of llama.cpp release v0.5.0, and what stands against staging their prefill.</summary>
 /// <remarks>
 /// The native library has the last word: it builds the model's graph and looks. This list only lets a file be refused before
 /// gigabytes are read.
@@ -17,6 +17,10 @@ internal static class Architectures
     private const string Encoder = "it is an encoder: it does not generate text token by token";
     private const string Diffusion = "it generates text by diffusion, not token by token";
     private const string NoBoundary = "its graph does not name the residual stream behind each layer";
+    private const string MoreThanResidual =
+        "its layers read more of what is below them than the residual stream in front of them";
+    private const string KeyIndex = "it keeps an index of its keys beside the cache";
+    private const string Draft = "it proposes tokens for another model and does not run alone";
 
     private static readonly FrozenDictionary<string, string?> Known = Create();
 
@@ -26,6 +30,8 @@ internal static class Architectures
         "afmoe",
         "exaone4",
         "gemma3",
+        "laguna",
+        "mellum",
         "olmo2",
         "plamo3",
         "smallthinker",
@@ -65,15 +71,19 @@ internal static class Architectures
                 + "xverse command-r dbrx olmo olmo2 olmoe openelm arctic deepseek chatglm glm4 glm4moe bitnet jais jais2 nemotron "
                 + "exaone exaone4 granite granitemoe chameleon bailingmoe bailingmoe2 dots1 arcee afmoe ernie4_5 ernie4_5-moe "
                 + "hunyuan-moe hunyuan-dense smollm3 smallthinker seed_oss grovemoe apertus minimax-m2 pangu-embedded mistral3 "
-                + "paddleocr maincoder"
+                + "paddleocr maincoder deepseek2-ocr hunyuan_vl hy_v3 laguna mellum nanbeige pockettts qwen3tts talkie"
         );
-        Add(SlidingWindow, "llama4 gemma2 gemma3n cohere2 exaone-moe gpt-oss mimo2 step35");
+        Add(
+            SlidingWindow,
+            "llama4 gemma2 gemma3n gemma4 cohere2 cohere2moe exaone-moe gpt-oss granite_swa maple mimo2 muse-glimmer spark2_5 "
+                + "step35"
+        );
         Add(
             Recurrent,
             "mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7 jamba falcon-h1 plamo2 granitehybrid lfm2 lfm2moe nemotron_h "
-                + "nemotron_h_moe qwen3next qwen35 qwen35moe kimi-linear"
+                + "nemotron_h_moe qwen3next qwen35 qwen35moe qwen4exp kimi-linear kimi-k3 bailingmoe3 minimax-01"
         );
-        Add(LatentAttention, "deepseek2 glm-dsa mistral4 minicpm3 plm");
+        Add(LatentAttention, "deepseek2 deepseek32 deepseek4 dots3note glm-dsa hy_v4 mistral4 minicpm3 plm");
         Add(
             Encoder,
             "clip bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert gemma-embedding "
@@ -81,6 +91,9 @@ internal static class Architectures
         );
         Add(Diffusion, "dream llada llada-moe rnd1");
         Add(NoBoundary, "cogvlm gptj");
+        Add(MoreThanResidual, "graniteswitch hrm_text");
+        Add(KeyIndex, "minimax-m3");
+        Add(Draft, "dflash eagle3 gemma4-assistant");
         return known.ToFrozenDictionary(StringComparer.Ordinal);
     }
 }

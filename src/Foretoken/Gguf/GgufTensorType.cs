@@ -103,4 +103,10 @@ public enum GgufTensorType
 
     /// <summary>ggml <c>nvfp4</c>: blocks of 64 elements in 36 bytes.</summary>
     NVFP4 = 40,
+
+    /// <summary>ggml <c>q1_0</c>: blocks of 128 elements in 18 bytes.</summary>
+    Q10 = 41,
+
+    /// <summary>ggml <c>q2_0</c>: blocks of 64 elements in 18 bytes.</summary>
+    Q20 = 42,
 }

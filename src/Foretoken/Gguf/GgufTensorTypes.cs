@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Foretoken.Gguf;
 
-/// <summary>Names and block layout of the tensor types (source: <c>type_traits</c> of ggml, release b8390).</summary>
+/// <summary>Names and block layout of the tensor types (source: <c>type_traits</c> of ggml, release v0.5.0).</summary>
 public static class GgufTensorTypes
 {
     private static readonly Traits?[] Table = CreateTable();
@@ -39,7 +39,7 @@ public static class GgufTensorTypes
 
     private static Traits?[] CreateTable()
     {
-        Traits?[] table = new Traits?[(int)GgufTensorType.NVFP4 + 1];
+        Traits?[] table = new Traits?[(int)GgufTensorType.Q20 + 1];
         void Add(GgufTensorType type, string name, int blockLength, int blockBytes) =>
             table[(int)type] = new Traits(name, blockLength, blockBytes);
 
@@ -76,6 +76,8 @@ public static class GgufTensorTypes
         Add(GgufTensorType.TQ20, "tq2_0", 256, 66);
         Add(GgufTensorType.MXFP4, "mxfp4", 32, 17);
         Add(GgufTensorType.NVFP4, "nvfp4", 64, 36);
+        Add(GgufTensorType.Q10, "q1_0", 128, 18);
+        Add(GgufTensorType.Q20, "q2_0", 64, 18);
         return table;
     }
 

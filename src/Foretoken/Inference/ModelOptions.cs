@@ -73,7 +73,7 @@ public sealed class ModelOptions
     public IReadOnlyList<string>? Devices { get; set; }
 
     /// <summary>
-    /// Programs on this or other machines that take part of the layers (<c>host:port</c>): llama.cpp's <c>rpc-server</c>, of the
+    /// Programs on this or other machines that take part of the layers (<c>host:port</c>): llama.cpp's <c>ggml-rpc-server</c>, of the
     /// release that <see cref="ForetokenModel.GetNativeLibrary"/> names. Default none.
     /// </summary>
     /// <remarks>

@@ -81,6 +81,10 @@ internal static class NativeConfig
                     json.WriteRawValue(options.GrammarTriggersJson);
                 }
             }
+            if (options.GrammarPrefix is { Length: > 0 } prefix)
+            {
+                json.WriteString("grammar_prefix", prefix);
+            }
             if (options.JsonSchema is not null)
             {
                 json.WritePropertyName("json_schema");

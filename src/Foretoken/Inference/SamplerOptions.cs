@@ -41,4 +41,7 @@ public sealed record SamplerOptions
 
     /// <summary>JSON array of the triggers of a lazy grammar.</summary>
     internal string? GrammarTriggersJson { get; init; }
+
+    /// <summary>What the grammar describes in front of the answer and the prompt has written already.</summary>
+    internal string? GrammarPrefix { get; init; }
 }

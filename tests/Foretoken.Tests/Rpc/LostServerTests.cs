@@ -59,7 +59,7 @@ public sealed class LostServerTests : IDisposable
             ForetokenModel.Load(_model, new ModelOptions { RpcServers = [endpoint] })
         );
         Assert.Contains($"'{endpoint}'", e.Message, StringComparison.Ordinal);
-        Assert.Contains("rpc-server -H", e.Message, StringComparison.Ordinal);
+        Assert.Contains("ggml-rpc-server -H", e.Message, StringComparison.Ordinal);
     }
 
     [RpcFact]

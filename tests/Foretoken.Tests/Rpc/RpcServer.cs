@@ -65,7 +65,7 @@ internal sealed class RpcServer : IDisposable
         {
             if (_process.HasExited)
             {
-                throw new InvalidOperationException($"rpc-server ended with {_process.ExitCode} at port {Port}.");
+                throw new InvalidOperationException($"ggml-rpc-server ended with {_process.ExitCode} at port {Port}.");
             }
             try
             {
@@ -89,7 +89,7 @@ internal sealed class RpcServer : IDisposable
         {
             return null;
         }
-        string program = Path.Combine(artifacts, File.ReadAllText(current).Trim(), "bin", "rpc-server");
+        string program = Path.Combine(artifacts, File.ReadAllText(current).Trim(), "bin", "ggml-rpc-server");
         return File.Exists(program) ? program : null;
     }
 }
@@ -101,7 +101,7 @@ internal sealed class RpcFactAttribute : FactAttribute
     {
         if (RpcServer.Executable is null)
         {
-            Skip = "The native library was built with --no-rpc: there is no rpc-server.";
+            Skip = "The native library was built with --no-rpc: there is no ggml-rpc-server.";
         }
     }
 }
