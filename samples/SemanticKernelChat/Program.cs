@@ -54,7 +54,7 @@ try
     )
     {
         Console.Write(update.Content);
-        report = update.Metadata.GetPrefillReport() ?? report;
+        report = update.GetPrefillReport() ?? report;
     }
     Console.WriteLine();
     if (report is not null)

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 6
+#define FTK_ABI_VERSION 7
 
 typedef int32_t ftk_status;
 
@@ -166,7 +166,8 @@ FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_
 // JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
 //       "pattern_full"), grammar_prefix (text: the end of the prompt, which the grammar describes too; pass it to the
 //       sampler), preserved_tokens (array of texts: control tokens that belong to the answer and that
-//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format
+//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format,
+//       supports_thinking (bool: answers may begin with reasoning)
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
 // Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]

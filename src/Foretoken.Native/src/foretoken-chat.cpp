@@ -986,6 +986,7 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
                                {"preserved_tokens", prompt->params.preserved_tokens},
                                {"stops", prompt->params.additional_stops},
                                {"format", common_chat_format_name(prompt->params.format)},
+                               {"supports_thinking", prompt->params.supports_thinking},
                        },
                 buf, capacity, n_needed);
     });

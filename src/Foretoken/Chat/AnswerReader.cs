@@ -13,6 +13,7 @@ internal sealed class AnswerReader
     private readonly ForetokenModel _model;
     private readonly ChatPrompt _prompt;
     private readonly bool _parses;
+    private readonly bool _showsReasoning;
     private readonly HashSet<int> _preserved = [];
     private readonly StreamingTextDecoder _decoder = new();
     private readonly StopSequenceMatcher _stops;
@@ -24,6 +25,7 @@ internal sealed class AnswerReader
     {
         _model = model;
         _prompt = prompt;
+        _showsReasoning = request.ShowsReasoning;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
             request.ToolNames.Count > 0
@@ -75,7 +77,7 @@ internal sealed class AnswerReader
             contents.Add(
                 FunctionCallContent.CreateFromParsedArguments(
                     call.Arguments is { Length: > 0 } arguments ? arguments : "{}",
-                    call.Id is { Length: > 0 } id ? id : $"call_{Guid.NewGuid():N}",
+                    call.Id is { Length: > 0 } id ? id : CallIds.Create(),
                     call.Name,
                     ChatMessageJson.ParseArguments
                 )
@@ -83,6 +85,9 @@ internal sealed class AnswerReader
         }
         return contents;
     }
+
+    /// <summary>Tokens that the reasoning has as a text; what marks its begin and end is not counted.</summary>
+    internal int CountReasoningTokens() => _reasoning.Length == 0 ? 0 : _model.Tokenize(_reasoning).Length;
 
     private List<AIContent> Read(string text)
     {
@@ -110,7 +115,7 @@ internal sealed class AnswerReader
     private List<AIContent> Difference(ParsedAnswer answer)
     {
         List<AIContent> contents = [];
-        if (Advance(ref _reasoning, answer.ReasoningContent) is { Length: > 0 } reasoning)
+        if (Advance(ref _reasoning, answer.ReasoningContent) is { Length: > 0 } reasoning && _showsReasoning)
         {
             contents.Add(new TextReasoningContent(reasoning));
         }

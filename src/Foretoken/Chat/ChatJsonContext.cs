@@ -14,6 +14,7 @@ internal sealed record ChatPromptInfo
     public IReadOnlyList<string> PreservedTokens { get; init; } = [];
     public IReadOnlyList<string> Stops { get; init; } = [];
     public string? Format { get; init; }
+    public bool SupportsThinking { get; init; }
 }
 
 /// <summary>The JSON of ftk_chat_parse.</summary>

@@ -52,6 +52,18 @@ internal sealed class ChatRequest
     /// <summary>Names of the functions that the model may call.</summary>
     internal required IReadOnlyList<string> ToolNames { get; init; }
 
+    /// <summary>Whether the answer has to be a call.</summary>
+    internal required bool RequiresCall { get; init; }
+
+    /// <summary>Whether the conversation holds calls or their results.</summary>
+    internal required bool HasCalls { get; init; }
+
+    /// <summary>The effort of reasoning; null leaves it to the template.</summary>
+    internal required ReasoningEffort? Effort { get; init; }
+
+    /// <summary>Whether the response has the reasoning in it.</summary>
+    internal required bool ShowsReasoning { get; init; }
+
     /// <exception cref="ArgumentException">A message or option is malformed or out of range.</exception>
     /// <exception cref="NotSupportedException">Something was asked for that a local text model cannot do.</exception>
     internal static ChatRequest Create(
@@ -127,15 +139,20 @@ internal sealed class ChatRequest
                     ForetokenChatOptionsExtensions.MinPKey
                 );
         }
-        IProgress<PrefillProgress>? progress =
-            Find(properties, ForetokenChatOptionsExtensions.PrefillProgressKey) as IProgress<PrefillProgress>
-            ?? defaults.PrefillProgress;
+
+        object? raw = client is null ? null : options.RawRepresentationFactory?.Invoke(client);
+        IProgress<PrefillProgress>? progress = defaults.PrefillProgress;
+        if (raw is ProgressRequest request)
+        {
+            progress = request.Progress;
+            raw = request.Inner;
+        }
 
         AIFunctionDeclaration[] tools = Tools(options, out string toolChoice);
         return new ChatRequest
         {
             RenderJson = Render(conversation, options, tools, toolChoice, logger),
-            Sampling = ToSampling(options, minP, RawSampling(options, client, logger)),
+            Sampling = ToSampling(options, minP, RawSampling(raw, logger)),
             MaxOutputTokens = options.MaxOutputTokens is { } max
                 ? (int)OptionCheck.InRange((double)max, 1, int.MaxValue, nameof(options.MaxOutputTokens))
                 : defaults.MaxOutputTokens,
@@ -150,6 +167,12 @@ internal sealed class ChatRequest
             Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
             Progress = progress,
             ToolNames = [.. tools.Select(tool => tool.Name)],
+            RequiresCall = tools.Length > 0 && options.ToolMode is RequiredChatToolMode,
+            HasCalls = conversation.Any(message =>
+                message.Contents.Any(content => content is FunctionCallContent or FunctionResultContent)
+            ),
+            Effort = options.Reasoning?.Effort,
+            ShowsReasoning = options.Reasoning?.Output is not ReasoningOutput.None,
         };
     }
 
@@ -196,6 +219,12 @@ internal sealed class ChatRequest
                 "Background responses and continuation tokens are not supported by a local model."
             );
         }
+        if (options.Reasoning?.Output is ReasoningOutput.Summary)
+        {
+            throw new NotSupportedException(
+                "A local model does not summarise its reasoning: ReasoningOutput.None and ReasoningOutput.Full are possible."
+            );
+        }
         if (options.ModelId is not null)
         {
             logger.OptionIgnored(nameof(options.ModelId), "a client has the one model it was created with");
@@ -203,23 +232,21 @@ internal sealed class ChatRequest
     }
 
     /// <summary>What the caller gives for the sampler as it is; null when nothing.</summary>
-    private static SamplerOptions? RawSampling(ChatOptions options, IChatClient? client, ILogger logger)
+    private static SamplerOptions? RawSampling(object? raw, ILogger logger)
     {
-        object? raw = client is null ? null : options.RawRepresentationFactory?.Invoke(client);
         if (raw is SamplerOptions sampling)
         {
             return sampling is { Grammar: null, JsonSchema: null }
                 ? sampling
                 : throw new ArgumentException(
-                    "A grammar or schema comes from ChatOptions.ResponseFormat, so that the model is told of it, too; the raw representation has none.",
-                    nameof(options)
+                    "A grammar or schema comes from ChatOptions.ResponseFormat, so that the model is told of it, too; the raw representation has none."
                 );
         }
         if (raw is not null)
         {
             // meant for another client
             logger.OptionIgnored(
-                nameof(options.RawRepresentationFactory),
+                nameof(ChatOptions.RawRepresentationFactory),
                 $"it gave a {raw.GetType().Name}; here it is a {nameof(SamplerOptions)}"
             );
         }
@@ -325,10 +352,6 @@ internal sealed class ChatRequest
                     json.WriteString("type", "object");
                     json.WriteEndObject();
                 }
-            }
-            if (options.Reasoning?.Effort is ReasoningEffort.None)
-            {
-                json.WriteBoolean("enable_thinking", false);
             }
         });
 }

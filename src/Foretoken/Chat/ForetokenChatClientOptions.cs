@@ -15,6 +15,7 @@ public sealed class ForetokenChatClientOptions
     private string? _importance;
     private string? _profilePath;
     private string? _cacheFolder;
+    private string? _modelId;
     private int _contextSize;
     private int _threads;
     private int _slots = 1;
@@ -33,6 +34,17 @@ public sealed class ForetokenChatClientOptions
             ArgumentException.ThrowIfNullOrEmpty(value);
             _modelPath = value;
         }
+    }
+
+    /// <summary>
+    /// The id of the model in responses, metadata and telemetry. Default null: the name of the file, without its extension and, of a
+    /// split model, without the number of the shard.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? ModelId
+    {
+        get => _modelId;
+        set => _modelId = OptionCheck.NotEmpty(value);
     }
 
     /// <summary>
@@ -262,6 +274,14 @@ public sealed class ForetokenChatClientOptions
         get;
         set => field = OptionCheck.NotEmpty(value);
     }
+
+    /// <summary>
+    /// Whether functions can be called although the chat template does not know of them, or describes them without a format that is
+    /// known here: they are then described in the system message, calls are bound by a JSON grammar and read back, and the report
+    /// says so (<see cref="PrefillReport.UsesGenericTools"/>). Default false: such requests are refused, because a model that was not
+    /// trained for it calls functions badly. Changes nothing where the template has a format of its own.
+    /// </summary>
+    public bool UseGenericTools { get; set; }
 
     /// <summary>
     /// Receives the progress of every prefill, on the thread that computes: return quickly. With several slots it is called

@@ -136,6 +136,13 @@ internal static partial class LogMessages
     )]
     internal static partial void NoPrefillKernel(this ILogger logger, string type, string fasterTypes);
 
+    [LoggerMessage(
+        20,
+        LogLevel.Warning,
+        "The chat template describes functions, but in no format that is known here: calls come as text. UseGenericTools of the options describes them in a known one"
+    )]
+    internal static partial void FunctionsWithoutFormat(this ILogger logger);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }
