@@ -30,6 +30,9 @@ internal sealed record ParsedToolCall
     public string? Id { get; init; }
     public string Name { get; init; } = "";
     public string? Arguments { get; init; }
+
+    /// <summary>The call as it was generated.</summary>
+    public string? Text { get; init; }
 }
 
 /// <summary>Source-generated JSON of what the native chat functions write.</summary>

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Foretoken.Schemas;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;
@@ -52,7 +53,11 @@ internal static class ChatMessageJson
         json.WriteEndArray();
     }
 
-    internal static void WriteTools(Utf8JsonWriter json, IEnumerable<AIFunctionDeclaration> tools)
+    internal static void WriteTools(
+        Utf8JsonWriter json,
+        IEnumerable<AIFunctionDeclaration> tools,
+        IReadOnlyDictionary<string, NormalizedSchema> schemas
+    )
     {
         json.WriteStartArray("tools");
         foreach (AIFunctionDeclaration tool in tools)
@@ -63,7 +68,7 @@ internal static class ChatMessageJson
             json.WriteString("name", tool.Name);
             json.WriteString("description", tool.Description);
             json.WritePropertyName("parameters");
-            tool.JsonSchema.WriteTo(json);
+            schemas[tool.Name].WriteTo(json);
             json.WriteEndObject();
             json.WriteEndObject();
         }

@@ -3,6 +3,7 @@ using Foretoken.Diagnostics;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
+using Foretoken.Schemas;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 
@@ -14,6 +15,8 @@ namespace Foretoken.Chat;
 /// </summary>
 internal sealed class ChatRequest
 {
+    private static readonly JsonElement AnyObject = ParseAnyObject();
+
     private ChatRequest() { }
 
     internal string ResponseId { get; } = $"chatcmpl-{Guid.NewGuid():N}";
@@ -49,8 +52,8 @@ internal sealed class ChatRequest
 
     internal required IProgress<PrefillProgress>? Progress { get; init; }
 
-    /// <summary>Names of the functions that the model may call.</summary>
-    internal required IReadOnlyList<string> ToolNames { get; init; }
+    /// <summary>What the arguments of each function that the model may call have to be, by the functions' names.</summary>
+    internal required IReadOnlyDictionary<string, NormalizedSchema> Tools { get; init; }
 
     /// <summary>Whether the answer has to be a call.</summary>
     internal required bool RequiresCall { get; init; }
@@ -65,6 +68,7 @@ internal sealed class ChatRequest
     internal required bool ShowsReasoning { get; init; }
 
     /// <exception cref="ArgumentException">A message or option is malformed or out of range.</exception>
+    /// <exception cref="GrammarException">A schema of a tool or of the response format cannot be honoured.</exception>
     /// <exception cref="NotSupportedException">Something was asked for that a local text model cannot do.</exception>
     internal static ChatRequest Create(
         IEnumerable<ChatMessage> messages,
@@ -148,10 +152,19 @@ internal sealed class ChatRequest
             raw = request.Inner;
         }
 
-        AIFunctionDeclaration[] tools = Tools(options, out string toolChoice);
+        AIFunctionDeclaration[] tools = ChooseTools(options, out string toolChoice);
+        Dictionary<string, NormalizedSchema> schemas = Normalize(tools);
+        NormalizedSchema? answerSchema = Normalize(options.ResponseFormat, tools);
+        foreach (NormalizedSchema schema in schemas.Values.Append(answerSchema).OfType<NormalizedSchema>())
+        {
+            foreach (string loosened in schema.Loosened)
+            {
+                logger.SchemaLoosened(schema.Subject, loosened);
+            }
+        }
         return new ChatRequest
         {
-            RenderJson = Render(conversation, options, tools, toolChoice, logger),
+            RenderJson = Render(conversation, options, tools, schemas, answerSchema, toolChoice, logger),
             Sampling = ToSampling(options, minP, RawSampling(raw, logger)),
             MaxOutputTokens = options.MaxOutputTokens is { } max
                 ? (int)OptionCheck.InRange((double)max, 1, int.MaxValue, nameof(options.MaxOutputTokens))
@@ -166,7 +179,7 @@ internal sealed class ChatRequest
             Strict = defaults.StrictSpeedup,
             Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
             Progress = progress,
-            ToolNames = [.. tools.Select(tool => tool.Name)],
+            Tools = schemas,
             RequiresCall = tools.Length > 0 && options.ToolMode is RequiredChatToolMode,
             HasCalls = conversation.Any(message =>
                 message.Contents.Any(content => content is FunctionCallContent or FunctionResultContent)
@@ -174,6 +187,12 @@ internal sealed class ChatRequest
             Effort = options.Reasoning?.Effort,
             ShowsReasoning = options.Reasoning?.Output is not ReasoningOutput.None,
         };
+    }
+
+    private static JsonElement ParseAnyObject()
+    {
+        using JsonDocument document = JsonDocument.Parse("""{"type":"object"}""");
+        return document.RootElement.Clone();
     }
 
     private static object? Find(AdditionalPropertiesDictionary properties, string key) =>
@@ -278,7 +297,7 @@ internal sealed class ChatRequest
         };
     }
 
-    private static AIFunctionDeclaration[] Tools(ChatOptions options, out string toolChoice)
+    private static AIFunctionDeclaration[] ChooseTools(ChatOptions options, out string toolChoice)
     {
         toolChoice = "auto";
         if (options.Tools is not { Count: > 0 } all || options.ToolMode is NoneChatToolMode)
@@ -314,10 +333,47 @@ internal sealed class ChatRequest
         return [.. tools];
     }
 
+    private static Dictionary<string, NormalizedSchema> Normalize(AIFunctionDeclaration[] tools)
+    {
+        Dictionary<string, NormalizedSchema> schemas = new(StringComparer.Ordinal);
+        foreach (AIFunctionDeclaration tool in tools)
+        {
+            NormalizedSchema schema = SchemaNormalizer.NormalizeArguments(
+                tool.JsonSchema,
+                $"the tool '{tool.Name}'",
+                string.Create(CultureInfo.InvariantCulture, $"t{schemas.Count}")
+            );
+            if (!schemas.TryAdd(tool.Name, schema))
+            {
+                throw new ArgumentException(
+                    $"Two tools are named '{tool.Name}', so a call could not say which one it means. Rename one."
+                );
+            }
+        }
+        return schemas;
+    }
+
+    private static NormalizedSchema? Normalize(ChatResponseFormat? format, AIFunctionDeclaration[] tools)
+    {
+        if (format is not ChatResponseFormatJson json)
+        {
+            return null;
+        }
+        if (tools.Length > 0)
+        {
+            throw new NotSupportedException(
+                "A response format beside tools is not supported: one grammar would have to be both. Ask for the JSON in a request of its own, without tools or with ChatToolMode.None, once the tools have been called."
+            );
+        }
+        return SchemaNormalizer.Normalize(json.Schema ?? AnyObject, "the response format", "r");
+    }
+
     private static string Render(
         ChatMessage[] messages,
         ChatOptions options,
         AIFunctionDeclaration[] tools,
+        Dictionary<string, NormalizedSchema> schemas,
+        NormalizedSchema? answerSchema,
         string toolChoice,
         ILogger logger
     ) =>
@@ -335,23 +391,14 @@ internal sealed class ChatRequest
             );
             if (tools.Length > 0)
             {
-                ChatMessageJson.WriteTools(json, tools);
+                ChatMessageJson.WriteTools(json, tools, schemas);
                 json.WriteString("tool_choice", toolChoice);
                 json.WriteBoolean("parallel_tool_calls", options.AllowMultipleToolCalls == true);
             }
-            if (options.ResponseFormat is ChatResponseFormatJson format)
+            if (answerSchema is not null)
             {
                 json.WritePropertyName("json_schema");
-                if (format.Schema is { } schema)
-                {
-                    schema.WriteTo(json);
-                }
-                else
-                {
-                    json.WriteStartObject();
-                    json.WriteString("type", "object");
-                    json.WriteEndObject();
-                }
+                answerSchema.WriteTo(json);
             }
         });
 }

@@ -33,7 +33,18 @@ namespace Foretoken;
 /// and tool mode, several calls at once where the template takes them back, reasoning, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
 /// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools,
 /// functions where the model's template knows of none, a call that is demanded where it has no format for calls, and an effort or
-/// summary of reasoning that it does not know, are refused with <see cref="NotSupportedException"/>.
+/// summary of reasoning that it does not know, are refused with <see cref="NotSupportedException"/>, and so is a JSON
+/// response format beside functions.
+/// </para>
+/// <para>
+/// A function call is handed over only when its arguments are complete and fit the function's schema. One that the token limit
+/// or a stop sequence cut, or that does not fit, is part of the text, and the finish reason says what ended the answer.
+/// </para>
+/// <para>
+/// Schemas are normalised first, and what cannot be honoured is a <see cref="GrammarException"/> that names the property.
+/// A pattern describes the whole string, as <c>[RegularExpression]</c> has it. Not enforced on a response format, and logged, are
+/// bounds of numbers that are not integers, lengths above 2,000, counts above 600, lengths beside patterns that are more than one
+/// repeated part, <c>multipleOf</c> and <c>uniqueItems</c>; arguments of calls are checked against these as well.
 /// </para>
 /// <para>
 /// <see cref="Dispose"/> is safe at any moment: running and waiting requests end with <see cref="ObjectDisposedException"/>,
@@ -792,13 +803,18 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
 
         List<AIContent> rest = reader.Finish();
-        if (rest.Exists(content => content is FunctionCallContent))
+        // an answer that was cut inside of a call ended for the reason that cut it
+        if (reader.RefusedCalls.Count == 0 && rest.Exists(content => content is FunctionCallContent))
         {
             finish = ChatFinishReason.ToolCalls;
         }
         if (reader.ParseError is { } parseError)
         {
             _logger.UnparsedAnswer(parseError);
+        }
+        foreach ((string name, string reason) in reader.RefusedCalls)
+        {
+            _logger.CallRefused(request.ResponseId, name, reason);
         }
         rest.Add(
             new UsageContent(

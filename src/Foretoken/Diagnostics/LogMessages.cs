@@ -143,6 +143,16 @@ internal static partial class LogMessages
     )]
     internal static partial void FunctionsWithoutFormat(this ILogger logger);
 
+    [LoggerMessage(25, LogLevel.Information, "The grammar allows more than the schema of {Subject} does: {What}")]
+    internal static partial void SchemaLoosened(this ILogger logger, string subject, string what);
+
+    [LoggerMessage(
+        26,
+        LogLevel.Warning,
+        "Response {ResponseId}: the call of '{Function}' is passed on as text and not handed over: {Reason}"
+    )]
+    internal static partial void CallRefused(this ILogger logger, string responseId, string function, string reason);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }
