@@ -31,7 +31,7 @@ internal sealed class RequestRenderer : IDisposable
     /// <exception cref="NotSupportedException">The template does not know what was asked for.</exception>
     internal ChatPrompt Render(ChatRequest request)
     {
-        bool hasFunctions = request.ToolNames.Count > 0;
+        bool hasFunctions = request.Tools.Count > 0;
         // a plain conversation says nothing that depends on the template
         if (!hasFunctions && !request.HasCalls && request.Effort is null)
         {
@@ -73,7 +73,7 @@ internal sealed class RequestRenderer : IDisposable
         if (!abilities.DescribesFunctions)
         {
             throw new NotSupportedException(
-                $"The chat template of this model has no place for functions, so it would never know of '{request.ToolNames[0]}'. {Ways}"
+                $"The chat template of this model has no place for functions, so it would never know of '{request.Tools.Keys.First()}'. {Ways}"
             );
         }
         if (!abilities.HasCallFormat)
@@ -81,7 +81,7 @@ internal sealed class RequestRenderer : IDisposable
             if (request.RequiresCall)
             {
                 throw new NotSupportedException(
-                    $"The chat template of this model describes functions, but in no format of calls that is known here, so that a call cannot be demanded ('{request.ToolNames[0]}', ChatToolMode.RequireAny or RequireSpecific). {Ways}"
+                    $"The chat template of this model describes functions, but in no format of calls that is known here, so that a call cannot be demanded ('{request.Tools.Keys.First()}', ChatToolMode.RequireAny or RequireSpecific). {Ways}"
                 );
             }
             _logger.FunctionsWithoutFormat();
