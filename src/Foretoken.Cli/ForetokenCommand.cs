@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Doctor;
 using Foretoken.Cli.Growth;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Scale;
@@ -23,6 +24,7 @@ internal static class ForetokenCommand
             GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
+            DoctorCommand.Create(context),
         };
         root.HelpName = "foretoken";
         return root;

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 6
+#define FTK_ABI_VERSION 7
 
 typedef int32_t ftk_status;
 

@@ -1,5 +1,6 @@
 // staged prefill against stock llama.cpp: a context of the same library that staging was not enabled on
 
+#include "foretoken.h"
 #include "tiny-model.h"
 
 #include "llama-staged.h"
@@ -1945,15 +1946,17 @@ int main(int argc, char ** argv) {
             nullptr);
 
     llama_backend_init();
+    if (ftk_backend_init(nullptr) != FTK_OK) {
+        printf("no backends: %s\n", ftk_last_error());
+        return 1;
+    }
 
     for (const char * arch : {"llama", "qwen2", "qwen3", "gemma"}) {
         tiny_model def;
         def.arch = arch;
 
         claims(def, dir, {
-                                 {true, GGML_TYPE_F16, GGML_TYPE_COUNT},
-                                 {true, GGML_TYPE_Q8_0, GGML_TYPE_COUNT},
-                                 {false, GGML_TYPE_F16, GGML_TYPE_COUNT}, // llama.cpp has no quantised V without flash attention
+                                 {true, GGML_TYPE_F16, GGML_TYPE_COUNT}, {true, GGML_TYPE_Q8_0, GGML_TYPE_COUNT}, {false, GGML_TYPE_F16, GGML_TYPE_COUNT}, // llama.cpp has no quantised V without flash attention
                          });
     }
 

@@ -11,7 +11,7 @@ namespace Foretoken.Interop;
 internal static unsafe class NativeLoader
 {
     /// <summary>FTK_ABI_VERSION of the header that <see cref="NativeMethods"/> mirrors.</summary>
-    internal const int ExpectedAbiVersion = 6;
+    internal const int ExpectedAbiVersion = 7;
 
     /// <summary>A folder that is searched before all others.</summary>
     internal const string DirectoryVariable = "FORETOKEN_NATIVE_DIR";
