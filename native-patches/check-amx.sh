@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles ggml's AMX kernels and looks whether the whole tile configuration is stored before it is loaded (patch 0005). It
+# Compiles ggml's AMX kernels and looks whether the whole tile configuration is stored before it is loaded (patch 0006). It
 # needs no processor with AMX: it reads the object file.
 #
 #   native-patches/check-amx.sh [TREE]
@@ -101,7 +101,7 @@ if ! awk '
 ' "$scratch/listing"; then
     sed -n '/^[0-9a-f]* <tile_config>:/,/^$/s/^/        /p' "$scratch/listing" >&2
     die "the tile configuration of $kernels does not reach the processor whole" \
-        "Compiled so, the first load of a tile ends the process with SIGILL. Patch 0005 prevents it." \
+        "Compiled so, the first load of a tile ends the process with SIGILL. Patch 0006 prevents it." \
         "Compiler: $($cxx --version | head -n 1)"
 fi
 note "the whole tile configuration of AMX is stored before it is loaded"

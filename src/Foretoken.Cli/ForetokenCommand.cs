@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Doctor;
 using Foretoken.Cli.Growth;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Scale;
@@ -24,6 +25,7 @@ internal static class ForetokenCommand
             GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
+            DoctorCommand.Create(context),
         };
         root.HelpName = "foretoken";
         EmptyText.Refuse(root);

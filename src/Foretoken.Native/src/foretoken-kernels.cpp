@@ -135,7 +135,7 @@ static std::string cpu_kernel(ggml_backend_dev_t dev, ggml_type type, int64_t n_
         return "";
     }
 
-    ggml_context_ptr ctx(ggml_init({ggml_tensor_overhead() * 4, nullptr, /*no_alloc =*/ true}));
+    ggml_context_ptr ctx(ggml_init({ggml_tensor_overhead() * 4, nullptr, /*no_alloc =*/true}));
     ggml_tensor *    weights = ggml_new_tensor_2d(ctx.get(), type, n_in, n_out);
     ggml_tensor *    rows    = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, n_in, 512);
     ggml_tensor *    product = ggml_mul_mat(ctx.get(), weights, rows);

@@ -1,5 +1,6 @@
 // staged prefill against stock llama.cpp: a context of the same library that staging was not enabled on
 
+#include "foretoken.h"
 #include "tiny-model.h"
 
 #include "llama-staged.h"
@@ -1945,6 +1946,10 @@ int main(int argc, char ** argv) {
             nullptr);
 
     llama_backend_init();
+    if (ftk_backend_init(nullptr) != FTK_OK) {
+        printf("no backends: %s\n", ftk_last_error());
+        return 1;
+    }
 
     for (const char * arch : {"llama", "qwen2", "qwen3", "gemma"}) {
         tiny_model def;

@@ -171,4 +171,4 @@ const char FTK_CPU_SYMBOL[] = FTK_CPU_NAME ":"
                                            " sme"
 #    endif
 #endif
-    ;
+        ;

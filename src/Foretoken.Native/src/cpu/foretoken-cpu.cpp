@@ -64,47 +64,47 @@ struct cpu_feature {
 
 // Intel's manual, volume 2, CPUID; the leaf 0x80000001 is AMD's
 static const cpu_feature features[] = {
-    {"sse3", 1, 0, ECX, 0, SET_NONE},
-    {"ssse3", 1, 0, ECX, 9, SET_NONE},
-    {"sse4_1", 1, 0, ECX, 19, SET_NONE},
-    {"sse4_2", 1, 0, ECX, 20, SET_NONE},
-    {"movbe", 1, 0, ECX, 22, SET_NONE},
-    {"popcnt", 1, 0, ECX, 23, SET_NONE},
-    {"avx", 1, 0, ECX, 28, SET_AVX},
-    {"f16c", 1, 0, ECX, 29, SET_AVX},
-    {"fma", 1, 0, ECX, 12, SET_AVX},
-    {"avx2", 7, 0, EBX, 5, SET_AVX},
-    {"bmi1", 7, 0, EBX, 3, SET_NONE},
-    {"bmi2", 7, 0, EBX, 8, SET_NONE},
-    {"lzcnt", 0x80000001, 0, ECX, 5, SET_NONE},
-    {"sse4a", 0x80000001, 0, ECX, 6, SET_NONE},
-    {"xop", 0x80000001, 0, ECX, 11, SET_AVX},
-    {"fma4", 0x80000001, 0, ECX, 16, SET_AVX},
-    {"tbm", 0x80000001, 0, ECX, 21, SET_NONE},
-    {"gfni", 7, 0, ECX, 8, SET_NONE},
-    {"avx_vnni", 7, 1, EAX, 4, SET_AVX},
-    {"avx_ifma", 7, 1, EAX, 23, SET_AVX},
-    {"avx_vnni_int8", 7, 1, EDX, 4, SET_AVX},
-    {"avx_ne_convert", 7, 1, EDX, 5, SET_AVX},
-    {"avx_vnni_int16", 7, 1, EDX, 10, SET_AVX},
-    {"avx512f", 7, 0, EBX, 16, SET_AVX512},
-    {"avx512cd", 7, 0, EBX, 28, SET_AVX512},
-    {"avx512bw", 7, 0, EBX, 30, SET_AVX512},
-    {"avx512dq", 7, 0, EBX, 17, SET_AVX512},
-    {"avx512vl", 7, 0, EBX, 31, SET_AVX512},
-    {"avx512ifma", 7, 0, EBX, 21, SET_AVX512},
-    {"avx512_vbmi", 7, 0, ECX, 1, SET_AVX512},
-    {"avx512_vbmi2", 7, 0, ECX, 6, SET_AVX512},
-    {"avx512_vnni", 7, 0, ECX, 11, SET_AVX512},
-    {"avx512_bitalg", 7, 0, ECX, 12, SET_AVX512},
-    {"avx512_vpopcntdq", 7, 0, ECX, 14, SET_AVX512},
-    {"avx512_bf16", 7, 1, EAX, 5, SET_AVX512},
-    {"avx512_fp16", 7, 0, EDX, 23, SET_AVX512},
-    {"amx_tile", 7, 0, EDX, 24, SET_AMX},
-    {"amx_int8", 7, 0, EDX, 25, SET_AMX},
-    {"amx_bf16", 7, 0, EDX, 22, SET_AMX},
-    {"amx_fp16", 7, 1, EAX, 21, SET_AMX},
-    {"apx_f", 7, 1, EDX, 21, SET_APX},
+        {"sse3", 1, 0, ECX, 0, SET_NONE},
+        {"ssse3", 1, 0, ECX, 9, SET_NONE},
+        {"sse4_1", 1, 0, ECX, 19, SET_NONE},
+        {"sse4_2", 1, 0, ECX, 20, SET_NONE},
+        {"movbe", 1, 0, ECX, 22, SET_NONE},
+        {"popcnt", 1, 0, ECX, 23, SET_NONE},
+        {"avx", 1, 0, ECX, 28, SET_AVX},
+        {"f16c", 1, 0, ECX, 29, SET_AVX},
+        {"fma", 1, 0, ECX, 12, SET_AVX},
+        {"avx2", 7, 0, EBX, 5, SET_AVX},
+        {"bmi1", 7, 0, EBX, 3, SET_NONE},
+        {"bmi2", 7, 0, EBX, 8, SET_NONE},
+        {"lzcnt", 0x80000001, 0, ECX, 5, SET_NONE},
+        {"sse4a", 0x80000001, 0, ECX, 6, SET_NONE},
+        {"xop", 0x80000001, 0, ECX, 11, SET_AVX},
+        {"fma4", 0x80000001, 0, ECX, 16, SET_AVX},
+        {"tbm", 0x80000001, 0, ECX, 21, SET_NONE},
+        {"gfni", 7, 0, ECX, 8, SET_NONE},
+        {"avx_vnni", 7, 1, EAX, 4, SET_AVX},
+        {"avx_ifma", 7, 1, EAX, 23, SET_AVX},
+        {"avx_vnni_int8", 7, 1, EDX, 4, SET_AVX},
+        {"avx_ne_convert", 7, 1, EDX, 5, SET_AVX},
+        {"avx_vnni_int16", 7, 1, EDX, 10, SET_AVX},
+        {"avx512f", 7, 0, EBX, 16, SET_AVX512},
+        {"avx512cd", 7, 0, EBX, 28, SET_AVX512},
+        {"avx512bw", 7, 0, EBX, 30, SET_AVX512},
+        {"avx512dq", 7, 0, EBX, 17, SET_AVX512},
+        {"avx512vl", 7, 0, EBX, 31, SET_AVX512},
+        {"avx512ifma", 7, 0, EBX, 21, SET_AVX512},
+        {"avx512_vbmi", 7, 0, ECX, 1, SET_AVX512},
+        {"avx512_vbmi2", 7, 0, ECX, 6, SET_AVX512},
+        {"avx512_vnni", 7, 0, ECX, 11, SET_AVX512},
+        {"avx512_bitalg", 7, 0, ECX, 12, SET_AVX512},
+        {"avx512_vpopcntdq", 7, 0, ECX, 14, SET_AVX512},
+        {"avx512_bf16", 7, 1, EAX, 5, SET_AVX512},
+        {"avx512_fp16", 7, 0, EDX, 23, SET_AVX512},
+        {"amx_tile", 7, 0, EDX, 24, SET_AMX},
+        {"amx_int8", 7, 0, EDX, 25, SET_AMX},
+        {"amx_bf16", 7, 0, EDX, 22, SET_AMX},
+        {"amx_fp16", 7, 1, EAX, 21, SET_AMX},
+        {"apx_f", 7, 1, EDX, 21, SET_APX},
 };
 
 static unsigned cpuid(unsigned leaf, unsigned subleaf, cpuid_register reg) {
@@ -134,7 +134,9 @@ static void find_register_sets(bool * saved) {
     }
 
     unsigned eax, edx;
-    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+    __asm__ volatile("xgetbv"
+                     : "=a"(eax), "=d"(edx)
+                     : "c"(0));
 
     saved[SET_AVX]    = (eax & 0x06) == 0x06;
     saved[SET_AVX512] = (eax & 0xe6) == 0xe6;
@@ -174,20 +176,20 @@ struct cpu_feature {
 
 // arch/arm64/include/uapi/asm/hwcap.h of Linux; the kernel leaves out what it does not support
 static const cpu_feature features[] = {
-    {"crc32", AT_HWCAP, 7},
-    {"atomics", AT_HWCAP, 8},
-    {"fphp", AT_HWCAP, 9},
-    {"asimdhp", AT_HWCAP, 10},
-    {"lrcpc", AT_HWCAP, 15},
-    {"asimddp", AT_HWCAP, 20},
-    {"sve", AT_HWCAP, 22},
-    {"asimdfhm", AT_HWCAP, 23},
-    {"sve2", AT_HWCAP2, 1},
-    {"svei8mm", AT_HWCAP2, 9},
-    {"svebf16", AT_HWCAP2, 12},
-    {"i8mm", AT_HWCAP2, 13},
-    {"bf16", AT_HWCAP2, 14},
-    {"sme", AT_HWCAP2, 23},
+        {"crc32", AT_HWCAP, 7},
+        {"atomics", AT_HWCAP, 8},
+        {"fphp", AT_HWCAP, 9},
+        {"asimdhp", AT_HWCAP, 10},
+        {"lrcpc", AT_HWCAP, 15},
+        {"asimddp", AT_HWCAP, 20},
+        {"sve", AT_HWCAP, 22},
+        {"asimdfhm", AT_HWCAP, 23},
+        {"sve2", AT_HWCAP2, 1},
+        {"svei8mm", AT_HWCAP2, 9},
+        {"svebf16", AT_HWCAP2, 12},
+        {"i8mm", AT_HWCAP2, 13},
+        {"bf16", AT_HWCAP2, 14},
+        {"sme", AT_HWCAP2, 23},
 };
 
 static void find_features() {
@@ -208,15 +210,15 @@ struct cpu_feature {
 };
 
 static const cpu_feature features[] = {
-    {"crc32", "hw.optional.armv8_crc32"},
-    {"atomics", "hw.optional.arm.FEAT_LSE"},
-    {"asimdhp", "hw.optional.arm.FEAT_FP16"},
-    {"lrcpc", "hw.optional.arm.FEAT_LRCPC"},
-    {"asimddp", "hw.optional.arm.FEAT_DotProd"},
-    {"asimdfhm", "hw.optional.arm.FEAT_FHM"},
-    {"i8mm", "hw.optional.arm.FEAT_I8MM"},
-    {"bf16", "hw.optional.arm.FEAT_BF16"},
-    {"sme", "hw.optional.arm.FEAT_SME"},
+        {"crc32", "hw.optional.armv8_crc32"},
+        {"atomics", "hw.optional.arm.FEAT_LSE"},
+        {"asimdhp", "hw.optional.arm.FEAT_FP16"},
+        {"lrcpc", "hw.optional.arm.FEAT_LRCPC"},
+        {"asimddp", "hw.optional.arm.FEAT_DotProd"},
+        {"asimdfhm", "hw.optional.arm.FEAT_FHM"},
+        {"i8mm", "hw.optional.arm.FEAT_I8MM"},
+        {"bf16", "hw.optional.arm.FEAT_BF16"},
+        {"sme", "hw.optional.arm.FEAT_SME"},
 };
 
 static void find_features() {

@@ -44,12 +44,12 @@ static const struct {
     const char * name;
     ggml_type    type;
 } families[] = {
-    {"f16", GGML_TYPE_F16},
-    {"q8_0", GGML_TYPE_Q8_0},
-    {"q4_0", GGML_TYPE_Q4_0},
-    {"q4_1", GGML_TYPE_Q4_1},
-    {"q4_K", GGML_TYPE_Q4_K},
-    {"q6_K", GGML_TYPE_Q6_K},
+        {"f16", GGML_TYPE_F16},
+        {"q8_0", GGML_TYPE_Q8_0},
+        {"q4_0", GGML_TYPE_Q4_0},
+        {"q4_1", GGML_TYPE_Q4_1},
+        {"q4_K", GGML_TYPE_Q4_K},
+        {"q6_K", GGML_TYPE_Q6_K},
 };
 
 static const char * const attention_families[] = {"attention", "flash-attention"};
@@ -112,7 +112,7 @@ static double worst_error(const std::vector<float> & got, const std::vector<doub
 }
 
 static ggml_context_ptr make_context() {
-    ggml_context_ptr res(ggml_init({ggml_tensor_overhead() * 64 + ggml_graph_overhead(), nullptr, /*no_alloc =*/ true}));
+    ggml_context_ptr res(ggml_init({ggml_tensor_overhead() * 64 + ggml_graph_overhead(), nullptr, /*no_alloc =*/true}));
     if (res == nullptr) {
         fail("ggml has no memory for a context");
     }
@@ -242,9 +242,9 @@ static void run_products(const char * name, ggml_type type) {
     double            worst = 0;
 
     for (ggml_backend_buffer_type_t buft : weight_buffer_types(cpu.dev)) {
-        ggml_context_ptr ctx      = make_context();
-        ggml_tensor *    weights  = ggml_new_tensor_2d(ctx.get(), type, N_IN, N_OUT);
-        ggml_tensor *    rows     = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, N_IN, 1);
+        ggml_context_ptr ctx       = make_context();
+        ggml_tensor *    weights   = ggml_new_tensor_2d(ctx.get(), type, N_IN, N_OUT);
+        ggml_tensor *    rows      = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, N_IN, 1);
         const bool       supported = supports(cpu.dev, buft, weights, ggml_mul_mat(ctx.get(), weights, rows));
         if (!supported) {
             continue;
