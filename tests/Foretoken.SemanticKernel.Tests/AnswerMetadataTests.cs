@@ -108,11 +108,7 @@ public sealed class AnswerMetadataTests
     }
 
     private static IChatCompletionService Service(IChatClient client) =>
-        Kernel
-            .CreateBuilder()
-            .AddForetokenChatCompletion(client)
-            .Build()
-            .GetRequiredService<IChatCompletionService>();
+        Kernel.CreateBuilder().AddForetokenChatCompletion(client).Build().GetRequiredService<IChatCompletionService>();
 
     private static async IAsyncEnumerable<ChatResponseUpdate> WithReport(
         IAsyncEnumerable<ChatResponseUpdate> updates,

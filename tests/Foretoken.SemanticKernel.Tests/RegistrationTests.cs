@@ -123,7 +123,7 @@ public sealed class RegistrationTests
         );
         Assert.NotNull(services.GetRequiredKeyedService<IChatCompletionService>(serviceId));
         Assert.NotNull(
-            services.GetRequiredKeyedService<IChatClient>(serviceId).GetService<KernelFunctionInvokingChatClient>()
+            services.GetRequiredKeyedService<IChatClient>(serviceId).GetService<FunctionInvokingChatClient>()
         );
     }
 
@@ -135,7 +135,9 @@ public sealed class RegistrationTests
         HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Services.AddForetokenChatCompletion(options => options.ModelPath = "no/such/missing.gguf", serviceId);
         using IHost host = builder.Build();
-        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync());
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() =>
+            host.StartAsync()
+        );
         Assert.Contains("missing.gguf", error.Message, StringComparison.Ordinal);
     }
 

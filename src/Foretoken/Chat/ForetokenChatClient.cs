@@ -372,7 +372,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     internal ForetokenModel LoadedModel => Loaded(Volatile.Read(ref _model));
 
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
-    internal int LoadedContextSize => Loaded(Volatile.Read(ref _slots) is [{ } first, ..] ? first : null).Session.ContextSize;
+    internal int LoadedContextSize =>
+        Loaded(Volatile.Read(ref _slots) is [{ } first, ..] ? first : null).Session.ContextSize;
 
     /// <summary>Tokens of the prompt that a request would have.</summary>
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>

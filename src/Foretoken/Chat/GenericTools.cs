@@ -245,14 +245,14 @@ internal sealed class GenericTools
         for (int i = 0; i < tools.Count; i++)
         {
             string definition = $"arguments_{i}";
-            JsonNode parameters = tools[i]!["function"]!["parameters"]?.DeepClone() ?? new JsonObject { ["type"] = "object" };
+            JsonNode parameters =
+                tools[i]!["function"]!["parameters"]?.DeepClone() ?? new JsonObject { ["type"] = "object" };
             definitions[definition] = Move(parameters, $"#/$defs/{definition}");
             choices.Add(
-                (JsonNode)
-                    ObjectSchema(
-                        ("name", new JsonObject { ["const"] = Name(tools[i]) }),
-                        ("arguments", Reference(definition))
-                    )
+                (JsonNode)ObjectSchema(
+                    ("name", new JsonObject { ["const"] = Name(tools[i]) }),
+                    ("arguments", Reference(definition))
+                )
             );
         }
         JsonObject list = new()

@@ -115,7 +115,10 @@ public sealed class MetadataTests(TinyChatModel test)
         Assert.Equal(response.Usage.ReasoningTokenCount, silent.Usage!.ReasoningTokenCount);
 
         using ForetokenChatClient plain = test.CreateClient(options => options.ChatTemplate = Templates.Plain);
-        Assert.Equal(0, (await plain.GetResponseAsync("Why?", new() { MaxOutputTokens = 2 })).Usage!.ReasoningTokenCount);
+        Assert.Equal(
+            0,
+            (await plain.GetResponseAsync("Why?", new() { MaxOutputTokens = 2 })).Usage!.ReasoningTokenCount
+        );
     }
 
     private sealed class NoClient : IChatClient

@@ -59,7 +59,9 @@ public sealed class RequestRendererTests(TinyChatModel test)
     [Fact]
     public void A_call_that_is_demanded_is_refused_where_calls_have_no_format()
     {
-        foreach (ChatToolMode mode in (ChatToolMode[])[ChatToolMode.RequireAny, ChatToolMode.RequireSpecific(Lamp.Name)])
+        foreach (
+            ChatToolMode mode in (ChatToolMode[])[ChatToolMode.RequireAny, ChatToolMode.RequireSpecific(Lamp.Name)]
+        )
         {
             NotSupportedException error = Assert.Throws<NotSupportedException>(() =>
                 Render(
@@ -81,9 +83,7 @@ public sealed class RequestRendererTests(TinyChatModel test)
             new() { ChatTemplate = Templates.DescribesOnly },
             new ListLogger(log)
         );
-        using ChatPrompt prompt = renderer.Render(
-            Request([new(ChatRole.User, "Light!")], new() { Tools = [Lamp] })
-        );
+        using ChatPrompt prompt = renderer.Render(Request([new(ChatRole.User, "Light!")], new() { Tools = [Lamp] }));
         Assert.Contains("switch_lamp", prompt.Info.Text, StringComparison.Ordinal);
         Assert.Contains(log, line => line.Contains("calls come as text", StringComparison.Ordinal));
     }
@@ -124,7 +124,10 @@ public sealed class RequestRendererTests(TinyChatModel test)
         ];
         Assert.DoesNotContain(-1, places);
         Assert.Equal(places.Order(), places);
-        Assert.Equal(text.IndexOf("Now.", StringComparison.Ordinal), text.LastIndexOf("Now.", StringComparison.Ordinal));
+        Assert.Equal(
+            text.IndexOf("Now.", StringComparison.Ordinal),
+            text.LastIndexOf("Now.", StringComparison.Ordinal)
+        );
 
         // a template that takes several gets them as they came
         string together = TextOf(ToolTemplate.Text, history);
@@ -190,17 +193,20 @@ public sealed class RequestRendererTests(TinyChatModel test)
     public void Reasoning_is_switched_off_or_given_a_level_where_the_template_can()
     {
         ChatMessage[] messages = [new(ChatRole.User, "Why?")];
-        Assert.EndsWith("</think>\n\n", TextOf(Templates.Reasoning, messages, ReasoningEffort.None), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "</think>\n\n",
+            TextOf(Templates.Reasoning, messages, ReasoningEffort.None),
+            StringComparison.Ordinal
+        );
         Assert.EndsWith("<think>\n", TextOf(Templates.Reasoning, messages), StringComparison.Ordinal);
         foreach (
-            (ReasoningEffort effort, string level) in (
-                (ReasoningEffort, string)[]
-            )[
-                (ReasoningEffort.Low, "low"),
-                (ReasoningEffort.Medium, "medium"),
-                (ReasoningEffort.High, "high"),
-                (ReasoningEffort.ExtraHigh, "high"),
-            ]
+            (ReasoningEffort effort, string level) in ((ReasoningEffort, string)[])
+                [
+                    (ReasoningEffort.Low, "low"),
+                    (ReasoningEffort.Medium, "medium"),
+                    (ReasoningEffort.High, "high"),
+                    (ReasoningEffort.ExtraHigh, "high"),
+                ]
         )
         {
             Assert.Contains(
@@ -247,11 +253,7 @@ public sealed class RequestRendererTests(TinyChatModel test)
 
     private ChatPrompt Render(string template, IEnumerable<ChatMessage> messages, ChatOptions options)
     {
-        using RequestRenderer renderer = new(
-            test.Model,
-            new() { ChatTemplate = template },
-            NullLogger.Instance
-        );
+        using RequestRenderer renderer = new(test.Model, new() { ChatTemplate = template }, NullLogger.Instance);
         return renderer.Render(Request(messages, options));
     }
 

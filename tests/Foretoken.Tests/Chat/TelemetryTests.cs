@@ -99,7 +99,9 @@ public sealed class TelemetryTests(TinyChatModel test)
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public async Task With_telemetry_around_the_client_a_request_has_one_span_that_also_tells_of_the_prefill(bool outermost)
+    public async Task With_telemetry_around_the_client_a_request_has_one_span_that_also_tells_of_the_prefill(
+        bool outermost
+    )
     {
         string source = $"Foretoken.Tests.Around.{outermost}";
         ConcurrentQueue<Activity> stopped = [];

@@ -14,11 +14,14 @@ internal static class Templates
         """;
 
     /// <summary>Describes functions, but has no place for calls.</summary>
-    internal const string DescribesOnly = """
-        {%- if tools %}
-            {{- '<|im_start|>system\nFunctions: ' + (tools | tojson) + '<|im_end|>\n' }}
-        {%- endif %}
-        """ + "\n" + Plain;
+    internal const string DescribesOnly =
+        """
+            {%- if tools %}
+                {{- '<|im_start|>system\nFunctions: ' + (tools | tojson) + '<|im_end|>\n' }}
+            {%- endif %}
+            """
+        + "\n"
+        + Plain;
 
     /// <summary>Takes one call in a message, and ids of nine letters and digits only.</summary>
     internal static readonly string Strict = ToolTemplate.Text.Replace(
@@ -56,7 +59,10 @@ internal static class Templates
         """;
 
     /// <summary>Is told how much to reason.</summary>
-    internal const string Effort = """
-        {{- '<|im_start|>system\nReasoning: ' + (reasoning_effort if reasoning_effort is defined else 'medium') + '<|im_end|>\n' }}
-        """ + "\n" + Plain;
+    internal const string Effort =
+        """
+            {{- '<|im_start|>system\nReasoning: ' + (reasoning_effort if reasoning_effort is defined else 'medium') + '<|im_end|>\n' }}
+            """
+        + "\n"
+        + Plain;
 }

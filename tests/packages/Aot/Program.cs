@@ -21,7 +21,9 @@ IConfiguration configuration = new ConfigurationBuilder()
     )
     .Build();
 ServiceCollection services = new();
-services.AddSingleton<IDistributedCache>(new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions())));
+services.AddSingleton<IDistributedCache>(
+    new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions()))
+);
 services.AddForetokenChatClient(configuration.GetSection("Chat")).UseFunctionInvocation().UseDistributedCache();
 await using ServiceProvider provider = services.BuildServiceProvider();
 IChatClient client = provider.GetRequiredService<IChatClient>();
@@ -37,9 +39,13 @@ ChatResponse cached = await client.GetResponseAsync([question], options);
 Foretoken.Inference.PrefillReport report = answer.GetPrefillReport()!;
 bool reported = report.ToJson().Contains("\"target_speedup\": 2", StringComparison.Ordinal);
 
-string saved = JsonSerializer.Serialize(answer.Messages, AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IList<ChatMessage>)));
-IList<ChatMessage> restored = (IList<ChatMessage>)
-    JsonSerializer.Deserialize(saved, AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IList<ChatMessage>)))!;
+string saved = JsonSerializer.Serialize(
+    answer.Messages,
+    AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IList<ChatMessage>))
+);
+IList<ChatMessage> restored =
+    (IList<ChatMessage>)
+        JsonSerializer.Deserialize(saved, AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IList<ChatMessage>)))!;
 
 bool called = false;
 AIFunction lamp = new Lamp(() => called = true);
@@ -67,13 +73,18 @@ Console.WriteLine($"kept less: {right && answer.Text.Length > 0 && report.Stages
 /// <summary>A function with a schema of its own: making one from a method needs reflection.</summary>
 internal sealed class Lamp(Action call) : AIFunction
 {
-    private static readonly JsonElement Schema = JsonElement.Parse("""{"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}""");
+    private static readonly JsonElement Schema = JsonElement.Parse(
+        """{"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}"""
+    );
 
     public override string Name => "switch_lamp";
 
     public override JsonElement JsonSchema => Schema;
 
-    protected override ValueTask<object?> InvokeCoreAsync(AIFunctionArguments arguments, CancellationToken cancellationToken)
+    protected override ValueTask<object?> InvokeCoreAsync(
+        AIFunctionArguments arguments,
+        CancellationToken cancellationToken
+    )
     {
         call();
         return ValueTask.FromResult<object?>("done");
