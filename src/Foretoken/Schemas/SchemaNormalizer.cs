@@ -877,6 +877,10 @@ internal sealed class SchemaNormalizer
                 )
             );
         }
+        if (isInteger && isGenerated && (min?.Value > SchemaWriter.LargestBound || max?.Value < -SchemaWriter.LargestBound))
+        {
+            throw Fail(place, "its bounds leave only integers that do not fit into 64 bits");
+        }
         if (isGenerated && multiple is not null and not 1m)
         {
             Loosen(place, "its multipleOf is not enforced");
@@ -1122,9 +1126,10 @@ internal sealed class SchemaNormalizer
         List<PropertyNode> nodes = [];
         foreach (string name in names)
         {
-            if (name.Length > MaxNameLength)
+            // llama.cpp names the rules of the grammar after the properties
+            if (name.Length is 0 or > MaxNameLength)
             {
-                throw Fail(place, $"a property's name has {name.Length} characters; {MaxNameLength} are possible");
+                throw Fail(place, $"a property's name has {name.Length} characters; 1 to {MaxNameLength} are possible");
             }
             if (Build([.. all.Select(part => PropertyPart(part, name)).OfType<Part>()], place.Property(name)) is { } schema)
             {
@@ -1168,7 +1173,7 @@ internal sealed class SchemaNormalizer
     }
 
     private static bool HasPlainName(string name) =>
-        name.Length > 0 && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '$');
+        name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '$');
 
     private static Part? PropertyPart(Part part, string name)
     {

@@ -8,6 +8,12 @@ internal static class SchemaWriter
     // as many digits as llama.cpp allows an integer without bounds
     private const decimal LargestInteger = 9_999_999_999_999_999;
 
+    /// <summary>
+    /// The greatest bound of an integer: the least and the greatest integer of 64 bits mean to llama.cpp that there is none, also
+    /// when the sign is turned.
+    /// </summary>
+    internal const decimal LargestBound = long.MaxValue - 1;
+
     internal static void Write(Utf8JsonWriter json, NormalizedSchema schema)
     {
         SchemaNode root = schema.Root;
@@ -89,12 +95,11 @@ internal static class SchemaWriter
         {
             return;
         }
-        // llama.cpp's ranges are right for any number of digits where both ends are given; the least and the greatest
-        // integer of 64 bits mean that there is none
-        decimal min = number.Min?.Value ?? -Math.Max(LargestInteger, Math.Abs(number.Max!.Value.Value));
-        decimal max = number.Max?.Value ?? Math.Max(LargestInteger, Math.Abs(number.Min!.Value.Value));
-        json.WriteNumber("minimum", (long)Math.Clamp(min, long.MinValue + 1, long.MaxValue - 1));
-        json.WriteNumber("maximum", (long)Math.Clamp(max, long.MinValue + 1, long.MaxValue - 1));
+        // llama.cpp's ranges are right for any number of digits where both ends are given
+        decimal min = number.Min?.Value ?? (number.Max!.Value.Value < -LargestInteger ? -LargestBound : -LargestInteger);
+        decimal max = number.Max?.Value ?? (number.Min!.Value.Value > LargestInteger ? LargestBound : LargestInteger);
+        json.WriteNumber("minimum", (long)Math.Clamp(min, -LargestBound, LargestBound));
+        json.WriteNumber("maximum", (long)Math.Clamp(max, -LargestBound, LargestBound));
     }
 
     private static void WriteArray(Utf8JsonWriter json, ArrayNode array)

@@ -34,7 +34,7 @@ internal static class StringFormats
             "duration" => "P([0-9]{1,6}W|(([0-9]{1,6}D)(T[0-9]{1,6}[HMS])?|T[0-9]{1,6}[HMS]))",
             "uuid" or "guid" => "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
             "uri" or "iri" or "url" =>
-                $"([A-Za-z][A-Za-z0-9]{{1,20}}://{Host}(:[1-9][0-9]{{0,3}})?([/?#]{UriCharacter}*)?|mailto:[A-Za-z0-9._%+-]+@{Host}|urn:[a-z0-9]{{2,31}}:[A-Za-z0-9.:-]+|tel:[0-9+-]+)",
+                $"([A-Za-z][A-Za-z0-9]{{1,20}}://{Host}(:[1-9][0-9]{{0,3}})?(/{UriCharacter}*)?([?]{UriCharacter}*)?(#{UriCharacter}*)?|mailto:[A-Za-z0-9._%+-]+@{Host}|urn:[a-z0-9]{{2,31}}:[A-Za-z0-9.:-]+|tel:[0-9+-]+)",
             "email" or "idn-email" => $"[A-Za-z0-9_%+-]+(\\.[A-Za-z0-9_%+-]+)*@{Host}",
             "hostname" => Host,
             "ipv4" => IPv4,
