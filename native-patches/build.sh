@@ -25,7 +25,7 @@
 # taken instead, one line says why, and build.json keeps it (prove.sh).
 #
 # Result: artifacts/native/<key>/
-#   lib/       libllama (patched, with the ftk_ API) and ggml
+#   lib/       libllama (patched, with the ftk_ API), ggml, and the shims in front of libllama (libforetoken-*)
 #   bin/       ggml-rpc-server, which lends this machine's devices to others; foretoken-selftest
 #   stock/     libllama (unpatched) and foretoken-baseline
 #   include/   foretoken.h
@@ -233,7 +233,7 @@ options_text() {
 # our own sources, as they are on disk
 sources_text() {
     local file
-    find "$native/include" "$native/src" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
+    find "$native/include" "$native/src" "$native/shims" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
         -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' -o -name CMakeLists.txt \) | LC_ALL=C sort |
         while IFS= read -r file; do
             printf '%s %s\n' "$(sha256 < "$file")" "${file#"$repo"/}"
@@ -484,7 +484,7 @@ build() {
     cp "$build_dir"/prefix/lib/libggml*.* "$ggml_dir"/bin/libforetoken-cpu.* "$stage/lib/"
     # backends that are loaded when the program runs are installed as programs are
     find "$build_dir/prefix/bin" -maxdepth 1 -name 'libggml-*' -exec cp {} "$stage/lib/" \; 2> /dev/null || true
-    cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
+    cp "$build_dir"/patched/bin/libllama.* "$build_dir"/patched/bin/libforetoken-*.* "$stage/lib/"
     cp "$ggml_dir/bin/foretoken-selftest" "$stage/bin/"
     [[ $rpc -eq 0 ]] || cp "$ggml_dir/bin/ggml-rpc-server" "$stage/bin/"
     # these look for them beside themselves

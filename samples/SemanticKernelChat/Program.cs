@@ -16,11 +16,11 @@ string question = args.ElementAtOrDefault(1) ?? "Which model is in this folder?"
 if (
     args.Length > 4
     || !File.Exists(document)
-    || !double.TryParse(args.ElementAtOrDefault(2) ?? "2", out double speedup)
+    || !Speedup.TryParse(args.ElementAtOrDefault(2), out double speedup)
 )
 {
     Console.Error.WriteLine(
-        "Usage: SemanticKernelChat [DOCUMENT [QUESTION [SPEEDUP [MODEL]]]], with a DOCUMENT that exists and a SPEEDUP such as 2"
+        "Usage: SemanticKernelChat [DOCUMENT [QUESTION [SPEEDUP [MODEL]]]], with a DOCUMENT that exists and a SPEEDUP such as 2.5"
     );
     return 2;
 }
@@ -54,7 +54,7 @@ try
     )
     {
         Console.Write(update.Content);
-        report = update.Metadata.GetPrefillReport() ?? report;
+        report = update.GetPrefillReport() ?? report;
     }
     Console.WriteLine();
     if (report is not null)

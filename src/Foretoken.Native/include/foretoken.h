@@ -148,6 +148,9 @@ FTK_API void       ftk_chat_free(ftk_chat * chat);
 // request keys: messages (OpenAI chat format, required), tools, tool_choice ("auto" | "none" | "required"),
 //   parallel_tool_calls (bool), json_schema (object), grammar (GBNF text), add_generation_prompt (bool, true),
 //   enable_thinking (bool, true), template_kwargs (object of strings), continue_text (text the answer starts with)
+// A function of the tools may have grammar_parameters beside parameters: what the grammar of calls is made of, where the template
+// shows something else. Schemas of a grammar are normalised: each keyword with one meaning, "allOf" resolved, references to
+// "$defs" of their own only, in which no name is that of another tool's.
 // Text inside the messages never becomes a control token, whatever it contains.
 FTK_API ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk_chat_prompt ** out);
 FTK_API void       ftk_chat_prompt_free(ftk_chat_prompt * prompt);
@@ -166,10 +169,14 @@ FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_
 // JSON: text, grammar, grammar_lazy, grammar_triggers (array of {type, value, token}; type: "word", "token", "pattern" or
 //       "pattern_full"), grammar_prefix (text: the end of the prompt, which the grammar describes too; pass it to the
 //       sampler), preserved_tokens (array of texts: control tokens that belong to the answer and that
-//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), format
+//       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), markers (array of texts: only
+//       where one of them occurs does another part of an answer begin), format, supports_thinking (bool: answers may begin
+//       with reasoning)
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
-// Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text)}]
+// Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (text, JSON only when the call is complete), begin
+//   (bytes of the text in front of it)}], complete (bool: the text may end here), last ("content", "reasoning", "call" or "": the
+//   part that the text ends in) and last_end (bytes of the text that were read as parts; behind them there is markup only)
 FTK_API ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
         char * buf, int64_t capacity, int64_t * n_needed);
 

@@ -1,5 +1,6 @@
 #include "foretoken-impl.h"
 
+#include "chat-peg-parser.h"
 #include "chat.h"
 #include "common.h"
 
@@ -303,6 +304,12 @@ struct ftk_chat_prompt {
 
     // what the grammar expects in front of the answer: it begins with the end of the prompt
     std::string grammar_prefix;
+
+    // texts at which the parser may go from one part of an answer to the next
+    std::vector<std::string> markers;
+
+    // the one of them that is a brace or bracket, with which templates without markers of their own begin calls; or 0
+    char call_bracket = 0;
 };
 
 ftk_status ftk_chat_create(const ftk_model * model, const char * template_override, ftk_chat ** out) {
@@ -450,12 +457,46 @@ static void check_tools(const ftk_json & tools) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'type' in %s must be \"function\"", what.c_str());
         }
 
-        const ftk_config function(tool.get_object("function"), what.c_str(), {"name", "description", "parameters", "strict"});
+        const ftk_config function(tool.get_object("function"), what.c_str(), {"name", "description", "parameters", "grammar_parameters", "strict"});
         if (function.get_string("name", "").empty()) {
             ftk_fail(FTK_INVALID_ARGUMENT, "%s has no function name", what.c_str());
         }
         function.get_string("description", "");
         function.get_object("parameters");
+        function.get_object("grammar_parameters");
+    }
+}
+
+// the tools as the template shows them, or as the grammar and the parser of answers take them
+static ftk_json select_parameters(const ftk_json & tools, bool for_grammar) {
+    ftk_json res = tools;
+
+    for (auto & tool : res) {
+        auto & function = tool["function"];
+        if (function.contains("grammar_parameters")) {
+            if (for_grammar) {
+                function["parameters"] = function["grammar_parameters"];
+            }
+            function.erase("grammar_parameters");
+        }
+    }
+
+    return res;
+}
+
+// what ends a text in the parser of answers: the delimiters that it reads up to
+static void collect_markers(const ftk_json & json, std::vector<std::string> & markers) {
+    if (json.is_object() && json.contains("delimiters") && json.at("delimiters").is_array()) {
+        for (const auto & item : json.at("delimiters")) {
+            if (item.is_string() && !item.get<std::string>().empty()) {
+                markers.push_back(item.get<std::string>());
+            }
+        }
+    }
+    if (json.is_structured()) {
+        for (const auto & item : json) {
+            collect_markers(item, markers);
+        }
     }
 }
 
@@ -871,9 +912,7 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
             guarded_messages.push_back(guards.message(message));
         }
 
-        const size_t   n_guards_messages = guards.n_guards;
-        const ftk_json guarded_tools     = guards.tree(tools, false);
-        const bool     tools_are_guarded = guards.n_guards > n_guards_messages;
+        const ftk_json guarded_tools = guards.tree(select_parameters(tools, false), false);
 
         common_chat_templates_inputs inputs;
 
@@ -894,14 +933,22 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
 
         auto prompt = std::make_unique<ftk_chat_prompt>();
 
+        // the template shows the tools as the request has them. The grammar and the parser are about their normalised schemas
+        // and their names without guards, and with no choice of tools llama.cpp looks at no schema
+        if (!tools.empty()) {
+            inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
+        }
+
         prompt->params = apply_template(*chat, inputs);
         prompt->text   = prompt->params.prompt;
 
-        if (tools_are_guarded) {
-            // the grammar and the parser are about the tools as they are
-            inputs.tools   = common_chat_tools_parse_oaicompat(ftk_to_common_json(tools));
-            prompt->params = apply_template(*chat, inputs);
+        if (!tools.empty() && tool_choice != "none") {
+            inputs.tools       = common_chat_tools_parse_oaicompat(ftk_to_common_json(select_parameters(tools, true)));
+            inputs.tool_choice = common_chat_tool_choice_parse_oaicompat(tool_choice);
+            prompt->params     = apply_template(*chat, inputs);
         }
+
+        ftk_narrow_char_rule(prompt->params.grammar);
 
         // a grammar of llama.cpp's describes the whole message, also the beginning that the template has written; one of the
         // request describes what is generated, and a lazy one begins at its trigger
@@ -940,6 +987,16 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
         prompt->parser.parse_tool_calls = !tools.empty() && tool_choice != "none";
         if (!prompt->params.parser.empty()) {
             prompt->parser.parser.load(prompt->params.parser);
+
+            collect_markers(ftk_json::parse(prompt->params.parser), prompt->markers);
+            std::sort(prompt->markers.begin(), prompt->markers.end());
+            prompt->markers.erase(std::unique(prompt->markers.begin(), prompt->markers.end()), prompt->markers.end());
+
+            for (const auto & marker : prompt->markers) {
+                if (marker == "{" || marker == "[") {
+                    prompt->call_bracket = marker[0];
+                }
+            }
         }
 
         *out = prompt.release();
@@ -985,7 +1042,9 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
                                {"grammar_prefix", prompt->grammar_prefix},
                                {"preserved_tokens", prompt->params.preserved_tokens},
                                {"stops", prompt->params.additional_stops},
+                               {"markers", prompt->markers},
                                {"format", common_chat_format_name(prompt->params.format)},
+                               {"supports_thinking", prompt->params.supports_thinking},
                        },
                 buf, capacity, n_needed);
     });
@@ -994,6 +1053,133 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
 //
 // parsing what was generated
 //
+
+// llama.cpp's parser of answers is recursive along nested JSON
+static const int PARSE_DEPTH_MAX = 500;
+
+static void check_nesting(std::string_view text) {
+    int depth = 0;
+    for (const char c : text) {
+        if (c == '{' || c == '[') {
+            if (++depth > PARSE_DEPTH_MAX) {
+                ftk_fail(FTK_TEMPLATE_FAILED, "the generated text nests brackets deeper than %d", PARSE_DEPTH_MAX);
+            }
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            --depth;
+        }
+    }
+}
+
+struct parsed_answer {
+    common_chat_msg message;
+
+    // for each call of the message: where it begins in the text
+    std::vector<size_t> call_begins;
+
+    // the last part that was read: "content", "reasoning", "call" or "", and where it ends in the text
+    std::string last;
+    size_t      last_end = 0;
+};
+
+// false when the text does not follow the format; then `out` is what comes before the place
+static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, common_peg_parse_flags flags, parsed_answer & out) {
+    const std::string & prefix = prompt.parser.generation_prompt;
+
+    static const common_peg_arena content_only = build_chat_peg_parser([](common_chat_peg_builder & p) { return p.content(p.rest()) + p.end(); });
+
+    const common_peg_arena & parser = prompt.parser.parser.empty() ? content_only : prompt.parser.parser;
+
+    common_peg_parse_context ctx(prefix + text, flags);
+
+    const auto result = parser.parse(ctx);
+
+    out              = {};
+    out.message.role = "assistant";
+
+    std::unique_ptr<common_chat_peg_mapper> mapper;
+    switch (prompt.parser.format) {
+        case COMMON_CHAT_FORMAT_PEG_GEMMA4:
+            mapper = std::make_unique<common_chat_peg_gemma4_mapper>(out.message);
+            break;
+        case COMMON_CHAT_FORMAT_PEG_MINIMAX_M3:
+            mapper = std::make_unique<common_chat_peg_minimax_m3_mapper>(out.message);
+            break;
+        default:
+            mapper = std::make_unique<common_chat_peg_mapper>(out.message);
+            break;
+    }
+    mapper->from_ast(ctx.ast, result);
+
+    const auto offset = [&](size_t i) { return i - std::min(i, prefix.size()); };
+
+    ctx.ast.visit(result, [&](const common_peg_ast_node & node) {
+        if (node.tag == common_chat_peg_builder::CONTENT || node.tag == common_chat_peg_builder::REASONING) {
+            out.last     = node.tag == common_chat_peg_builder::CONTENT ? "content" : "reasoning";
+            out.last_end = offset(node.end);
+        } else if (node.tag == common_chat_peg_builder::TOOL_OPEN || node.tag == common_chat_peg_builder::TOOL_NAME) {
+            if (out.last != "call" || node.tag == common_chat_peg_builder::TOOL_OPEN) {
+                out.call_begins.push_back(offset(node.start));
+            }
+            out.last = "call";
+        }
+        if (out.last == "call") {
+            out.last_end = std::max(out.last_end, offset(node.end));
+        }
+    });
+
+    return !result.fail();
+}
+
+// a bracket in a text may begin a call or not. The parser of a template whose calls begin with nothing else takes every one for
+// a call, so those that are none are hidden from it
+static bool parse_with_brackets(const ftk_chat_prompt & prompt, std::string text, parsed_answer & out) {
+    const char bracket = prompt.call_bracket;
+
+    // a byte that does not occur, of the same size
+    char hidden = 0;
+    for (char c = 1; c < 9 && hidden == 0; ++c) {
+        hidden = text.find(c) == std::string::npos ? c : 0;
+    }
+    if (bracket == 0 || hidden == 0) {
+        return try_parse(prompt, text, COMMON_PEG_PARSE_FLAG_LENIENT, out);
+    }
+
+    // each is tried from left to right, and a text with this many that only look like calls is read as text
+    const int n_tries_max = 32;
+
+    size_t from = 0;
+    bool   ok   = false;
+
+    for (int i = 0; i <= n_tries_max && !ok; ++i) {
+        // a call goes on with a quoted name, or with the bracket of one
+        while ((from = text.find(bracket, from)) != std::string::npos) {
+            const size_t next = text.find_first_not_of(" \t\r\n", from + 1);
+            if (i < n_tries_max && (next == std::string::npos || text[next] == '"' || (bracket == '[' && text[next] == '{'))) {
+                break;
+            }
+            text[from] = hidden;
+        }
+
+        ok = try_parse(prompt, text, COMMON_PEG_PARSE_FLAG_LENIENT, out);
+
+        if (from == std::string::npos) {
+            break;
+        }
+        if (!ok) {
+            text[from] = hidden;
+        }
+    }
+
+    const auto restore = [&](std::string & part) { std::replace(part.begin(), part.end(), hidden, bracket); };
+
+    restore(out.message.content);
+    restore(out.message.reasoning_content);
+    for (auto & call : out.message.tool_calls) {
+        restore(call.arguments);
+    }
+
+    return ok;
+}
 
 ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
         char * buf, int64_t capacity, int64_t * n_needed) {
@@ -1018,22 +1204,40 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
             view = view.substr(0, i_invalid);
         }
 
-        common_chat_msg message;
+        check_nesting(view);
+
+        parsed_answer answer;
+        bool          complete = false;
 
         try {
-            message = common_chat_parse(std::string(view), is_partial != 0, prompt->parser);
+            const std::string input(view);
+
+            // a text that ends where the format lets it end. One that was cut is read as far as it goes
+            parsed_answer strict;
+            if (is_partial == 0 && try_parse(*prompt, input, COMMON_PEG_PARSE_FLAG_NONE, strict)) {
+                answer   = std::move(strict);
+                complete = true;
+            } else if (!parse_with_brackets(*prompt, input, answer) && (is_partial == 0 || answer.last.empty())) {
+                ftk_fail(FTK_TEMPLATE_FAILED, "what was generated from offset %zu on does not follow the format of the chat template", answer.last_end);
+            }
+        } catch (const ftk_error &) {
+            throw;
         } catch (const std::bad_alloc &) {
             throw;
         } catch (const std::exception & err) {
             ftk_fail(FTK_TEMPLATE_FAILED, "the generated text does not follow the format of the chat template: %s", err.what());
         }
 
+        const common_chat_msg & message = answer.message;
+
         ftk_json tool_calls = ftk_json::array();
-        for (const auto & call : message.tool_calls) {
+        for (size_t i = 0; i < message.tool_calls.size(); ++i) {
+            const auto & call = message.tool_calls[i];
             tool_calls.push_back({
                     {"id", call.id},
                     {"name", call.name},
                     {"arguments", call.arguments},
+                    {"begin", i < answer.call_begins.size() ? (int64_t) answer.call_begins[i] : (int64_t) answer.last_end},
             });
         }
 
@@ -1041,6 +1245,9 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
                                {"content", message.content},
                                {"reasoning_content", message.reasoning_content},
                                {"tool_calls", tool_calls},
+                               {"complete", complete},
+                               {"last", answer.last},
+                               {"last_end", answer.last_end},
                        },
                 buf, capacity, n_needed);
     });

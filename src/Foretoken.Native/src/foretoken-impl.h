@@ -208,4 +208,8 @@ const float * ftk_get_logits(const ftk_context & ctx);
 // that makes it recurse without end. Throws FTK_GRAMMAR_FAILED
 void ftk_check_grammar(const llama_vocab * vocab, const std::string & grammar);
 
+// the schema is one that managed code has normalised: conversion follows references without an end to its recursion
 std::string ftk_schema_to_grammar(const ftk_json & schema);
+
+// in a grammar made by llama.cpp's conversion of schemas
+void ftk_narrow_char_rule(std::string & grammar);

@@ -32,6 +32,24 @@ static const char * skip_space(const char * p) {
     return p;
 }
 
+// {m,n} with n below m makes llama.cpp count down from 0
+static void check_counts(const char * p) {
+    char *       end = nullptr;
+    const double min = strtod(p, &end);
+    while (*end == ' ') {
+        ++end;
+    }
+    if (end == p || *end != ',') {
+        return;
+    }
+
+    const char * second = end + 1;
+    const double max    = strtod(second, &end);
+    if (end != second && max < min) {
+        ftk_fail(FTK_GRAMMAR_FAILED, "the grammar repeats something at least %.0f and at most %.0f times", min, max);
+    }
+}
+
 static void check_parentheses(const std::string & grammar) {
     int32_t depth = 0;
 
@@ -55,6 +73,8 @@ static void check_parentheses(const std::string & grammar) {
             }
         } else if (c == ')') {
             depth = std::max(0, depth - 1);
+        } else if (c == '{') {
+            check_counts(grammar.c_str() + i + 1);
         }
     }
 }
@@ -255,6 +275,26 @@ void ftk_check_grammar(const llama_vocab * vocab, const std::string & grammar) {
     check_left_recursion(parser);
 }
 
+// llama.cpp's rule of a character in a string allows escapes that are half of a surrogate pair, which no reader takes for text
+void ftk_narrow_char_rule(std::string & grammar) {
+    const std::string head = "char ::= ";
+
+    size_t begin = 0;
+    if (grammar.compare(0, head.size(), head) != 0) {
+        begin = grammar.find("\n" + head);
+        if (begin == std::string::npos) {
+            return;
+        }
+        ++begin;
+    }
+
+    const size_t end = std::min(grammar.find('\n', begin), grammar.size());
+
+    grammar.replace(begin, end - begin, head + R"([^"\\\x7F\x00-\x1F] | [\\] (["\\/bfnrt] | "u" ()"
+                                               R"([0-9A-Ca-cEFef] [0-9a-fA-F]{3} | [Dd] [0-7] [0-9a-fA-F]{2} | )"
+                                               R"([Dd] [89ABab] [0-9a-fA-F]{2} "\\u" [Dd] [C-Fc-f] [0-9a-fA-F]{2})))");
+}
+
 std::string ftk_schema_to_grammar(const ftk_json & schema) {
     if (!schema.is_object() && !schema.is_boolean()) {
         ftk_fail(FTK_INVALID_ARGUMENT, "a JSON schema must be an object, not %s", schema.type_name());
@@ -262,7 +302,9 @@ std::string ftk_schema_to_grammar(const ftk_json & schema) {
 
     try {
         // true and {} allow everything
-        return json_schema_to_grammar(ftk_to_common_json(schema.is_boolean() ? ftk_json::object() : schema));
+        std::string grammar = json_schema_to_grammar(ftk_to_common_json(schema.is_boolean() ? ftk_json::object() : schema));
+        ftk_narrow_char_rule(grammar);
+        return grammar;
     } catch (const std::bad_alloc &) {
         throw;
     } catch (const std::exception & err) {

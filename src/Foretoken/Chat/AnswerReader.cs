@@ -1,5 +1,7 @@
 using System.Text;
+using System.Text.Json;
 using Foretoken.Inference;
+using Foretoken.Schemas;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;
@@ -13,10 +15,13 @@ internal sealed class AnswerReader
     private readonly ForetokenModel _model;
     private readonly ChatPrompt _prompt;
     private readonly bool _parses;
+    private readonly bool _showsReasoning;
     private readonly HashSet<int> _preserved = [];
     private readonly StreamingTextDecoder _decoder = new();
     private readonly StopSequenceMatcher _stops;
     private readonly StringBuilder _text = new();
+    private readonly IReadOnlyDictionary<string, NormalizedSchema> _tools;
+    private readonly List<(string Name, string Reason)> _refusedCalls = [];
     private string _content = "";
     private string _reasoning = "";
 
@@ -24,9 +29,11 @@ internal sealed class AnswerReader
     {
         _model = model;
         _prompt = prompt;
+        _showsReasoning = request.ShowsReasoning;
+        _tools = request.Tools;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            request.ToolNames.Count > 0
+            _tools.Count > 0
             || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
         foreach (string text in prompt.Info.PreservedTokens)
         {
@@ -45,6 +52,9 @@ internal sealed class AnswerReader
     /// <summary>Why the generated text could not be read in the prompt's format; null when it could.</summary>
     internal string? ParseError { get; private set; }
 
+    /// <summary>Calls that are part of the text only, because they are not complete or do not fit, and why.</summary>
+    internal IReadOnlyList<(string Name, string Reason)> RefusedCalls => _refusedCalls;
+
     /// <summary>The contents that a token completes, possibly none.</summary>
     internal List<AIContent> Append(int token) =>
         Read(_stops.Append(_decoder.Append(_model.TokenBytes(token, _preserved.Contains(token)))));
@@ -52,8 +62,8 @@ internal sealed class AnswerReader
     /// <summary>The contents that were still held back, and the function calls.</summary>
     internal List<AIContent> Finish()
     {
-        string rest = Stopped ? "" : _stops.Append(_decoder.Flush());
-        rest += _stops.Flush();
+        // bytes that the decoder still holds are the beginning of a character whose rest was cut off: half of one is not text
+        string rest = _stops.Flush();
         if (!_parses)
         {
             return Read(rest);
@@ -72,16 +82,43 @@ internal sealed class AnswerReader
         List<AIContent> contents = Difference(answer);
         foreach (ParsedToolCall call in answer.ToolCalls)
         {
+            if (FindFault(call) is { } fault)
+            {
+                _refusedCalls.Add((call.Name, fault));
+                contents.Add(new TextContent(call.Text ?? $"{call.Name} {call.Arguments}"));
+                continue;
+            }
             contents.Add(
                 FunctionCallContent.CreateFromParsedArguments(
-                    call.Arguments is { Length: > 0 } arguments ? arguments : "{}",
-                    call.Id is { Length: > 0 } id ? id : $"call_{Guid.NewGuid():N}",
+                    call.Arguments!,
+                    call.Id is { Length: > 0 } id ? id : CallIds.Create(),
                     call.Name,
                     ChatMessageJson.ParseArguments
                 )
             );
         }
         return contents;
+    }
+
+    /// <summary>Tokens that the reasoning has as a text; what marks its begin and end is not counted.</summary>
+    internal int CountReasoningTokens() => _reasoning.Length == 0 ? 0 : _model.Tokenize(_reasoning).Length;
+
+    /// <summary>Why a call cannot be handed over; null when its arguments are complete and fit.</summary>
+    private string? FindFault(ParsedToolCall call)
+    {
+        if (!_tools.TryGetValue(call.Name, out NormalizedSchema? schema))
+        {
+            return "there is no function of this name";
+        }
+        try
+        {
+            using JsonDocument arguments = JsonDocument.Parse(call.Arguments ?? "");
+            return schema.FindFault(arguments.RootElement);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        {
+            return "its arguments are not complete JSON";
+        }
     }
 
     private List<AIContent> Read(string text)
@@ -110,7 +147,7 @@ internal sealed class AnswerReader
     private List<AIContent> Difference(ParsedAnswer answer)
     {
         List<AIContent> contents = [];
-        if (Advance(ref _reasoning, answer.ReasoningContent) is { Length: > 0 } reasoning)
+        if (Advance(ref _reasoning, answer.ReasoningContent) is { Length: > 0 } reasoning && _showsReasoning)
         {
             contents.Add(new TextReasoningContent(reasoning));
         }

@@ -14,6 +14,7 @@ internal sealed record ChatPromptInfo
     public IReadOnlyList<string> PreservedTokens { get; init; } = [];
     public IReadOnlyList<string> Stops { get; init; } = [];
     public string? Format { get; init; }
+    public bool SupportsThinking { get; init; }
 }
 
 /// <summary>The JSON of ftk_chat_parse.</summary>
@@ -29,6 +30,9 @@ internal sealed record ParsedToolCall
     public string? Id { get; init; }
     public string Name { get; init; } = "";
     public string? Arguments { get; init; }
+
+    /// <summary>The call as it was generated.</summary>
+    public string? Text { get; init; }
 }
 
 /// <summary>Source-generated JSON of what the native chat functions write.</summary>

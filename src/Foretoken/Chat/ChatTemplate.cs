@@ -23,8 +23,10 @@ internal sealed class ChatTemplate : IDisposable
         _handle.KeepAlive(model.Handle);
     }
 
+    /// <param name="requestJson">The request, as the native library takes it.</param>
+    /// <param name="tools">The format of calls, where it is not the template's own.</param>
     /// <exception cref="ChatTemplateException">The template rejected the conversation.</exception>
-    internal ChatPrompt Render(string requestJson)
+    internal ChatPrompt Render(string requestJson, GenericTools? tools = null)
     {
         int status = NativeMethods.ftk_chat_render(_handle, requestJson, out SafeChatPromptHandle prompt);
         if (status != 0)
@@ -34,7 +36,7 @@ internal sealed class ChatTemplate : IDisposable
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
         prompt.KeepAlive(_handle);
-        return new ChatPrompt(prompt);
+        return new ChatPrompt(prompt, tools);
     }
 
     public void Dispose() => _handle.Dispose();
@@ -45,9 +47,10 @@ internal sealed class ChatPrompt : IDisposable
 {
     private readonly SafeChatPromptHandle _handle;
 
-    internal unsafe ChatPrompt(SafeChatPromptHandle handle)
+    internal unsafe ChatPrompt(SafeChatPromptHandle handle, GenericTools? tools)
     {
         _handle = handle;
+        Tools = tools;
         long count = NativeMethods.ftk_chat_prompt_n_tokens(handle);
         Tokens = new int[count];
         Origins = new TokenOrigin[count];
@@ -61,6 +64,14 @@ internal sealed class ChatPrompt : IDisposable
                 NativeMethods.ftk_chat_prompt_info(handle, buffer, capacity, out needed)
         );
         Info = JsonSerializer.Deserialize(info, ChatJsonContext.Default.ChatPromptInfo)!;
+        if (tools is not null)
+        {
+            // a thinned description of functions describes nothing: it is kept, as what a template says of them is
+            for (int i = 0; i < Origins.Length; i++)
+            {
+                Origins[i] = Origins[i] == TokenOrigin.System ? TokenOrigin.Template : Origins[i];
+            }
+        }
     }
 
     internal int[] Tokens { get; }
@@ -68,6 +79,26 @@ internal sealed class ChatPrompt : IDisposable
     internal TokenOrigin[] Origins { get; }
 
     internal ChatPromptInfo Info { get; }
+
+    /// <summary>The format of calls; null where it is the template's own.</summary>
+    internal GenericTools? Tools { get; }
+
+    /// <summary>What the sampler is told beside the sampling itself.</summary>
+    internal SamplerOptions Constrain(SamplerOptions sampling) =>
+        Tools?.LazyGrammar is { } calls
+            ? sampling with
+            {
+                Grammar = calls,
+                GrammarLazy = true,
+                GrammarTriggersJson = GenericTools.Triggers,
+            }
+            : sampling with
+            {
+                Grammar = Info.Grammar is { Length: > 0 } grammar ? grammar : null,
+                GrammarLazy = Info.GrammarLazy,
+                GrammarTriggersJson = Info.GrammarLazy ? Info.GrammarTriggers.GetRawText() : null,
+                GrammarPrefix = Info.GrammarPrefix,
+            };
 
     /// <summary>Reads generated text in the format of this prompt.</summary>
     internal unsafe ParsedAnswer Parse(string text, bool isPartial)
@@ -90,7 +121,8 @@ internal sealed class ChatPrompt : IDisposable
                 }
             }
         );
-        return JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+        ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+        return Tools?.Read(answer, isPartial) ?? answer;
     }
 
     public void Dispose() => _handle.Dispose();

@@ -136,6 +136,23 @@ internal static partial class LogMessages
     )]
     internal static partial void NoPrefillKernel(this ILogger logger, string type, string fasterTypes);
 
+    [LoggerMessage(
+        20,
+        LogLevel.Warning,
+        "The chat template describes functions, but in no format that is known here: calls come as text. UseGenericTools of the options describes them in a known one"
+    )]
+    internal static partial void FunctionsWithoutFormat(this ILogger logger);
+
+    [LoggerMessage(25, LogLevel.Information, "The grammar allows more than the schema of {Subject} does: {What}")]
+    internal static partial void SchemaLoosened(this ILogger logger, string subject, string what);
+
+    [LoggerMessage(
+        26,
+        LogLevel.Warning,
+        "Response {ResponseId}: the call of '{Function}' is passed on as text and not handed over: {Reason}"
+    )]
+    internal static partial void CallRefused(this ILogger logger, string responseId, string function, string reason);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

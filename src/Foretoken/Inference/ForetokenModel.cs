@@ -54,7 +54,7 @@ public sealed class ForetokenModel : IDisposable
             };
     }
 
-    /// <summary>The file that the model was loaded from; of a split model, its first shard.</summary>
+    /// <summary>The whole path of the file that the model was loaded from; of a split model, its first shard.</summary>
     public string Path { get; }
 
     /// <summary>What the file says about the model.</summary>
@@ -102,6 +102,8 @@ public sealed class ForetokenModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ModelOptions();
         cancellationToken.ThrowIfCancellationRequested();
+        // what is read later, such as the weights' fingerprint, is still the same file when the working folder has changed
+        path = System.IO.Path.GetFullPath(path);
         ModelFileInfo file = CheckFile(path, options, out ModelProfile? profile);
         NativeLoader.EnsureLoaded();
 
@@ -110,7 +112,7 @@ public sealed class ForetokenModel : IDisposable
         try
         {
             int status = NativeMethods.ftk_model_load(
-                System.IO.Path.GetFullPath(path),
+                path,
                 NativeConfig.Model(options),
                 &OnLoadProgress,
                 (void*)GCHandle.ToIntPtr(user),

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Foretoken.Schemas;
 
 namespace Foretoken.Inference;
 
@@ -88,7 +89,7 @@ internal static class NativeConfig
             if (options.JsonSchema is not null)
             {
                 json.WritePropertyName("json_schema");
-                json.WriteRawValue(options.JsonSchema);
+                NormalizedSchema.Parse(options.JsonSchema, "the sampler").WriteTo(json);
             }
         });
 

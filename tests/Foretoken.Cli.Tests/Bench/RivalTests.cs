@@ -118,10 +118,10 @@ public sealed class RivalTests
         );
         // two lengths, two rounds, and the warm-up
         Assert.Equal(5, server.Requests.Count);
-        TestConsole console = new();
-        console.Console.Profile.Width = 400;
-        console.Console.Write(BenchTable.Render(report));
-        Assert.Contains("(fake-model)", console.Text, StringComparison.Ordinal);
+        TestConsole console = new TestConsole().Width(200);
+        console.Profile.Width = 400;
+        console.Write(BenchTable.Render(report));
+        Assert.Contains("(fake-model)", console.Output, StringComparison.Ordinal);
         Assert.Contains("Rivals", BenchPage.Render(report), StringComparison.Ordinal);
     }
 

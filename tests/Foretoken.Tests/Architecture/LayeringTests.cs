@@ -12,10 +12,11 @@ public partial class LayeringTests
         ["Profiles"] = ["Planning", "Gguf"],
         ["Gguf"] = ["Planning"],
         ["Interop"] = ["Diagnostics"],
-        ["Inference"] = ["Planning", "Profiles", "Gguf", "Interop"],
+        ["Schemas"] = [],
+        ["Inference"] = ["Planning", "Profiles", "Gguf", "Interop", "Schemas"],
         // counts what reports say
         ["Diagnostics"] = ["Inference"],
-        ["Chat"] = ["Planning", "Profiles", "Gguf", "Interop", "Inference", "Diagnostics"],
+        ["Chat"] = ["Planning", "Profiles", "Gguf", "Interop", "Inference", "Diagnostics", "Schemas"],
         // Interop for the optimiser only: it measures through the engine, as a caller would
         ["Tuning"] = ["Planning", "Profiles", "Gguf", "Interop", "Inference", "Chat"],
     };
