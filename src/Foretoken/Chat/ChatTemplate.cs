@@ -85,15 +85,21 @@ internal sealed partial class ChatPrompt : IDisposable
     internal GenericTools? Tools { get; }
 
     /// <summary>
-    /// Takes the text in front of a call out of the grammar: where a call is demanded, llama.cpp still lets a model write what it likes
-    /// first, which may be all that it writes.
+    /// Makes the grammar of calls as strict as the request is. Where a call is demanded, llama.cpp still lets a model write what it
+    /// likes first, which may be all that it writes; and some formats let it go on with more calls although one is allowed.
     /// </summary>
-    internal void DemandCall()
+    internal void RestrictCalls(bool demanded, bool several)
     {
-        if (Info.Grammar is { Length: > 0 } grammar)
+        string grammar = Info.Grammar ?? "";
+        if (demanded)
         {
-            Info = Info with { Grammar = TextBeforeCalls().Replace(grammar, "") };
+            grammar = TextBeforeCalls().Replace(grammar, "");
         }
+        if (!several)
+        {
+            grammar = FurtherCalls().Replace(grammar, "tool-call space");
+        }
+        Info = Info with { Grammar = grammar };
     }
 
     /// <summary>What the sampler is told beside the sampling itself.</summary>
@@ -143,4 +149,7 @@ internal sealed partial class ChatPrompt : IDisposable
     // the root rule is what stands in front of the answer, reasoning where there is some, text, and the rule of the calls
     [GeneratedRegex(@"(?<=^root ::= [^\n]*)\buntil-[0-9]+\??\s+(?=\(*tool-call)", RegexOptions.Multiline)]
     private static partial Regex TextBeforeCalls();
+
+    [GeneratedRegex(@"(?<=^tool-calls ::= )\(tool-call space\)\+(?=\r?$)", RegexOptions.Multiline)]
+    private static partial Regex FurtherCalls();
 }

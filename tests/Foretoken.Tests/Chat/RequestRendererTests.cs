@@ -103,6 +103,8 @@ public sealed class RequestRendererTests(TinyChatModel test)
         string root = prompt.Info.Grammar!.Split('\n').Single(line => line.StartsWith("root ::=", StringComparison.Ordinal));
         Assert.Contains("tool-call", root, StringComparison.Ordinal);
         Assert.DoesNotContain("until", root, StringComparison.Ordinal);
+        // nor for a second call, which was not allowed
+        Assert.DoesNotContain("(tool-call space)+", prompt.Info.Grammar, StringComparison.Ordinal);
     }
 
     [Fact]
