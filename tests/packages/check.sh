@@ -43,7 +43,11 @@ project() {
         references+="    <PackageReference Include=\"$id\" Version=\"$(version "$id")\" />"$'\n'
     done
     [[ $name != Kernel ]] || references+="    <PackageReference Include=\"Microsoft.SemanticKernel.Core\" Version=\"$(named Microsoft.SemanticKernel.Core)\" />"$'\n'
-    [[ $name != Aot ]] || references+="    <PackageReference Include=\"Microsoft.Extensions.Caching.Memory\" Version=\"$(named Microsoft.Extensions.Caching.Memory)\" />"$'\n'
+    if [[ $name == Aot ]]; then
+        for id in Microsoft.Extensions.Caching.Memory Microsoft.Extensions.DependencyInjection; do
+            references+="    <PackageReference Include=\"$id\" Version=\"$(named "$id")\" />"$'\n'
+        done
+    fi
     mkdir -p "$folder/$name"
     cp "$repo/tests/packages/$name/Program.cs" "$folder/$name/"
     cat > "$folder/$name/Application.csproj" << XML

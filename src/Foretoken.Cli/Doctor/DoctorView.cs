@@ -22,7 +22,10 @@ internal static class DoctorView
             I($"{processor.Processors} processors")
                 + (processor.Limit is { } limit ? I($", the time of {limit:0.##} of them") : ", no limit on their time")
         );
-        Row("has", processor.Features is { } features ? string.Join(' ', features) : "unknown without a native library");
+        Row(
+            "has",
+            processor.Features is { } features ? string.Join(' ', features) : "unknown without a native library"
+        );
 
         DoctorMemory memory = report.Memory;
         Row(
@@ -49,7 +52,8 @@ internal static class DoctorView
                 compiled.Name,
                 compiled.Missing.Count > 0
                     ? $"cannot run here: no {string.Join(", ", compiled.Missing)}"
-                    : "can run here: " + (compiled.Features.Count > 0 ? string.Join(' ', compiled.Features) : "any processor")
+                    : "can run here: "
+                        + (compiled.Features.Count > 0 ? string.Join(' ', compiled.Features) : "any processor")
             );
         }
         if (library.Kernels is { } kernels)
@@ -72,10 +76,7 @@ internal static class DoctorView
         if (report.Model is { } model)
         {
             Row("model", $"{model.Path}, {model.Architecture}, {ByteSize.Format(model.WeightBytes)}");
-            Row(
-                "needs",
-                I($"{ByteSize.Format(model.NeededBytes)} with a context of {model.ContextSize:#,0} tokens")
-            );
+            Row("needs", I($"{ByteSize.Format(model.NeededBytes)} with a context of {model.ContextSize:#,0} tokens"));
             foreach (WeightKernel kernel in model.Kernels)
             {
                 Row(

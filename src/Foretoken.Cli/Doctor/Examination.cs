@@ -24,7 +24,8 @@ internal static class Examination
             Version =
                 typeof(ForetokenModel)
                     .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()
-                    ?.InformationalVersion ?? "unknown",
+                    ?.InformationalVersion
+                ?? "unknown",
             OperatingSystem = RuntimeInformation.OSDescription,
             Runtime = RuntimeInformation.FrameworkDescription,
             Processor = new DoctorProcessor
@@ -105,8 +106,8 @@ internal static class Examination
             {
                 long all = model.Kernels.Sum(kernel => kernel.Bytes);
                 yield return I(
-                        $"{100.0 * slow.Bytes / all:0} % of the layers' weights are {slow.Type}, for which this processor has no kernel that takes several tokens of a prompt at once: prefill is slower than it could be."
-                    )
+                    $"{100.0 * slow.Bytes / all:0} % of the layers' weights are {slow.Type}, for which this processor has no kernel that takes several tokens of a prompt at once: prefill is slower than it could be."
+                )
                     + (
                         slow.FasterTypes.Count > 0
                             ? $" Quantised to {string.Join(", ", slow.FasterTypes)} they would have one."

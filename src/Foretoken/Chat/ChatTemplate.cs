@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Foretoken.Inference;
 using Foretoken.Interop;
 
@@ -43,7 +44,7 @@ internal sealed class ChatTemplate : IDisposable
 }
 
 /// <summary>One rendered conversation: its tokens, and how answers to it are constrained and read.</summary>
-internal sealed class ChatPrompt : IDisposable
+internal sealed partial class ChatPrompt : IDisposable
 {
     private readonly SafeChatPromptHandle _handle;
 
@@ -78,10 +79,22 @@ internal sealed class ChatPrompt : IDisposable
 
     internal TokenOrigin[] Origins { get; }
 
-    internal ChatPromptInfo Info { get; }
+    internal ChatPromptInfo Info { get; private set; }
 
     /// <summary>The format of calls; null where it is the template's own.</summary>
     internal GenericTools? Tools { get; }
+
+    /// <summary>
+    /// Takes the text in front of a call out of the grammar: where a call is demanded, llama.cpp still lets a model write what it likes
+    /// first, which may be all that it writes.
+    /// </summary>
+    internal void DemandCall()
+    {
+        if (Info.Grammar is { Length: > 0 } grammar)
+        {
+            Info = Info with { Grammar = TextBeforeCalls().Replace(grammar, "") };
+        }
+    }
 
     /// <summary>What the sampler is told beside the sampling itself.</summary>
     internal SamplerOptions Constrain(SamplerOptions sampling) =>
@@ -126,4 +139,8 @@ internal sealed class ChatPrompt : IDisposable
     }
 
     public void Dispose() => _handle.Dispose();
+
+    // the root rule is what stands in front of the answer, reasoning where there is some, text, and the rule of the calls
+    [GeneratedRegex(@"(?<=^root ::= [^\n]*)\buntil-[0-9]+\??\s+(?=\(*tool-call)", RegexOptions.Multiline)]
+    private static partial Regex TextBeforeCalls();
 }

@@ -61,7 +61,12 @@ internal sealed class RequestRenderer : IDisposable
         {
             MakeCallIdsStrict(json["messages"]!.AsArray());
         }
-        return _template.Render(json.ToJsonString());
+        ChatPrompt prompt = _template.Render(json.ToJsonString());
+        if (request.RequiresCall)
+        {
+            prompt.DemandCall();
+        }
+        return prompt;
     }
 
     public void Dispose() => _template.Dispose();

@@ -47,10 +47,7 @@ internal sealed unsafe record ProcessorProbe
         {
             libraries.Add(text);
         }
-        return Parse(
-            Marshal.PtrToStringUTF8((nint)((delegate* unmanaged[Cdecl]<byte*>)found)()) ?? "",
-            libraries
-        );
+        return Parse(Marshal.PtrToStringUTF8((nint)((delegate* unmanaged[Cdecl]<byte*>)found)()) ?? "", libraries);
     }
 
     /// <param name="found">Names, separated by spaces.</param>
@@ -82,7 +79,8 @@ internal sealed unsafe record ProcessorProbe
             Libraries
                 .Where(library => library.Name != Common)
                 .Select(library => library.Features.Except(found).ToList())
-                .MinBy(lacks => lacks.Count) ?? []
+                .MinBy(lacks => lacks.Count)
+                ?? []
         );
         return [.. missing.Distinct()];
     }

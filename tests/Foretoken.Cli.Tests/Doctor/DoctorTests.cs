@@ -69,7 +69,11 @@ public sealed class DoctorTests : IDisposable
 
     [Fact]
     public void A_share_of_a_processor_is_a_finding() =>
-        Assert.Contains("1.5 processors", Single(Report() with { Processor = Processor(4, 1.5) }), StringComparison.Ordinal);
+        Assert.Contains(
+            "1.5 processors",
+            Single(Report() with { Processor = Processor(4, 1.5) }),
+            StringComparison.Ordinal
+        );
 
     [Fact]
     public void A_model_that_does_not_fit_is_a_finding()
@@ -85,7 +89,12 @@ public sealed class DoctorTests : IDisposable
     {
         DoctorReport report = Report() with
         {
-            Memory = new DoctorMemory { TotalBytes = 8L << 30, FreeBytes = 8L << 30, LimitBytes = 1 << 20 },
+            Memory = new DoctorMemory
+            {
+                TotalBytes = 8L << 30,
+                FreeBytes = 8L << 30,
+                LimitBytes = 1 << 20,
+            },
         };
 
         Assert.Contains("1.0 MiB are left", Single(report), StringComparison.Ordinal);
@@ -100,8 +109,22 @@ public sealed class DoctorTests : IDisposable
             {
                 Kernels =
                 [
-                    new() { Type = "q4_1", TensorCount = 7, Bytes = 300, Kernel = null, FasterTypes = ["q4_0", "iq4_nl"] },
-                    new() { Type = "q8_0", TensorCount = 1, Bytes = 100, Kernel = "tinyBLAS", FasterTypes = [] },
+                    new()
+                    {
+                        Type = "q4_1",
+                        TensorCount = 7,
+                        Bytes = 300,
+                        Kernel = null,
+                        FasterTypes = ["q4_0", "iq4_nl"],
+                    },
+                    new()
+                    {
+                        Type = "q8_0",
+                        TensorCount = 1,
+                        Bytes = 100,
+                        Kernel = "tinyBLAS",
+                        FasterTypes = [],
+                    },
                 ],
             },
         };
@@ -153,7 +176,17 @@ public sealed class DoctorTests : IDisposable
             WeightBytes = 1 << 20,
             ContextSize = 512,
             NeededBytes = 2 << 20,
-            Kernels = [new() { Type = "q4_0", TensorCount = 7, Bytes = 1 << 20, Kernel = "CPU_REPACK", FasterTypes = [] }],
+            Kernels =
+            [
+                new()
+                {
+                    Type = "q4_0",
+                    TensorCount = 7,
+                    Bytes = 1 << 20,
+                    Kernel = "CPU_REPACK",
+                    FasterTypes = [],
+                },
+            ],
             StagingObstacle = null,
         };
 
@@ -164,7 +197,12 @@ public sealed class DoctorTests : IDisposable
             OperatingSystem = "a system",
             Runtime = ".NET",
             Processor = Processor(4, null),
-            Memory = new DoctorMemory { TotalBytes = 2L << 30, FreeBytes = 1L << 30, LimitBytes = null },
+            Memory = new DoctorMemory
+            {
+                TotalBytes = 2L << 30,
+                FreeBytes = 1L << 30,
+                LimitBytes = null,
+            },
             Library = new DoctorLibrary
             {
                 Path = "libllama.so",
@@ -183,16 +221,10 @@ public sealed class DoctorTests : IDisposable
     private string WriteTiny()
     {
         string model = Path.Combine(_folder.Path, "tiny.gguf");
-        SyntheticModel.Write(
-            model,
-            SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
-        );
+        SyntheticModel.Write(model, SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512"));
         return model;
     }
 
     private Task<int> Run(params string[] arguments) =>
-        ForetokenCommand
-            .Create(new CliContext(_output.Console, _errors.Console))
-            .Parse(arguments)
-            .InvokeAsync();
+        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(arguments).InvokeAsync();
 }

@@ -101,12 +101,12 @@ public sealed class GenericToolsTests(TinyChatModel test)
             "Light!",
             new ChatOptions
             {
-                MaxOutputTokens = 2,
                 Tools = [Lamp],
                 ToolMode = ChatToolMode.RequireAny,
             }
         );
         Assert.False(response.GetPrefillReport()!.UsesGenericTools);
+        Assert.Equal(ChatFinishReason.ToolCalls, response.FinishReason);
     }
 
     [Fact]

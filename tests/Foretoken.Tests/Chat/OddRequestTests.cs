@@ -228,7 +228,7 @@ public sealed class OddRequestTests
     [InlineData("the model has no chat template; pass one as 'template_override'", "pass one as 'ChatTemplate'")]
     [InlineData("there is no device 'cuda7'", "there is no device 'cuda7'")]
     public void Native_names_of_options_become_the_callers(string message, string expected) =>
-        Assert.Contains(expected, Interop.NativeOptionNames.Translate(message), StringComparison.Ordinal);
+        Assert.Contains(expected, Foretoken.Interop.NativeOptionNames.Translate(message), StringComparison.Ordinal);
 
     private static ChatMessage[] User => [new(ChatRole.User, "x")];
 

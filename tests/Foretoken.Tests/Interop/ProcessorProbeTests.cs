@@ -40,10 +40,7 @@ public sealed class ProcessorProbeTests : IDisposable
 
     [Fact]
     public void What_the_flags_of_the_build_ask_for_is_needed_beside_any_variant() =>
-        Assert.Equal(
-            ["avx"],
-            ProcessorProbe.Parse("sse3", ["*: sse3 avx", "ggml-cpu-x64: sse3 avx"]).FindMissing()
-        );
+        Assert.Equal(["avx"], ProcessorProbe.Parse("sse3", ["*: sse3 avx", "ggml-cpu-x64: sse3 avx"]).FindMissing());
 
     [Fact]
     public void The_library_in_use_was_compiled_for_no_more_than_this_machine_offers()
@@ -57,10 +54,28 @@ public sealed class ProcessorProbeTests : IDisposable
         if (OperatingSystem.IsLinux() && File.Exists("/proc/cpuinfo"))
         {
             string[] flags = File.ReadLines("/proc/cpuinfo")
-                .First(line => line.StartsWith("flags", StringComparison.Ordinal) || line.StartsWith("Features", StringComparison.Ordinal))
+                .First(line =>
+                    line.StartsWith("flags", StringComparison.Ordinal)
+                    || line.StartsWith("Features", StringComparison.Ordinal)
+                )
                 .Split([' ', '\t', ':'], StringSplitOptions.RemoveEmptyEntries);
             // the kernel's own list agrees, of what it names alike
-            foreach (string feature in (string[])["sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "amx_tile", "asimddp", "i8mm", "sve"])
+            foreach (
+                string feature in (string[])
+                    [
+                        "sse4_1",
+                        "avx",
+                        "avx2",
+                        "fma",
+                        "f16c",
+                        "avx512f",
+                        "avx512_vnni",
+                        "amx_tile",
+                        "asimddp",
+                        "i8mm",
+                        "sve",
+                    ]
+            )
             {
                 Assert.Equal(flags.Contains(feature), probe.Found.Contains(feature));
             }
