@@ -551,7 +551,7 @@ internal sealed class Scenarios : IDisposable
         other.LoadState(loaded);
         int last = (int)other.NativeHandle.MemorySequenceMaxPosition(LLamaSeqId.Zero);
         using GreedySamplingPipeline sampling = new();
-        return $"{last} {await ContinueAsync(other, sampling, prompt[^1..], prompt.Count - 1, Count)}";
+        return $"{Convert.ToHexString(SHA256.HashData(stream.ToArray()))} {last} {await ContinueAsync(other, sampling, prompt[^1..], prompt.Count - 1, Count)}";
     }
 
     private async Task<string> StateFileAsync()
