@@ -68,6 +68,8 @@ internal static class ChatMessageJson
             json.WriteString("name", tool.Name);
             json.WriteString("description", tool.Description);
             json.WritePropertyName("parameters");
+            tool.JsonSchema.WriteTo(json);
+            json.WritePropertyName("grammar_parameters");
             schemas[tool.Name].WriteTo(json);
             json.WriteEndObject();
             json.WriteEndObject();

@@ -67,6 +67,7 @@ internal sealed partial class ChatPrompt : IDisposable
         Info = JsonSerializer.Deserialize(info, ChatJsonContext.Default.ChatPromptInfo)!;
         if (tools is not null)
         {
+            Info = Info with { Markers = [.. Info.Markers, GenericTools.Marker] };
             // a thinned description of functions describes nothing: it is kept, as what a template says of them is
             for (int i = 0; i < Origins.Length; i++)
             {
@@ -119,29 +120,21 @@ internal sealed partial class ChatPrompt : IDisposable
                 GrammarPrefix = Info.GrammarPrefix,
             };
 
-    /// <summary>Reads generated text in the format of this prompt.</summary>
-    internal unsafe ParsedAnswer Parse(string text, bool isPartial)
+    /// <summary>Reads generated text, UTF-8, in the format of this prompt.</summary>
+    /// <exception cref="ChatTemplateException">It does not follow the format.</exception>
+    internal unsafe ParsedAnswer Parse(ReadOnlySpan<byte> text, bool isPartial)
     {
-        byte[] utf8 = Encoding.UTF8.GetBytes(text);
-        string json = NativeCall.ReadText(
-            (byte* buffer, long capacity, out long needed) =>
-            {
-                fixed (byte* bytes = utf8.Length == 0 ? new byte[1] : utf8)
-                {
-                    return NativeMethods.ftk_chat_parse(
-                        _handle,
-                        bytes,
-                        utf8.Length,
-                        isPartial ? 1 : 0,
-                        buffer,
-                        capacity,
-                        out needed
-                    );
-                }
-            }
-        );
-        ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
-        return Tools?.Read(answer, isPartial) ?? answer;
+        fixed (byte* bytes = text)
+        {
+            byte* begin = bytes;
+            int count = text.Length;
+            string json = NativeCall.ReadText(
+                (byte* buffer, long capacity, out long needed) =>
+                    NativeMethods.ftk_chat_parse(_handle, begin, count, isPartial ? 1 : 0, buffer, capacity, out needed)
+            );
+            ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+            return Tools?.Read(answer, isPartial) ?? answer;
+        }
     }
 
     public void Dispose() => _handle.Dispose();

@@ -17,6 +17,7 @@ internal sealed class PatternWriter
     private const int MaxGroupDepth = 90;
     private const int MaxGroups = 1500;
     private const int MaxWays = 1000;
+    private const int MaxShortest = 20_000;
 
     // any text of a JSON string that decodes to characters, without and with those that are two UTF-16 code units
     private const string Escapes =
@@ -53,6 +54,15 @@ internal sealed class PatternWriter
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"its nested counts allow {simple.Ways:F0} ways of reading one text; {MaxWays} are possible"
+                )
+            );
+        }
+        if (simple.Shortest > MaxShortest)
+        {
+            throw new PatternException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"its shortest text has {simple.Shortest:F0} characters; {MaxShortest} are possible"
                 )
             );
         }

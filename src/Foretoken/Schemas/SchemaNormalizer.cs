@@ -27,6 +27,9 @@ internal sealed class SchemaNormalizer
     /// <summary>llama.cpp repeats an item with its separator this often at most.</summary>
     internal const int MaxItems = 600;
 
+    // values that an answer has to hold at least
+    private const int MaxSmallest = 100_000;
+
     private const int MaxAlternatives = 200;
     private const int MaxNameLength = 200;
     private const int MaxPathLength = 2_000;
@@ -1203,25 +1206,35 @@ internal sealed class SchemaNormalizer
     /// </summary>
     private SchemaNode WithoutEndless(SchemaNode root)
     {
-        HashSet<SchemaDefinition> ending = [];
+        // values in the smallest value of each definition
+        Dictionary<SchemaDefinition, double> sizes = [];
         for (bool changed = true; changed; )
         {
             changed = false;
             foreach (SchemaDefinition definition in _definitions.Values)
             {
-                if (!ending.Contains(definition) && Ends(definition.Schema!))
+                double size = Smallest(definition.Schema!);
+                if (size < sizes.GetValueOrDefault(definition, double.PositiveInfinity))
                 {
-                    changed |= ending.Add(definition);
+                    sizes[definition] = size;
+                    changed = true;
                 }
             }
         }
         if (!Ends(root))
         {
-            throw Fail(Place.Root, "a value would have to hold itself; make the property that leads back optional or nullable");
+            throw Fail(
+                Place.Root,
+                "a value would have to hold itself; make the property that leads back optional or nullable"
+            );
+        }
+        if (Smallest(root) > MaxSmallest)
+        {
+            throw Fail(Place.Root, $"its smallest value holds more than {MaxSmallest} values; {MaxSmallest} are possible");
         }
         foreach ((string key, SchemaDefinition definition) in _definitions.ToArray())
         {
-            if (ending.Contains(definition))
+            if (sizes.ContainsKey(definition))
             {
                 definition.Schema = Prune(definition.Schema!);
             }
@@ -1232,17 +1245,23 @@ internal sealed class SchemaNormalizer
         }
         return Prune(root);
 
-        bool Ends(SchemaNode node) =>
+        bool Ends(SchemaNode node) => double.IsFinite(Smallest(node));
+
+        double Smallest(SchemaNode node) =>
             node switch
             {
-                ReferenceNode reference => ending.Contains(reference.Target),
-                UnionNode union => union.Alternatives.Any(Ends),
-                ArrayNode array => array.First.All(Ends)
-                    && (array.MinItems <= array.First.Count || (array.Item is { } item && Ends(item))),
-                ObjectNode properties => properties.Properties.All(property =>
-                    !property.IsRequired || Ends(property.Schema)
-                ),
-                _ => true,
+                ReferenceNode reference => sizes.GetValueOrDefault(reference.Target, double.PositiveInfinity),
+                UnionNode union => union.Alternatives.Select(Smallest).DefaultIfEmpty(double.PositiveInfinity).Min(),
+                ArrayNode array => 1
+                    + array.First.Sum(Smallest)
+                    + (
+                        array.MinItems <= array.First.Count ? 0
+                        : array.Item is { } item ? (array.MinItems - array.First.Count) * Smallest(item)
+                        : double.PositiveInfinity
+                    ),
+                ObjectNode properties => 1
+                    + properties.Properties.Where(property => property.IsRequired).Sum(property => Smallest(property.Schema)),
+                _ => 1,
             };
 
         SchemaNode Prune(SchemaNode node) =>

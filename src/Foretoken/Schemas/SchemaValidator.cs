@@ -109,11 +109,19 @@ internal sealed class SchemaValidator
         }
         try
         {
-            return text.Pattern is null || Regex.IsMatch(content, text.Pattern, RegexOptions.CultureInvariant, PatternTime)
+            // all that PatternParser takes can be matched so, in time linear in the text
+            return
+                text.Pattern is null
+                || Regex.IsMatch(
+                    content,
+                    text.Pattern,
+                    RegexOptions.NonBacktracking | RegexOptions.CultureInvariant,
+                    PatternTime
+                )
                 ? null
                 : "it does not match the pattern";
         }
-        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException)
+        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException or NotSupportedException)
         {
             return "matching the pattern takes too long";
         }

@@ -71,6 +71,16 @@ public class SchemaNormalizerTests
     }
 
     [Fact]
+    public void Values_that_no_answer_can_be_long_enough_for_are_refused()
+    {
+        const string Many = "\"type\":\"array\",\"minItems\":500";
+        GrammarException error = Assert.Throws<GrammarException>(() =>
+            Normalize($"{{{Many},\"items\":{{{Many},\"items\":{{\"type\":\"null\"}}}}}}")
+        );
+        Assert.Contains("smallest", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void References_in_a_response_format_are_what_they_refer_to()
     {
         Gbnf grammar = Grammar(
