@@ -131,7 +131,7 @@ public sealed class CommandLineTests
                 "--shape",
                 "llama-3.1-8b",
                 "--hardware",
-                Hardware.Names.First()
+                Hardware.Names[0]
             )
         );
         Assert.Contains("--speeds 2,3 is read as 2 and 3", _errors.Output, StringComparison.Ordinal);

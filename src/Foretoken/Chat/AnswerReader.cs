@@ -46,8 +46,7 @@ internal sealed class AnswerReader
         _tools = request.Tools;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            _tools.Count > 0
-            || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+            _tools.Count > 0 || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show
@@ -146,7 +145,9 @@ internal sealed class AnswerReader
         string tail = TextFrom(answer.LastEnd);
         if (answer.Last == "reasoning")
         {
-            string? end = _prompt.Info.Markers.FirstOrDefault(marker => tail.Contains(marker, StringComparison.Ordinal));
+            string? end = _prompt.Info.Markers.FirstOrDefault(marker =>
+                tail.Contains(marker, StringComparison.Ordinal)
+            );
             tail = end is null ? "" : tail[(tail.IndexOf(end, StringComparison.Ordinal) + end.Length)..];
         }
         if (!string.IsNullOrWhiteSpace(tail))
@@ -202,7 +203,10 @@ internal sealed class AnswerReader
             }
         }
         // calls are handed over at the end, when they are complete
-        if (_part is Part.Calls || _parsedBytes + _text.WrittenCount > FirstParses + (ParsesPerByte * _text.WrittenCount))
+        if (
+            _part is Part.Calls
+            || _parsedBytes + _text.WrittenCount > FirstParses + (ParsesPerByte * _text.WrittenCount)
+        )
         {
             return [];
         }

@@ -86,7 +86,11 @@ internal sealed class GenericTools
         ParsedAnswer cut = answer with { Content = before, LastEnd = beginBytes, Complete = false };
         return isPartial ? cut
             : ReadCalls(content[begin..], beginBytes) is { Count: > 0 } calls
-                ? answer with { Content = before, ToolCalls = calls }
+                ? answer with
+                {
+                    Content = before,
+                    ToolCalls = calls,
+                }
             : cut;
     }
 

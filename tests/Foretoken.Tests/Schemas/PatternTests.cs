@@ -54,7 +54,9 @@ public class PatternTests
     [InlineData(@"[^\s\S]", "no character")]
     public void What_no_grammar_can_follow_is_refused_with_the_reason(string pattern, string reason)
     {
-        PatternException error = Assert.Throws<PatternException>(() => PatternWriter.Write(PatternParser.Parse(pattern)));
+        PatternException error = Assert.Throws<PatternException>(() =>
+            PatternWriter.Write(PatternParser.Parse(pattern))
+        );
         Assert.Contains(reason, error.Message, StringComparison.Ordinal);
     }
 
@@ -84,7 +86,9 @@ public class PatternTests
         Assert.Throws<PatternException>(() => PatternParser.Parse(deep[..9_000]));
         Assert.Throws<PatternException>(() => PatternParser.Parse(new string('a', PatternParser.MaxLength + 1)));
         Assert.Throws<PatternException>(() =>
-            PatternParser.Parse(string.Concat(Enumerable.Repeat("(", 60)) + "a" + string.Concat(Enumerable.Repeat(")", 60)))
+            PatternParser.Parse(
+                string.Concat(Enumerable.Repeat("(", 60)) + "a" + string.Concat(Enumerable.Repeat(")", 60))
+            )
         );
     }
 
