@@ -1,5 +1,5 @@
-using Foretoken.Cli;
 using Foretoken.Cli.Bench.Rivals;
+using Foretoken.CommandLine;
 using Foretoken.Tests.Inference;
 
 namespace Foretoken.LLamaSharp.Tests;
