@@ -539,7 +539,8 @@ for attempt in 1 2 3; do
         break
     fi
     started=$SECONDS
-    build_dir=$out/build-$label-$(options_text | sha256 | cut -c 1-8)
+    # CMake forgets its options when a compiler of the same name lies elsewhere, as ccache's does
+    build_dir=$out/build-$label-$({ options_text; command -v "${cc%% *}" "${cxx%% *}"; } | sha256 | cut -c 1-8)
     mkdir -p "$build_dir"
     obtain_source
     patch_source

@@ -210,9 +210,7 @@ internal sealed class ChatApp
             {
                 ErrorText.Write(
                     _errors,
-                    input.Kind == ChatInputKind.Question
-                        ? Advise(e, conversation)
-                        : ErrorText.Describe(e, Switches)
+                    input.Kind == ChatInputKind.Question ? Advise(e, conversation) : ErrorText.Describe(e, Switches)
                 );
                 // somebody at a terminal has seen it; a script only sees the exit code
                 exitCode = InputIsTerminal ? 0 : Failed;

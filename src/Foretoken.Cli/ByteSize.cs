@@ -35,7 +35,11 @@ internal static class ByteSize
                     return (long)(number * factor);
                 }
             }
-            else if (typed.Length > 0 && char.IsDigit(typed[^1]) && NumberText.Suggest(typed, isWhole: false) is { } meant)
+            else if (
+                typed.Length > 0
+                && char.IsDigit(typed[^1])
+                && NumberText.Suggest(typed, isWhole: false) is { } meant
+            )
             {
                 throw new CliException($"'{text}' is not a size: write {meant}{text.Trim()[typed.Length..]}.");
             }

@@ -96,15 +96,13 @@ internal static class CommandOptions
         if (!File.Exists(text) && text.LastIndexOf('=') is > 0 and int at)
         {
             path = text[..at];
-            if (!NumberText.TryParse(text[(at + 1)..], out double number, out string? error))
-            {
-                throw new CliException($"--lora {text}: {error} A scale is a number other than 0, such as {path}=0.5.");
-            }
+            string typed = text[(at + 1)..];
+            bool isNumber = NumberText.TryParse(typed, out double number, out string? error);
             scale = (float)number;
-            if (!float.IsFinite(scale) || scale == 0)
+            if (!isNumber || !float.IsFinite(scale) || scale == 0)
             {
                 throw new CliException(
-                    $"--lora {text}: '{text[(at + 1)..]}' is no scale. A scale is a number other than 0, such as {path}=0.5."
+                    $"--lora {text}: '{typed}' is no scale. {(isNumber ? "" : error + " ")}A scale is a number other than 0, such as {path}=0.5."
                 );
             }
         }

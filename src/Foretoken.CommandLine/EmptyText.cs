@@ -31,7 +31,9 @@ internal static class EmptyText
     {
         if (result.Tokens.Any(token => string.IsNullOrWhiteSpace(token.Value)))
         {
-            result.AddError($"{name} is empty: give it a value{(value is null ? "" : $" ({value})")}, or leave it out.");
+            result.AddError(
+                $"{name} is empty: give it a value{(value is null ? "" : $" ({value})")}, or leave it out."
+            );
         }
     }
 }

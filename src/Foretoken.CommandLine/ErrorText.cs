@@ -32,10 +32,7 @@ internal static partial class ErrorText
         if (switches is not null)
         {
             message = OptionName()
-                .Replace(
-                    message,
-                    match => switches.GetValueOrDefault(match.Groups["name"].Value) ?? match.Value
-                );
+                .Replace(message, match => switches.GetValueOrDefault(match.Groups["name"].Value) ?? match.Value);
         }
         return
             exception

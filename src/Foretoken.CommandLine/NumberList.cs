@@ -14,17 +14,13 @@ internal static class NumberList
     /// <param name="isWhole">Whether whole numbers are wanted.</param>
     /// <param name="parts">The numbers.</param>
     /// <param name="error">A sentence that says what is wrong and what to write.</param>
-    internal static bool TrySplit(
-        string text,
-        bool isWhole,
-        out string[] parts,
-        [NotNullWhen(false)] out string? error
-    )
+    internal static bool TrySplit(string text, bool isWhole, out string[] parts, [NotNullWhen(false)] out string? error)
     {
         parts = text.Split(',', StringSplitOptions.TrimEntries);
         error =
             // where commas are for decimals, lists have semicolons; or a space behind every comma that separates
-            text.Contains(';', StringComparison.Ordinal) ? Rewrite(text, text.Split(';'), isWhole)
+            text.Contains(';', StringComparison.Ordinal)
+                ? Rewrite(text, text.Split(';'), isWhole)
             : text.Contains(", ", StringComparison.Ordinal)
             && text.Replace(", ", "", StringComparison.Ordinal).Contains(',', StringComparison.Ordinal)
                 ? Rewrite(text, text.Split(", "), isWhole)

@@ -61,12 +61,10 @@ internal static partial class NumberText
         string number =
             comma >= 0 && point >= 0
                 // the later one of two kinds is the sign of decimals, everywhere
-                ? digits
-                    .Replace(comma > point ? "." : ",", "", StringComparison.Ordinal)
-                    .Replace(',', '.')
+                ? digits.Replace(comma > point ? "." : ",", "", StringComparison.Ordinal).Replace(',', '.')
             : comma >= 0
                 ? IsGrouped(digits, ',') && (isWhole || digits.IndexOf(',', StringComparison.Ordinal) < comma)
-                    ? digits.Replace(",", "", StringComparison.Ordinal)
+                        ? digits.Replace(",", "", StringComparison.Ordinal)
                     : digits.Replace(',', '.')
             : IsGrouped(digits, '.') && (isWhole || digits.IndexOf('.', StringComparison.Ordinal) < point)
                 ? digits.Replace(".", "", StringComparison.Ordinal)
@@ -88,7 +86,7 @@ internal static partial class NumberText
                 ? Text(sign, value * 1000)
                 : null;
         }
-        return isWhole && value != decimal.Truncate(value) ? null : Text(sign, value);
+        return isWhole && (value != decimal.Truncate(value) || value > long.MaxValue) ? null : Text(sign, value);
 
         static string Text(string sign, decimal value) =>
             // the number of zeros behind the point is part of a decimal
@@ -102,7 +100,7 @@ internal static partial class NumberText
         return text.Length == 0 ? $"There is nothing where {what} belongs: write one such as {example}."
             : Suggest(text, isWhole) is { } meant
                 ? text.Contains(',', StringComparison.Ordinal)
-                    ? $"'{text}' is not {what}, because of its comma: write {meant}."
+                        ? $"'{text}' is not {what}, because of its comma: write {meant}."
                     : $"'{text}' is not {what}: write {meant}."
             : $"'{text}' is not {what}: write one such as {example}.";
     }

@@ -70,6 +70,31 @@ public sealed class CommandLineTests
     }
 
     [Theory]
+    [InlineData("tune --skips", "")]
+    [InlineData("tune --skips --held-out 1", "")]
+    [InlineData("tune --skips --held-out 0", "say --held-out 1 or more")]
+    [InlineData("tune --skips --lora a.gguf", "")]
+    [InlineData("tune --lora a.gguf", "say --skips")]
+    [InlineData("quality --lora a.gguf --full-without-lora", "")]
+    [InlineData("quality --full-without-lora", "--lora")]
+    [InlineData("bench --force", "--compare")]
+    public void Options_that_need_others_are_refused_without_them(string line, string advice)
+    {
+        string errors = string.Join(
+            '\n',
+            Root("foretoken").Parse(line.Split(' ')).Errors.Select(error => error.Message)
+        );
+        if (advice.Length == 0)
+        {
+            Assert.Empty(errors);
+        }
+        else
+        {
+            Assert.Contains(advice, errors, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
     [InlineData("help", "quality")]
     [InlineData("HELP", "quality")]
     [InlineData("help bench", "--targets")]
@@ -106,7 +131,7 @@ public sealed class CommandLineTests
                 "--shape",
                 "llama-3.1-8b",
                 "--hardware",
-                Hardware.Names.First()
+                Hardware.Names[0]
             )
         );
         Assert.Contains("--speeds 2,3 is read as 2 and 3", _errors.Output, StringComparison.Ordinal);
@@ -137,22 +162,39 @@ public sealed class CommandLineTests
         Assert.Empty(named.Concat(known).Distinct().Except(verbs));
         Assert.All(
             verbs.Where(verb => verb.All(char.IsAsciiLetter)),
-            verb => Assert.Contains(verb, script[..script.IndexOf("set -euo", StringComparison.Ordinal)], StringComparison.Ordinal)
+            verb =>
+                Assert.Contains(
+                    verb,
+                    script[..script.IndexOf("set -euo", StringComparison.Ordinal)],
+                    StringComparison.Ordinal
+                )
         );
     }
 
+    /// <summary>What is said about one value of an option on an otherwise complete line.</summary>
     private static string ErrorAbout(string command, string option, string text)
     {
-        string[] line = command == "chat" ? [$"{option}={text}"] : [command, $"{option}={text}"];
-        ParseResult parsed = Root(command).Parse(line);
-        string[] errors =
+        string[] line =
         [
-            .. parsed
-                .Errors.Select(error => error.Message)
-                .Where(message => message.StartsWith(option, StringComparison.Ordinal)),
+            .. command == "chat" ? [] : (string[])[command],
+            .. command == "plan" && option != "--prompt-tokens" ? (string[])["--prompt-tokens", "100"] : [],
+            .. command == "plan" && option != "--target" ? (string[])["--target", "2"] : [],
+            .. command == "split" ? (string[])["in.gguf", "out"] : [],
+            .. option == "--lora" && command == "tune" ? (string[])["--skips"] : [],
+            .. option == "--fail-on-regression" ? (string[])["--compare", "a.json", "b.json"] : [],
+            // a value of its own may be empty, and one behind = may look like an option
+            .. text.Trim().Length == 0 ? (string[])[option, text] : [$"{option}={text}"],
+            .. option == "--compare" ? (string[])["b.json"] : [],
         ];
+        string errors = string.Join(
+            '\n',
+            Root(command)
+                .Parse(line)
+                .Errors.Select(error => error.Message)
+                .Where(message => message.StartsWith(option, StringComparison.Ordinal))
+        );
         Assert.True(errors.Length > 0, $"{string.Join(' ', line)} is not refused");
-        return errors[0];
+        return errors;
     }
 
     private static RootCommand Root(string command) =>

@@ -227,7 +227,9 @@ public sealed class CommandTests : IDisposable
     public void A_scale_of_an_adapter_is_a_number(string scale, string advice) =>
         Assert.Contains(
             advice,
-            Assert.Throws<CliException>(() => CommandOptions.ParseLora($"{_folder.Write("a.gguf", "")}={scale}")).Message,
+            Assert
+                .Throws<CliException>(() => CommandOptions.ParseLora($"{_folder.Write("a.gguf", "")}={scale}"))
+                .Message,
             StringComparison.Ordinal
         );
 
@@ -236,7 +238,18 @@ public sealed class CommandTests : IDisposable
     {
         Assert.Equal(
             0,
-            await Run("plan", "-n", "100000000", "--past-tokens", "100000000", "-s", "2", "--shape", "llama-3.2-1b", "--json")
+            await Run(
+                "plan",
+                "-n",
+                "100000000",
+                "--past-tokens",
+                "100000000",
+                "-s",
+                "2",
+                "--shape",
+                "llama-3.2-1b",
+                "--json"
+            )
         );
         using JsonDocument json = JsonDocument.Parse(_output.Output);
         Assert.True(json.RootElement.GetProperty("plainOperations").GetDouble() > 1e15);

@@ -162,9 +162,7 @@ public sealed class TextTests
     public void A_figure_with_a_comma_is_refused_with_what_to_write() =>
         Assert.Contains(
             "write tflops=27.5.",
-            Assert
-                .Throws<CliException>(() => Hardware.Parse("tflops=27,5,bandwidth=800,memory=192"))
-                .Message,
+            Assert.Throws<CliException>(() => Hardware.Parse("tflops=27,5,bandwidth=800,memory=192")).Message,
             StringComparison.Ordinal
         );
 }

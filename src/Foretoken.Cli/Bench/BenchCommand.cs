@@ -156,9 +156,7 @@ internal static class BenchCommand
         };
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
         pairs.Whole(1);
-        calibrate.Number(seconds =>
-            seconds is >= 0 and <= 3600 ? null : "a number of seconds is needed, 0 to 3600."
-        );
+        calibrate.Number(seconds => seconds is >= 0 and <= 3600 ? null : "a number of seconds is needed, 0 to 3600.");
         maxMinutes.Number(NumberOptions.Positive);
         failOnRegression.Number(NumberOptions.NotNegative);
         decode.Whole(0);

@@ -18,7 +18,7 @@ internal static class DoctorCommand
             HelpName = "n",
             Description = "Tokens of context to count memory for. Default: the model's own, at most 8192.",
         };
-        CommandOptions.AtLeast(contextSize, 0);
+        contextSize.Whole(0, 1 << 30);
         Option<int> threads = CommandOptions.Threads("Threads that you mean to use. Default: as many as suit.");
         Option<bool> json = new("--json") { Description = "Print one JSON object, for a bug report." };
         Command command = new(

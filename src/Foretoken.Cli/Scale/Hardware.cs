@@ -1,4 +1,3 @@
-
 namespace Foretoken.Cli.Scale;
 
 /// <summary>A device as its data sheet describes it, and which share of that is taken to be reached.</summary>

@@ -148,7 +148,8 @@ internal static class TuneCommand
             {
                 result.AddError("--lora is for learning skips; say --skips, too.");
             }
-            else if (result.GetValue(skips) && result.GetValue(heldOut) == 0)
+            // a default is not known yet while a line is checked
+            else if (result.GetValue(skips) && result.GetResult(heldOut)?.GetValueOrDefault<int>() == 0)
             {
                 result.AddError("--skips needs prompts to judge on; say --held-out 1 or more.");
             }

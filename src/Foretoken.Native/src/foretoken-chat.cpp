@@ -1073,8 +1073,13 @@ static void check_nesting(std::string_view text) {
 struct parsed_answer {
     common_chat_msg message;
 
-    // for each call of the message: where it begins in the text
-    std::vector<size_t> call_begins;
+    struct call_place {
+        size_t begin;     // in the text
+        bool   is_closed; // its arguments do not go on
+    };
+
+    // of each call of the message
+    std::vector<call_place> calls;
 
     // the last part that was read: "content", "reasoning", "call" or "", and where it ends in the text
     std::string last;
@@ -1112,15 +1117,24 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
 
     const auto offset = [&](size_t i) { return i - std::min(i, prefix.size()); };
 
+    bool tool_is_closed = false;
+
     ctx.ast.visit(result, [&](const common_peg_ast_node & node) {
         if (node.tag == common_chat_peg_builder::CONTENT || node.tag == common_chat_peg_builder::REASONING) {
             out.last     = node.tag == common_chat_peg_builder::CONTENT ? "content" : "reasoning";
             out.last_end = offset(node.end);
-        } else if (node.tag == common_chat_peg_builder::TOOL_OPEN || node.tag == common_chat_peg_builder::TOOL_NAME) {
-            if (out.last != "call" || node.tag == common_chat_peg_builder::TOOL_OPEN) {
-                out.call_begins.push_back(offset(node.start));
+        } else if (node.tag == common_chat_peg_builder::TOOL) {
+            tool_is_closed = !node.is_partial;
+        } else if (node.tag == common_chat_peg_builder::TOOL_OPEN) {
+            out.calls.push_back({offset(node.start), tool_is_closed});
+            out.last       = "call";
+            tool_is_closed = false;
+        } else if (!out.calls.empty() && !node.is_partial) {
+            // arguments that are JSON end by themselves, others with what closes the call
+            const bool is_json = node.tag == common_chat_peg_builder::TOOL_ARGS && node.text.size() > 1 && node.text.front() == '{' && node.text.back() == '}';
+            if (is_json || node.tag == common_chat_peg_builder::TOOL_CLOSE) {
+                out.calls.back().is_closed = true;
             }
-            out.last = "call";
         }
         if (out.last == "call") {
             out.last_end = std::max(out.last_end, offset(node.end));
@@ -1237,7 +1251,8 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
                     {"id", call.id},
                     {"name", call.name},
                     {"arguments", call.arguments},
-                    {"begin", i < answer.call_begins.size() ? (int64_t) answer.call_begins[i] : (int64_t) answer.last_end},
+                    {"begin", i < answer.calls.size() ? answer.calls[i].begin : answer.last_end},
+                    {"closed", i < answer.calls.size() && answer.calls[i].is_closed},
             });
         }
 

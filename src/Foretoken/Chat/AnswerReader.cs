@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 using System.Text.Json;
 using Foretoken.Inference;
@@ -10,8 +11,15 @@ namespace Foretoken.Chat;
 /// Turns generated tokens into contents: whole UTF-8 characters only, nothing of a stop sequence, and where the prompt asks
 /// for a format (tool calls, reasoning), text, reasoning and calls apart from each other.
 /// </summary>
+/// <remarks>
+/// The parser of a format reads from the beginning. What it has found to be text or reasoning goes on being that until a marker of
+/// the format occurs, so it runs only then, and never over more than <see cref="ParsesPerByte"/> times the answer.
+/// </remarks>
 internal sealed class AnswerReader
 {
+    private const long ParsesPerByte = 32;
+    private const long FirstParses = 1 << 16;
+
     private readonly ForetokenModel _model;
     private readonly ChatPrompt _prompt;
     private readonly bool _parses;
@@ -19,11 +27,16 @@ internal sealed class AnswerReader
     private readonly HashSet<int> _preserved = [];
     private readonly StreamingTextDecoder _decoder = new();
     private readonly StopSequenceMatcher _stops;
-    private readonly StringBuilder _text = new();
     private readonly IReadOnlyDictionary<string, NormalizedSchema> _tools;
     private readonly List<(string Name, string Reason)> _refusedCalls = [];
-    private string _content = "";
-    private string _reasoning = "";
+    private readonly ArrayBufferWriter<byte> _text = new();
+    private readonly StringBuilder _content = new();
+    private readonly StringBuilder _reasoning = new();
+    private long _parsedBytes;
+
+    // what the text ends in, and what of it was not passed on, because a marker may begin with it
+    private Part _part = Part.Unknown;
+    private string _pending = "";
 
     internal AnswerReader(ForetokenModel model, ChatPrompt prompt, ChatRequest request)
     {
@@ -33,8 +46,7 @@ internal sealed class AnswerReader
         _tools = request.Tools;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            _tools.Count > 0
-            || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+            _tools.Count > 0 || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show
@@ -46,6 +58,14 @@ internal sealed class AnswerReader
         }
     }
 
+    private enum Part
+    {
+        Unknown,
+        Text,
+        Reasoning,
+        Calls,
+    }
+
     /// <summary>Whether a stop sequence has occurred: what comes after it is not part of the answer.</summary>
     internal bool Stopped => _stops.Matched is not null;
 
@@ -55,9 +75,15 @@ internal sealed class AnswerReader
     /// <summary>Calls that are part of the text only, because they are not complete or do not fit, and why.</summary>
     internal IReadOnlyList<(string Name, string Reason)> RefusedCalls => _refusedCalls;
 
+    /// <summary>Bytes that the parser of the format has read in all.</summary>
+    internal long ParsedBytes => _parsedBytes;
+
     /// <summary>The contents that a token completes, possibly none.</summary>
     internal List<AIContent> Append(int token) =>
-        Read(_stops.Append(_decoder.Append(_model.TokenBytes(token, _preserved.Contains(token)))));
+        Append(_decoder.Append(_model.TokenBytes(token, _preserved.Contains(token))));
+
+    /// <summary>The contents that generated text completes, possibly none.</summary>
+    internal List<AIContent> Append(string text) => Read(_stops.Append(text));
 
     /// <summary>The contents that were still held back, and the function calls.</summary>
     internal List<AIContent> Finish()
@@ -68,24 +94,38 @@ internal sealed class AnswerReader
         {
             return Read(rest);
         }
-        _text.Append(rest);
+        Encoding.UTF8.GetBytes(rest, _text);
         ParsedAnswer answer;
         try
         {
-            answer = _prompt.Parse(_text.ToString(), isPartial: false);
+            answer = Parse(isPartial: false);
         }
         catch (Exception e) when (e is ForetokenException or ArgumentException)
         {
+            // what was passed on is the beginning of the text, or what the markup at its beginning left of it
             ParseError = e.Message;
-            answer = new ParsedAnswer { Content = _text.ToString() };
+            string all = TextFrom(0);
+            string passedOn = _content.ToString();
+            int at = all.IndexOf(passedOn, StringComparison.Ordinal);
+            return at < 0 || (passedOn.Length == 0 && _reasoning.Length > 0)
+                ? Contents(_pending + rest, "")
+                : Contents(all[(at + passedOn.Length)..], "");
         }
         List<AIContent> contents = Difference(answer);
-        foreach (ParsedToolCall call in answer.ToolCalls)
+        AddCalls(answer, contents);
+        return contents;
+    }
+
+    private void AddCalls(ParsedAnswer answer, List<AIContent> contents)
+    {
+        for (int i = 0; i < answer.ToolCalls.Count; i++)
         {
+            ParsedToolCall call = answer.ToolCalls[i];
             if (FindFault(call) is { } fault)
             {
                 _refusedCalls.Add((call.Name, fault));
-                contents.Add(new TextContent(call.Text ?? $"{call.Name} {call.Arguments}"));
+                int end = i + 1 < answer.ToolCalls.Count ? answer.ToolCalls[i + 1].Begin : _text.WrittenCount;
+                contents.Add(new TextContent(TextFrom(call.Begin, end)));
                 continue;
             }
             contents.Add(
@@ -97,11 +137,31 @@ internal sealed class AnswerReader
                 )
             );
         }
-        return contents;
+        if (answer.ToolCalls.Count > 0 || answer.Complete)
+        {
+            return;
+        }
+        // cut inside of markup: what of it is no end of the reasoning was to become a call
+        string tail = TextFrom(answer.LastEnd);
+        if (answer.Last == "reasoning")
+        {
+            string? end = _prompt.Info.Markers.FirstOrDefault(marker =>
+                tail.Contains(marker, StringComparison.Ordinal)
+            );
+            tail = end is null ? "" : tail[(tail.IndexOf(end, StringComparison.Ordinal) + end.Length)..];
+        }
+        if (!string.IsNullOrWhiteSpace(tail))
+        {
+            if (_tools.Count > 0)
+            {
+                _refusedCalls.Add(("?", "it was cut before it was complete"));
+            }
+            contents.Add(new TextContent(tail));
+        }
     }
 
     /// <summary>Tokens that the reasoning has as a text; what marks its begin and end is not counted.</summary>
-    internal int CountReasoningTokens() => _reasoning.Length == 0 ? 0 : _model.Tokenize(_reasoning).Length;
+    internal int CountReasoningTokens() => _reasoning.Length == 0 ? 0 : _model.Tokenize(_reasoning.ToString()).Length;
 
     /// <summary>Why a call cannot be handed over; null when its arguments are complete and fit.</summary>
     private string? FindFault(ParsedToolCall call)
@@ -113,7 +173,7 @@ internal sealed class AnswerReader
         try
         {
             using JsonDocument arguments = JsonDocument.Parse(call.Arguments ?? "");
-            return schema.FindFault(arguments.RootElement);
+            return call.Closed ? schema.FindFault(arguments.RootElement) : "it was cut before it was complete";
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
@@ -131,42 +191,105 @@ internal sealed class AnswerReader
         {
             return [new TextContent(text)];
         }
-        _text.Append(text);
+        Encoding.UTF8.GetBytes(text, _text);
+        if (_part is Part.Text or Part.Reasoning)
+        {
+            _pending += text;
+            if (!HasMarker(_pending))
+            {
+                string known = _pending[..^LongestMarkerBeginning(_pending)];
+                _pending = _pending[known.Length..];
+                return _part is Part.Text ? Contents(known, "") : Contents("", known);
+            }
+        }
+        // calls are handed over at the end, when they are complete
+        if (
+            _part is Part.Calls
+            || _parsedBytes + _text.WrittenCount > FirstParses + (ParsesPerByte * _text.WrittenCount)
+        )
+        {
+            return [];
+        }
+        ParsedAnswer answer;
         try
         {
-            return Difference(_prompt.Parse(_text.ToString(), isPartial: true));
+            answer = Parse(isPartial: true);
         }
         catch (Exception e) when (e is ForetokenException or ArgumentException)
         {
             // not readable yet; the end decides
+            _part = Part.Unknown;
             return [];
         }
-    }
-
-    /// <summary>What an answer says beyond what was passed on already.</summary>
-    private List<AIContent> Difference(ParsedAnswer answer)
-    {
-        List<AIContent> contents = [];
-        if (Advance(ref _reasoning, answer.ReasoningContent) is { Length: > 0 } reasoning && _showsReasoning)
-        {
-            contents.Add(new TextReasoningContent(reasoning));
-        }
-        if (Advance(ref _content, answer.Content) is { Length: > 0 } content)
-        {
-            contents.Add(new TextContent(content));
-        }
+        List<AIContent> contents = Difference(answer);
+        _pending = TextFrom(answer.LastEnd);
+        _part =
+            answer.ToolCalls.Count > 0 || answer.Last == "call" ? Part.Calls
+            : HasMarker(_pending) || !IsPassedOn(answer) ? Part.Unknown
+            : answer.Last == "content" ? Part.Text
+            // reasoning of nothing but space counts as none, until something follows
+            : answer.Last == "reasoning" && _reasoning.Length > 0 ? Part.Reasoning
+            : Part.Unknown;
         return contents;
     }
 
-    private static string Advance(ref string passedOn, string? now)
+    private ParsedAnswer Parse(bool isPartial)
     {
-        // a parser may take back its guess about unfinished text; what was passed on cannot be taken back
-        if (now is null || !now.StartsWith(passedOn, StringComparison.Ordinal))
+        _parsedBytes += _text.WrittenCount;
+        return _prompt.Parse(_text.WrittenSpan, isPartial);
+    }
+
+    private string TextFrom(int begin) => TextFrom(begin, _text.WrittenCount);
+
+    private string TextFrom(int begin, int end) => Encoding.UTF8.GetString(_text.WrittenSpan[begin..end]);
+
+    private bool HasMarker(string text) =>
+        _prompt.Info.Markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
+
+    /// <summary>Length of the longest end of <paramref name="text"/> that a marker begins with.</summary>
+    private int LongestMarkerBeginning(string text)
+    {
+        int longest = 0;
+        foreach (string marker in _prompt.Info.Markers)
         {
-            return "";
+            for (int length = Math.Min(marker.Length - 1, text.Length); length > longest; length--)
+            {
+                if (text.EndsWith(marker[..length], StringComparison.Ordinal))
+                {
+                    longest = length;
+                }
+            }
         }
-        string more = now[passedOn.Length..];
-        passedOn = now;
-        return more;
+        return longest;
+    }
+
+    /// <summary>What an answer says beyond what was passed on already.</summary>
+    private List<AIContent> Difference(ParsedAnswer answer) =>
+        Contents(Beyond(_content, answer.Content), Beyond(_reasoning, answer.ReasoningContent));
+
+    // a parser may take back its guess about unfinished text; what was passed on cannot be taken back
+    private static string Beyond(StringBuilder passedOn, string? now) =>
+        now is not null && now.StartsWith(passedOn.ToString(), StringComparison.Ordinal) ? now[passedOn.Length..] : "";
+
+    private bool IsPassedOn(ParsedAnswer answer) =>
+        _content.Equals(answer.Content ?? "") && _reasoning.Equals(answer.ReasoningContent ?? "");
+
+    private List<AIContent> Contents(string text, string reasoning)
+    {
+        List<AIContent> contents = [];
+        if (reasoning.Length > 0)
+        {
+            _reasoning.Append(reasoning);
+            if (_showsReasoning)
+            {
+                contents.Add(new TextReasoningContent(reasoning));
+            }
+        }
+        if (text.Length > 0)
+        {
+            _content.Append(text);
+            contents.Add(new TextContent(text));
+        }
+        return contents;
     }
 }

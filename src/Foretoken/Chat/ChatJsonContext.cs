@@ -13,6 +13,9 @@ internal sealed record ChatPromptInfo
     public string? GrammarPrefix { get; init; }
     public IReadOnlyList<string> PreservedTokens { get; init; } = [];
     public IReadOnlyList<string> Stops { get; init; } = [];
+
+    /// <summary>Only where one of these texts occurs does another part of an answer begin.</summary>
+    public IReadOnlyList<string> Markers { get; init; } = [];
     public string? Format { get; init; }
     public bool SupportsThinking { get; init; }
 }
@@ -23,6 +26,15 @@ internal sealed record ParsedAnswer
     public string? Content { get; init; }
     public string? ReasoningContent { get; init; }
     public IReadOnlyList<ParsedToolCall> ToolCalls { get; init; } = [];
+
+    /// <summary>Whether the format lets the text end here.</summary>
+    public bool Complete { get; init; }
+
+    /// <summary>The part that the text ends in: "content", "reasoning", "call", or empty.</summary>
+    public string Last { get; init; } = "";
+
+    /// <summary>Bytes of the text that were read as parts; behind them there is markup only.</summary>
+    public int LastEnd { get; init; }
 }
 
 internal sealed record ParsedToolCall
@@ -31,8 +43,11 @@ internal sealed record ParsedToolCall
     public string Name { get; init; } = "";
     public string? Arguments { get; init; }
 
-    /// <summary>The call as it was generated.</summary>
-    public string? Text { get; init; }
+    /// <summary>Bytes of the text in front of the call.</summary>
+    public int Begin { get; init; }
+
+    /// <summary>Whether the arguments do not go on behind what was generated.</summary>
+    public bool Closed { get; init; }
 }
 
 /// <summary>Source-generated JSON of what the native chat functions write.</summary>

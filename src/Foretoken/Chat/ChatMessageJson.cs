@@ -68,6 +68,8 @@ internal static class ChatMessageJson
             json.WriteString("name", tool.Name);
             json.WriteString("description", tool.Description);
             json.WritePropertyName("parameters");
+            tool.JsonSchema.WriteTo(json);
+            json.WritePropertyName("grammar_parameters");
             schemas[tool.Name].WriteTo(json);
             json.WriteEndObject();
             json.WriteEndObject();
@@ -75,11 +77,7 @@ internal static class ChatMessageJson
         json.WriteEndArray();
     }
 
-    private static void WriteMessage(
-        Utf8JsonWriter json,
-        ChatMessage message,
-        Action<ChatMessage, AIContent>? leftOut
-    )
+    private static void WriteMessage(Utf8JsonWriter json, ChatMessage message, Action<ChatMessage, AIContent>? leftOut)
     {
         string role =
             message.Role == ChatRole.System || message.Role.Value == "developer" ? "system"
@@ -144,7 +142,8 @@ internal static class ChatMessageJson
 
     /// <summary>What somebody asks about, and would not get an answer about without it.</summary>
     private static bool IsUnreadableInput(AIContent content) =>
-        content is UriContent or HostedFileContent || (content is DataContent data && !data.HasTopLevelMediaType("text"));
+        content is UriContent or HostedFileContent
+        || (content is DataContent data && !data.HasTopLevelMediaType("text"));
 
     private static string Text(ChatMessage message, Action<ChatMessage, AIContent>? leftOut)
     {

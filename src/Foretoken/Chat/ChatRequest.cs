@@ -284,8 +284,12 @@ internal sealed class ChatRequest
             Temperature = options.Temperature is { } temperature
                 ? (float)OptionCheck.InRange((double)temperature, 0, 100, nameof(options.Temperature))
                 : (samples && raw is null ? 1 : basis.Temperature),
-            TopP = options.TopP is { } topP ? (float)OptionCheck.InRange((double)topP, 0, 1, nameof(options.TopP)) : basis.TopP,
-            TopK = options.TopK is { } topK ? (int)OptionCheck.InRange((double)topK, 0, int.MaxValue, nameof(options.TopK)) : basis.TopK,
+            TopP = options.TopP is { } topP
+                ? (float)OptionCheck.InRange((double)topP, 0, 1, nameof(options.TopP))
+                : basis.TopP,
+            TopK = options.TopK is { } topK
+                ? (int)OptionCheck.InRange((double)topK, 0, int.MaxValue, nameof(options.TopK))
+                : basis.TopK,
             MinP = minP ?? basis.MinP,
             FrequencyPenalty = options.FrequencyPenalty is { } frequency
                 ? (float)OptionCheck.InRange((double)frequency, -100, 100, nameof(options.FrequencyPenalty))

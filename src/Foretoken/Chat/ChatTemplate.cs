@@ -67,6 +67,7 @@ internal sealed partial class ChatPrompt : IDisposable
         Info = JsonSerializer.Deserialize(info, ChatJsonContext.Default.ChatPromptInfo)!;
         if (tools is not null)
         {
+            Info = Info with { Markers = [.. Info.Markers, GenericTools.Marker] };
             // a thinned description of functions describes nothing: it is kept, as what a template says of them is
             for (int i = 0; i < Origins.Length; i++)
             {
@@ -85,15 +86,21 @@ internal sealed partial class ChatPrompt : IDisposable
     internal GenericTools? Tools { get; }
 
     /// <summary>
-    /// Takes the text in front of a call out of the grammar: where a call is demanded, llama.cpp still lets a model write what it likes
-    /// first, which may be all that it writes.
+    /// Makes the grammar of calls as strict as the request is. Where a call is demanded, llama.cpp still lets a model write what it
+    /// likes first, which may be all that it writes; and some formats let it go on with more calls although one is allowed.
     /// </summary>
-    internal void DemandCall()
+    internal void RestrictCalls(bool demanded, bool several)
     {
-        if (Info.Grammar is { Length: > 0 } grammar)
+        string grammar = Info.Grammar ?? "";
+        if (demanded)
         {
-            Info = Info with { Grammar = TextBeforeCalls().Replace(grammar, "") };
+            grammar = TextBeforeCalls().Replace(grammar, "");
         }
+        if (!several)
+        {
+            grammar = FurtherCalls().Replace(grammar, "tool-call space");
+        }
+        Info = Info with { Grammar = grammar };
     }
 
     /// <summary>What the sampler is told beside the sampling itself.</summary>
@@ -113,29 +120,21 @@ internal sealed partial class ChatPrompt : IDisposable
                 GrammarPrefix = Info.GrammarPrefix,
             };
 
-    /// <summary>Reads generated text in the format of this prompt.</summary>
-    internal unsafe ParsedAnswer Parse(string text, bool isPartial)
+    /// <summary>Reads generated text, UTF-8, in the format of this prompt.</summary>
+    /// <exception cref="ChatTemplateException">It does not follow the format.</exception>
+    internal unsafe ParsedAnswer Parse(ReadOnlySpan<byte> text, bool isPartial)
     {
-        byte[] utf8 = Encoding.UTF8.GetBytes(text);
-        string json = NativeCall.ReadText(
-            (byte* buffer, long capacity, out long needed) =>
-            {
-                fixed (byte* bytes = utf8.Length == 0 ? new byte[1] : utf8)
-                {
-                    return NativeMethods.ftk_chat_parse(
-                        _handle,
-                        bytes,
-                        utf8.Length,
-                        isPartial ? 1 : 0,
-                        buffer,
-                        capacity,
-                        out needed
-                    );
-                }
-            }
-        );
-        ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
-        return Tools?.Read(answer, isPartial) ?? answer;
+        fixed (byte* bytes = text)
+        {
+            byte* begin = bytes;
+            int count = text.Length;
+            string json = NativeCall.ReadText(
+                (byte* buffer, long capacity, out long needed) =>
+                    NativeMethods.ftk_chat_parse(_handle, begin, count, isPartial ? 1 : 0, buffer, capacity, out needed)
+            );
+            ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+            return Tools?.Read(answer, isPartial) ?? answer;
+        }
     }
 
     public void Dispose() => _handle.Dispose();
@@ -143,4 +142,7 @@ internal sealed partial class ChatPrompt : IDisposable
     // the root rule is what stands in front of the answer, reasoning where there is some, text, and the rule of the calls
     [GeneratedRegex(@"(?<=^root ::= [^\n]*)\buntil-[0-9]+\??\s+(?=\(*tool-call)", RegexOptions.Multiline)]
     private static partial Regex TextBeforeCalls();
+
+    [GeneratedRegex(@"(?<=^tool-calls ::= )\(tool-call space\)\+(?=\r?$)", RegexOptions.Multiline)]
+    private static partial Regex FurtherCalls();
 }

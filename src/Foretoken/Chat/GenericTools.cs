@@ -25,6 +25,9 @@ internal sealed class GenericTools
         _names = names;
     }
 
+    /// <summary>What may begin a call, and so ends what is known to be text.</summary>
+    internal const string Marker = "{";
+
     /// <summary>GBNF grammar of calls, from where one begins; null where the rendered prompt has the grammar of the whole answer.</summary>
     internal string? LazyGrammar { get; private init; }
 
@@ -77,17 +80,18 @@ internal sealed class GenericTools
         {
             return answer;
         }
-        if (isPartial)
-        {
-            return answer with { Content = content[..begin].TrimEnd() };
-        }
-        return ReadCalls(content[begin..]) is { Count: > 0 } calls
-            ? answer with
-            {
-                Content = content[..begin].TrimEnd(),
-                ToolCalls = calls,
-            }
-            : answer;
+        // the content is the last part of the text
+        string before = content[..begin].TrimEnd();
+        int beginBytes = answer.LastEnd - Encoding.UTF8.GetByteCount(content.AsSpan(begin));
+        ParsedAnswer cut = answer with { Content = before, LastEnd = beginBytes, Complete = false };
+        return isPartial ? cut
+            : ReadCalls(content[begin..], beginBytes) is { Count: > 0 } calls
+                ? answer with
+                {
+                    Content = before,
+                    ToolCalls = calls,
+                }
+            : cut;
     }
 
     /// <summary>Where calls begin, or in a text that still grows may begin; -1 where they do not.</summary>
@@ -106,7 +110,7 @@ internal sealed class GenericTools
     }
 
     /// <summary>The calls; none where the text is not what was asked for.</summary>
-    private List<ParsedToolCall> ReadCalls(string text)
+    private List<ParsedToolCall> ReadCalls(string text, int beginBytes)
     {
         try
         {
@@ -122,7 +126,9 @@ internal sealed class GenericTools
                     new ParsedToolCall
                     {
                         Name = name,
-                        Arguments = (call["arguments"] as JsonObject)?.ToJsonString() ?? "{}",
+                        Arguments = (call["arguments"] as JsonObject)?.ToJsonString(),
+                        Begin = beginBytes,
+                        Closed = true,
                     }
                 );
             }

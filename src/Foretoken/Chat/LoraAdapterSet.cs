@@ -36,7 +36,9 @@ internal sealed class LoraAdapterSet : IDisposable
         {
             if (adapter is null)
             {
-                throw new ArgumentException($"{nameof(ForetokenChatClientOptions.Adapters)} has an adapter that is null.");
+                throw new ArgumentException(
+                    $"{nameof(ForetokenChatClientOptions.Adapters)} has an adapter that is null."
+                );
             }
             ArgumentException.ThrowIfNullOrEmpty(adapter.Path);
             ArgumentException.ThrowIfNullOrEmpty(adapter.Name);

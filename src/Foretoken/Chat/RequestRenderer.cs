@@ -62,9 +62,9 @@ internal sealed class RequestRenderer : IDisposable
             MakeCallIdsStrict(json["messages"]!.AsArray());
         }
         ChatPrompt prompt = _template.Render(json.ToJsonString());
-        if (request.RequiresCall)
+        if (hasFunctions)
         {
-            prompt.DemandCall();
+            prompt.RestrictCalls(request.RequiresCall, several: (bool?)json["parallel_tool_calls"] == true);
         }
         return prompt;
     }

@@ -30,7 +30,8 @@ internal static class OptionCheck
     /// <exception cref="ArgumentOutOfRangeException">Not between <paramref name="least"/> and <paramref name="most"/>, or not a number.</exception>
     internal static double InRange(double value, double least, double most, [CallerMemberName] string option = "") =>
         // the comparison is false for NaN
-        value >= least && value <= most
+        value >= least
+        && value <= most
             ? value
             : throw new ArgumentOutOfRangeException(
                 option,

@@ -1,4 +1,8 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
 using Foretoken.Interop;
+using Foretoken.Schemas;
 
 namespace Foretoken.Inference;
 
@@ -33,6 +37,22 @@ public sealed class Sampler : IDisposable
     /// <exception cref="ObjectDisposedException">The sampler is disposed.</exception>
     public void Accept(int token, bool applyGrammar = false) =>
         NativeCall.Check(NativeMethods.ftk_sampler_accept(Handle, token, applyGrammar ? 1 : 0));
+
+    /// <summary>The GBNF grammar that texts of a schema follow.</summary>
+    /// <exception cref="GrammarException">llama.cpp does not take the schema.</exception>
+    internal static unsafe string ToGrammar(NormalizedSchema schema)
+    {
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            schema.WriteTo(json);
+        }
+        string text = Encoding.UTF8.GetString(buffer.WrittenSpan);
+        return NativeCall.ReadText(
+            (byte* grammar, long capacity, out long needed) =>
+                NativeMethods.ftk_json_schema_to_grammar(text, grammar, capacity, out needed)
+        );
+    }
 
     /// <inheritdoc/>
     public void Dispose() => Handle.Dispose();

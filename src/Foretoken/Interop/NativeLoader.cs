@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -218,12 +219,14 @@ internal static unsafe class NativeLoader
         }
     }
 
+    [UnconditionalSuppressMessage(
+        "SingleFile",
+        "IL3000",
+        Justification = "Empty in a single-file application, where AppContext.BaseDirectory is the right answer."
+    )]
     private static string AssemblyDirectory()
     {
-        // Location is empty in a single-file application, where AppContext.BaseDirectory is the right answer
-#pragma warning disable IL3000
         string location = typeof(NativeLoader).Assembly.Location;
-#pragma warning restore IL3000
         return location.Length == 0 ? "" : Path.GetDirectoryName(location)! + Path.DirectorySeparatorChar;
     }
 

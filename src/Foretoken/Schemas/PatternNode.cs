@@ -16,6 +16,9 @@ internal abstract record PatternNode
     /// <summary>An upper bound of the places in the pattern that one text can have led to, which a grammar tracks at once.</summary>
     internal abstract double Ways { get; }
 
+    /// <summary>Characters of the shortest text that it matches.</summary>
+    internal abstract double Shortest { get; }
+
     private protected static double AtMost(double ways) => Math.Min(TooMany, ways);
 }
 
@@ -25,6 +28,7 @@ internal sealed record PatternSet(CharSet Set) : PatternNode
     internal override bool IsNullable => false;
     internal override long? Width => 1;
     internal override double Ways => 1;
+    internal override double Shortest => 1;
 }
 
 internal sealed record PatternSequence(IReadOnlyList<PatternNode> Items) : PatternNode
@@ -34,8 +38,9 @@ internal sealed record PatternSequence(IReadOnlyList<PatternNode> Items) : Patte
     internal override long? Width { get; } = Items.Aggregate((long?)0, (sum, item) => sum + item.Width);
 
     // behind parts of fixed width there is one place only
-    internal override double Ways { get; } =
-        AtMost(Items.Where(item => item.Width is null).Sum(item => item.Ways) + 1);
+    internal override double Ways { get; } = AtMost(Items.Where(item => item.Width is null).Sum(item => item.Ways) + 1);
+
+    internal override double Shortest { get; } = AtMost(Items.Sum(item => item.Shortest));
 }
 
 internal sealed record PatternChoice(IReadOnlyList<PatternNode> Items) : PatternNode
@@ -45,6 +50,8 @@ internal sealed record PatternChoice(IReadOnlyList<PatternNode> Items) : Pattern
     internal override long? Width { get; } = Items.All(item => item.Width == Items[0].Width) ? Items[0].Width : null;
 
     internal override double Ways { get; } = AtMost(Items.Sum(item => item.Ways));
+
+    internal override double Shortest { get; } = Items.Min(item => item.Shortest);
 }
 
 /// <summary>At least <see cref="Min"/> and at most <see cref="Max"/> times; null for no limit.</summary>
@@ -56,6 +63,8 @@ internal sealed record PatternRepeat(PatternNode Item, int Min, int? Max) : Patt
 
     internal override double Ways { get; } =
         AtMost(Item.Width is null ? Item.Ways * Math.Max(1, Max ?? Min) : Item.Ways);
+
+    internal override double Shortest { get; } = AtMost(Min * Item.Shortest);
 }
 
 internal enum PatternPlace
@@ -71,4 +80,5 @@ internal sealed record PatternAnchor(PatternPlace Place, string Text) : PatternN
     internal override bool IsNullable => true;
     internal override long? Width => 0;
     internal override double Ways => 1;
+    internal override double Shortest => 0;
 }

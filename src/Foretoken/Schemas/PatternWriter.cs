@@ -17,6 +17,7 @@ internal sealed class PatternWriter
     private const int MaxGroupDepth = 90;
     private const int MaxGroups = 1500;
     private const int MaxWays = 1000;
+    private const int MaxShortest = 20_000;
 
     // any text of a JSON string that decodes to characters, without and with those that are two UTF-16 code units
     private const string Escapes =
@@ -25,7 +26,9 @@ internal sealed class PatternWriter
     private const string BasicCharacter = @"([^\x22\x5C\x00-\x1F\x7F\U00010000-\U0010FFFF]|" + Escapes + ")";
 
     private const string AnyCharacter =
-        @"([^\x22\x5C\x00-\x1F\x7F]|" + Escapes + @"|[\x5C]u[Dd][89ABab][0-9A-Fa-f]{2}[\x5C]u[Dd][C-Fc-f][0-9A-Fa-f]{2})";
+        @"([^\x22\x5C\x00-\x1F\x7F]|"
+        + Escapes
+        + @"|[\x5C]u[Dd][89ABab][0-9A-Fa-f]{2}[\x5C]u[Dd][C-Fc-f][0-9A-Fa-f]{2})";
 
     // of these every one has a short escape or none; the others are worth writing only where nothing else is possible
     private static readonly CharSet Raw = CharSet.Of((0, 0x1F), ('"', '"'), ('\\', '\\'), (0x7F, 0x7F)).Complement();
@@ -53,6 +56,15 @@ internal sealed class PatternWriter
                 string.Create(
                     CultureInfo.InvariantCulture,
                     $"its nested counts allow {simple.Ways:F0} ways of reading one text; {MaxWays} are possible"
+                )
+            );
+        }
+        if (simple.Shortest > MaxShortest)
+        {
+            throw new PatternException(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"its shortest text has {simple.Shortest:F0} characters; {MaxShortest} are possible"
                 )
             );
         }
@@ -104,9 +116,7 @@ internal sealed class PatternWriter
                     return new PatternRepeat(item, min, max);
                 }
                 int budget = PatternParser.MaxNodes;
-                return NotEmpty(item, ref budget) is { } rest
-                    ? new PatternRepeat(rest, 0, max)
-                    : PatternNode.Empty;
+                return NotEmpty(item, ref budget) is { } rest ? new PatternRepeat(rest, 0, max) : PatternNode.Empty;
             default:
                 return node;
         }

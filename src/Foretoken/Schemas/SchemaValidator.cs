@@ -36,7 +36,9 @@ internal sealed class SchemaValidator
                 ? null
                 : "it is none of the possible values",
             NullNode => value.ValueKind == JsonValueKind.Null ? null : "it is not null",
-            BooleanNode => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "it is not true or false",
+            BooleanNode => value.ValueKind is JsonValueKind.True or JsonValueKind.False
+                ? null
+                : "it is not true or false",
             NumberNode number => FindInNumber(value, number),
             StringNode text => FindInString(value, text),
             ArrayNode array => FindInArray(value, array, path),
@@ -109,11 +111,19 @@ internal sealed class SchemaValidator
         }
         try
         {
-            return text.Pattern is null || Regex.IsMatch(content, text.Pattern, RegexOptions.CultureInvariant, PatternTime)
+            // all that PatternParser takes can be matched so, in time linear in the text
+            return
+                text.Pattern is null
+                || Regex.IsMatch(
+                    content,
+                    text.Pattern,
+                    RegexOptions.NonBacktracking | RegexOptions.CultureInvariant,
+                    PatternTime
+                )
                 ? null
                 : "it does not match the pattern";
         }
-        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException)
+        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException or NotSupportedException)
         {
             return "matching the pattern takes too long";
         }
@@ -176,7 +186,10 @@ internal sealed class SchemaValidator
                 return fault;
             }
         }
-        if (node.Properties.FirstOrDefault(property => property.IsRequired && !names.Contains(property.Name)) is { } missing)
+        if (
+            node.Properties.FirstOrDefault(property => property.IsRequired && !names.Contains(property.Name)) is
+            { } missing
+        )
         {
             return $"'{(path.Length == 0 ? missing.Name : $"{path}.{missing.Name}")}': it is missing";
         }

@@ -133,7 +133,11 @@ public sealed class ChatAppTests : IDisposable
         Assert.Contains("9000 tokens are needed, and the context holds 8192", error, StringComparison.Ordinal);
         Assert.Contains("--ctx", error, StringComparison.Ordinal);
         Assert.DoesNotContain("ContextSize", error, StringComparison.Ordinal);
-        Assert.Contains("2 documents go with the next question; /files lists them and /drop", error, StringComparison.Ordinal);
+        Assert.Contains(
+            "2 documents go with the next question; /files lists them and /drop",
+            error,
+            StringComparison.Ordinal
+        );
         string[] lines = _output.Output.ReplaceLineEndings("\n").Split('\n');
         Assert.Equal(
             [
@@ -234,7 +238,13 @@ public sealed class ChatAppTests : IDisposable
     {
         foreach (
             Encoding encoding in (Encoding[])
-                [new UTF8Encoding(false), new UTF8Encoding(true), Encoding.Unicode, Encoding.BigEndianUnicode, Encoding.UTF32]
+                [
+                    new UTF8Encoding(false),
+                    new UTF8Encoding(true),
+                    Encoding.Unicode,
+                    Encoding.BigEndianUnicode,
+                    Encoding.UTF32,
+                ]
         )
         {
             _client.Says(null, "one").Says(null, "two");
@@ -244,10 +254,7 @@ public sealed class ChatAppTests : IDisposable
 
             Assert.Equal(0, await Run(new ChatArguments(), input));
 
-            Assert.Equal(
-                ["Größer 😀?", "zweite?"],
-                _client.Requests.TakeLast(2).Select(request => request[^1].Text)
-            );
+            Assert.Equal(["Größer 😀?", "zweite?"], _client.Requests.TakeLast(2).Select(request => request[^1].Text));
         }
     }
 

@@ -8,8 +8,8 @@ namespace Foretoken.Cli.Tests.Doctor;
 public sealed class DoctorTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     public void Dispose() => _folder.Dispose();
 
@@ -19,14 +19,14 @@ public sealed class DoctorTests : IDisposable
         Assert.Equal(0, await Run("doctor", WriteTiny()));
 
         NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
-        string text = _output.Text.ReplaceLineEndings(" ");
+        string text = _output.Output.ReplaceLineEndings(" ");
         Assert.Contains(HostProcessor.Name, text, StringComparison.Ordinal);
         Assert.Contains(library.PatchHash, text, StringComparison.Ordinal);
         Assert.Contains(WeightKernels.GetBackend().Library, text, StringComparison.Ordinal);
         Assert.Contains("q4_0", text, StringComparison.Ordinal);
         Assert.Contains("28 tensors", text, StringComparison.Ordinal);
         // one screen
-        Assert.InRange(_output.Text.Split('\n').Length, 10, 40);
+        Assert.InRange(_output.Output.Split('\n').Length, 10, 40);
     }
 
     [Fact]
@@ -34,7 +34,7 @@ public sealed class DoctorTests : IDisposable
     {
         Assert.Equal(0, await Run("doctor", "--model", WriteTiny(), "--ctx", "512", "--json"));
 
-        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        using JsonDocument json = JsonDocument.Parse(_output.Output);
         JsonElement root = json.RootElement;
         Assert.Equal(Environment.ProcessorCount, root.GetProperty("processor").GetProperty("processors").GetInt32());
         Assert.NotEmpty(root.GetProperty("library").GetProperty("compiled").EnumerateArray());
@@ -54,8 +54,8 @@ public sealed class DoctorTests : IDisposable
     {
         Assert.Equal(1, await Run("doctor", Path.Combine(_folder.Path, "none.gguf")));
 
-        Assert.Contains("there is no such file", _output.Text, StringComparison.Ordinal);
-        Assert.Contains(HostProcessor.Name, _output.Text, StringComparison.Ordinal);
+        Assert.Contains("there is no such file", _output.Output, StringComparison.Ordinal);
+        Assert.Contains(HostProcessor.Name, _output.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -226,5 +226,5 @@ public sealed class DoctorTests : IDisposable
     }
 
     private Task<int> Run(params string[] arguments) =>
-        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(arguments).InvokeAsync();
+        ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(arguments).InvokeAsync();
 }

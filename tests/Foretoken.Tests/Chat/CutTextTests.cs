@@ -35,19 +35,27 @@ public sealed class CutTextTests(TestModel test)
         Assert.True(cut.Count < 16, "every token was a whole character, so that nothing was cut");
     }
 
-    [Theory]
-    [InlineData("a\uD83Db")]
-    [InlineData("\0")]
-    [InlineData("a\0b\u0001\u001B[31m")]
-    [InlineData("\uFEFFHello")]
-    [InlineData("line\r\nline\rline\u2028line")]
-    [InlineData("\uFFFF\uFFFE")]
-    public async Task Odd_texts_are_answered(string text)
+    [Fact]
+    public async Task Odd_texts_are_answered()
     {
         using ForetokenChatClient client = test.CreateClient();
-        ChatMessage[] messages = [new(ChatRole.System, text), new(ChatRole.User, text)];
-        ChatResponse response = await client.GetResponseAsync(messages, new() { MaxOutputTokens = 2 });
-        Assert.Equal(2, response.Usage!.OutputTokenCount);
+        // not as data of a theory, which would be turned into UTF-8
+        foreach (
+            string text in (string[])
+                [
+                    "a\uD83Db",
+                    "\0",
+                    "a\0b\u0001\u001B[31m",
+                    "\uFEFFHello",
+                    "line\r\nline\rline\u2028line",
+                    "\uFFFF\uFFFE",
+                ]
+        )
+        {
+            ChatMessage[] messages = [new(ChatRole.System, text), new(ChatRole.User, text)];
+            ChatResponse response = await client.GetResponseAsync(messages, new() { MaxOutputTokens = 2 });
+            Assert.Equal(2, response.Usage!.OutputTokenCount);
+        }
     }
 
     [Fact]
@@ -67,7 +75,10 @@ public sealed class CutTextTests(TestModel test)
 
     private static async Task<string> Answer(ForetokenChatClient client, int tokens, bool hasStops) =>
         string.Concat(
-            await client.GetStreamingResponseAsync("Say it.", Options(tokens, hasStops)).Select(u => u.Text).ToListAsync()
+            await client
+                .GetStreamingResponseAsync("Say it.", Options(tokens, hasStops))
+                .Select(u => u.Text)
+                .ToListAsync()
         );
 
     private static ChatOptions Options(int tokens, bool hasStops) =>

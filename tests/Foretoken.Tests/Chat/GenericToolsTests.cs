@@ -99,11 +99,7 @@ public sealed class GenericToolsTests(TinyChatModel test)
         using ForetokenChatClient client = CreateClient(ToolTemplate.Text);
         ChatResponse response = await client.GetResponseAsync(
             "Light!",
-            new ChatOptions
-            {
-                Tools = [Lamp],
-                ToolMode = ChatToolMode.RequireAny,
-            }
+            new ChatOptions { Tools = [Lamp], ToolMode = ChatToolMode.RequireAny }
         );
         Assert.False(response.GetPrefillReport()!.UsesGenericTools);
         Assert.Equal(ChatFinishReason.ToolCalls, response.FinishReason);

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using Foretoken.Chat;
 using Foretoken.Inference;
+using Foretoken.Interop;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -43,19 +44,18 @@ public sealed class OddRequestTests
         Assert.Equal("all of it", new StopSequenceMatcher([null!, ""]).Append("all of it"));
     }
 
-    [Theory]
-    [InlineData("\uD83D")]
-    [InlineData("\uDE00")]
-    [InlineData("a\uDE00")]
-    [InlineData("😀\uD83D")]
-    [InlineData("\uDE00\uD83D")]
-    public void A_stop_sequence_with_half_of_a_character_is_refused(string stop)
+    [Fact]
+    public void A_stop_sequence_with_half_of_a_character_is_refused()
     {
-        Assert.Contains(
-            "stop sequence at 1",
-            Assert.Throws<ArgumentException>(() => Create(User, new() { StopSequences = ["😀", stop] })).Message,
-            StringComparison.Ordinal
-        );
+        // not as data of a theory, which would be turned into UTF-8
+        foreach (string stop in (string[])["\uD83D", "\uDE00", "a\uDE00", "😀\uD83D", "\uDE00\uD83D"])
+        {
+            Assert.Contains(
+                "stop sequence at 1",
+                Assert.Throws<ArgumentException>(() => Create(User, new() { StopSequences = ["😀", stop] })).Message,
+                StringComparison.Ordinal
+            );
+        }
     }
 
     [Fact]
@@ -89,7 +89,8 @@ public sealed class OddRequestTests
     public void A_value_that_is_no_number_or_out_of_range_is_refused_by_its_name(string name, Action<float> set)
     {
         foreach (
-            float value in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity, -1e6f, -101, float.MinValue]
+            float value in (float[])
+                [float.NaN, float.PositiveInfinity, float.NegativeInfinity, -1e6f, -101, float.MinValue]
         )
         {
             ArgumentOutOfRangeException e = Assert.Throws<ArgumentOutOfRangeException>(() => set(value));
@@ -119,7 +120,9 @@ public sealed class OddRequestTests
     {
         Assert.Equal(
             "Threads",
-            Assert.Throws<ArgumentOutOfRangeException>(() => new ForetokenChatClientOptions { Threads = threads }).ParamName
+            Assert
+                .Throws<ArgumentOutOfRangeException>(() => new ForetokenChatClientOptions { Threads = threads })
+                .ParamName
         );
         Assert.Throws<ArgumentOutOfRangeException>(() => new SessionOptions { Threads = threads });
         Assert.Throws<ArgumentOutOfRangeException>(() => new SessionOptions { BatchThreads = threads });
@@ -212,9 +215,15 @@ public sealed class OddRequestTests
         itself["self"] = itself;
         ChatRequest request = Create([
             new(ChatRole.User, "x"),
-            new(ChatRole.Assistant, [new FunctionCallContent("1", "f", new Dictionary<string, object?> { ["x"] = double.NaN })]),
+            new(
+                ChatRole.Assistant,
+                [new FunctionCallContent("1", "f", new Dictionary<string, object?> { ["x"] = double.NaN })]
+            ),
             new(ChatRole.Tool, [new FunctionResultContent("1", float.PositiveInfinity)]),
-            new(ChatRole.Assistant, [new FunctionCallContent("2", "f", new Dictionary<string, object?> { ["x"] = itself })]),
+            new(
+                ChatRole.Assistant,
+                [new FunctionCallContent("2", "f", new Dictionary<string, object?> { ["x"] = itself })]
+            ),
             new(ChatRole.Tool, [new FunctionResultContent("2", null)]),
             new(ChatRole.User, "go on"),
         ]);
@@ -228,7 +237,7 @@ public sealed class OddRequestTests
     [InlineData("the model has no chat template; pass one as 'template_override'", "pass one as 'ChatTemplate'")]
     [InlineData("there is no device 'cuda7'", "there is no device 'cuda7'")]
     public void Native_names_of_options_become_the_callers(string message, string expected) =>
-        Assert.Contains(expected, Foretoken.Interop.NativeOptionNames.Translate(message), StringComparison.Ordinal);
+        Assert.Contains(expected, NativeOptionNames.Translate(message), StringComparison.Ordinal);
 
     private static ChatMessage[] User => [new(ChatRole.User, "x")];
 
@@ -255,7 +264,9 @@ public sealed class OddRequestTests
             .. json
                 .RootElement.GetProperty("messages")
                 .EnumerateArray()
-                .Select(message => $"{message.GetProperty("role").GetString()}: {message.GetProperty("content").GetString()}"),
+                .Select(message =>
+                    $"{message.GetProperty("role").GetString()}: {message.GetProperty("content").GetString()}"
+                ),
         ];
     }
 
@@ -264,14 +275,7 @@ public sealed class OddRequestTests
         ChatOptions? options = null,
         ILogger? logger = null,
         IChatClient? client = null
-    ) =>
-        ChatRequest.Create(
-            messages,
-            options,
-            new ForetokenChatClientOptions(),
-            logger ?? NullLogger.Instance,
-            client
-        );
+    ) => ChatRequest.Create(messages, options, new ForetokenChatClientOptions(), logger ?? NullLogger.Instance, client);
 
     private sealed class UnknownContent : AIContent;
 

@@ -100,9 +100,13 @@ public sealed class RequestRendererTests(TinyChatModel test)
         Assert.False(prompt.Info.GrammarLazy);
         Assert.Null(prompt.Tools);
         // and leaves no room for text in front of the call
-        string root = prompt.Info.Grammar!.Split('\n').Single(line => line.StartsWith("root ::=", StringComparison.Ordinal));
+        string root = prompt
+            .Info.Grammar!.Split('\n')
+            .Single(line => line.StartsWith("root ::=", StringComparison.Ordinal));
         Assert.Contains("tool-call", root, StringComparison.Ordinal);
         Assert.DoesNotContain("until", root, StringComparison.Ordinal);
+        // nor for a second call, which was not allowed
+        Assert.DoesNotContain("(tool-call space)+", prompt.Info.Grammar, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,6 +1,4 @@
-using System.Buffers;
-using System.Text;
-using System.Text.Json;
+using Foretoken.Inference;
 using Foretoken.Interop;
 using Foretoken.Schemas;
 
@@ -12,17 +10,6 @@ internal static class NativeGrammar
     public static string Of(NormalizedSchema schema)
     {
         NativeLoader.EnsureLoaded();
-        ArrayBufferWriter<byte> buffer = new();
-        using (Utf8JsonWriter json = new(buffer))
-        {
-            schema.WriteTo(json);
-        }
-        return Convert(Encoding.UTF8.GetString(buffer.WrittenSpan));
+        return Sampler.ToGrammar(schema);
     }
-
-    private static unsafe string Convert(string schema) =>
-        NativeCall.ReadText(
-            (byte* text, long capacity, out long needed) =>
-                NativeMethods.ftk_json_schema_to_grammar(schema, text, capacity, out needed)
-        );
 }
