@@ -1,4 +1,3 @@
-using Foretoken.Cli;
 using Foretoken.Cli.Bench.Rivals;
 using Foretoken.CommandLine;
 using Foretoken.Tests.Inference;
