@@ -23,6 +23,7 @@ internal sealed class AnswerReader
     private readonly ForetokenModel _model;
     private readonly ChatPrompt _prompt;
     private readonly bool _parses;
+    private readonly IReadOnlyList<string> _markers;
     private readonly bool _showsReasoning;
     private readonly HashSet<int> _preserved = [];
     private readonly StreamingTextDecoder _decoder = new();
@@ -46,7 +47,11 @@ internal sealed class AnswerReader
         _tools = request.Tools;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
-            _tools.Count > 0 || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+            _tools.Count > 0
+            || request.IsJson
+            || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+        // JSON may stand between fences, which are no part of it
+        _markers = request.IsJson ? [.. prompt.Info.Markers, "```"] : prompt.Info.Markers;
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show
@@ -226,8 +231,8 @@ internal sealed class AnswerReader
         _part =
             answer.ToolCalls.Count > 0 || answer.Last == "call" ? Part.Calls
             : HasMarker(_pending) || !IsPassedOn(answer) ? Part.Unknown
-            : answer.Last == "content" ? Part.Text
-            // reasoning of nothing but space counts as none, until something follows
+            // space in front of a part belongs to none, until something follows
+            : answer.Last == "content" && _content.Length > 0 ? Part.Text
             : answer.Last == "reasoning" && _reasoning.Length > 0 ? Part.Reasoning
             : Part.Unknown;
         return contents;
@@ -244,13 +249,13 @@ internal sealed class AnswerReader
     private string TextFrom(int begin, int end) => Encoding.UTF8.GetString(_text.WrittenSpan[begin..end]);
 
     private bool HasMarker(string text) =>
-        _prompt.Info.Markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
+        _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
 
     /// <summary>Length of the longest end of <paramref name="text"/> that a marker begins with.</summary>
     private int LongestMarkerBeginning(string text)
     {
         int longest = 0;
-        foreach (string marker in _prompt.Info.Markers)
+        foreach (string marker in _markers)
         {
             for (int length = Math.Min(marker.Length - 1, text.Length); length > longest; length--)
             {

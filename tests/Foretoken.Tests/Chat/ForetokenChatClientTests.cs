@@ -314,7 +314,7 @@ public sealed class ForetokenChatClientTests(TestModel test)
         ChatOptions options = new()
         {
             ResponseFormat = ChatResponseFormat.ForJsonSchema(
-                JsonDocument.Parse("""{"type": "string", "pattern": "without anchors"}""").RootElement
+                JsonDocument.Parse("""{"type": "string", "pattern": "^(?=a)b$"}""").RootElement
             ),
         };
         await Assert.ThrowsAsync<GrammarException>(() => client.GetResponseAsync(Question, options));

@@ -123,11 +123,7 @@ public class PatternTests
     private static void AssertSamplesMatch(string pattern, Random random, int count)
     {
         (string text, _, string? loosened) = PatternWriter.Write(PatternParser.Parse(pattern));
-        Regex regex = new(
-            $@"\A(?:{pattern})\z",
-            RegexOptions.NonBacktracking | RegexOptions.CultureInvariant,
-            TimeSpan.FromSeconds(10)
-        );
+        Regex regex = Whole(pattern);
         for (int i = 0; i < count; i++)
         {
             string json = JsonPatternSampler.Sample(text, random);
@@ -136,6 +132,21 @@ public class PatternTests
             {
                 Assert.True(regex.IsMatch(value), $"{json} does not match {pattern}, which became {text}");
             }
+        }
+    }
+
+    private static Regex Whole(string pattern)
+    {
+        string whole = $@"\A(?:{pattern})\z";
+        TimeSpan time = TimeSpan.FromSeconds(10);
+        try
+        {
+            return new Regex(whole, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, time);
+        }
+        catch (NotSupportedException)
+        {
+            // too large an automaton for .NET
+            return new Regex(whole, RegexOptions.CultureInvariant, time);
         }
     }
 }
