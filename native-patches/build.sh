@@ -6,8 +6,11 @@
 #
 #   --cuda --vulkan --metal   ggml backends beside the CPU; each needs its toolkit
 #   --no-rpc        without the RPC backend and its server program (--rpc, the default, builds both)
-#   --portable      any x86-64 CPU with AVX2 (2013 and later), any 64-bit ARM; default: tuned for this machine's CPU
+#   --portable      any x86-64 or 64-bit ARM CPU: on Linux, ggml's CPU backend in variants, of which the best that fits is
+#                   chosen when the library is loaded; default: tuned for this machine's CPU
+#   --variants LIST with --portable, the variants to build, as in --variants x64,haswell
 #   --jobs N        parallel compile jobs; default: the number of cores
+#   --aside         leave artifacts/native/current as it is
 #   --force         build even if the result is there
 #   --print-key     print the key of the result and exit
 #   --source-only   obtain the source, print the folder of the unpatched tree and exit
@@ -15,11 +18,15 @@
 #   FORETOKEN_LLAMA_SOURCE   a local llama.cpp to take the release from: a clone, a bare repository or a git bundle. It
 #                            is only read. Without it: the project's public repository, then the bundle in the npm
 #                            package; whatever the way, the tree hash must be the pinned one.
-#   CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; they are part of the key
+#   CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; they are part of the key. A compiler for another architecture builds for
+#   that one, with --portable and --aside.
+#
+# What was compiled is run once, on every kernel family that a model uses. Where one fails, the next safer build is made and
+# taken instead, one line says why, and build.json keeps it (prove.sh).
 #
 # Result: artifacts/native/<key>/
-#   lib/       libllama (patched, with the ftk_ API) and ggml
-#   bin/       ggml-rpc-server, which lends this machine's devices to others
+#   lib/       libllama (patched, with the ftk_ API), ggml, and the shims in front of libllama (libforetoken-*)
+#   bin/       ggml-rpc-server, which lends this machine's devices to others; foretoken-selftest
 #   stock/     libllama (unpatched) and foretoken-baseline
 #   include/   foretoken.h
 #   tests/     the C++ tests; run them with ctest --test-dir
@@ -29,6 +36,8 @@
 set -euo pipefail
 # shellcheck source=native-patches/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=native-patches/prove.sh
+source "$(dirname "${BASH_SOURCE[0]}")/prove.sh"
 
 repo=$(cd "$PATCH_DIR/.." && pwd)
 native=$repo/src/Foretoken.Native
@@ -38,6 +47,8 @@ source_dir=$out/source
 backends=()
 rpc=1
 portable=OFF
+variants=''
+aside=0
 force=0
 print_key=0
 source_only=0
@@ -49,6 +60,12 @@ while [[ $# -gt 0 ]]; do
         --rpc) rpc=1 ;;
         --no-rpc) rpc=0 ;;
         --portable) portable=ON ;;
+        --variants)
+            [[ ${2:-} =~ ^[a-z0-9_.,]+$ ]] || die "--variants needs a list, as in --variants x64,haswell"
+            variants=${2//,/ }
+            shift
+            ;;
+        --aside) aside=1 ;;
         --jobs)
             [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die "--jobs needs a number, as in --jobs 4"
             jobs=$2
@@ -61,7 +78,7 @@ while [[ $# -gt 0 ]]; do
             sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --no-rpc --portable --jobs N --force --print-key --source-only" ;;
+        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --no-rpc --portable --variants LIST --jobs N --aside --force --print-key --source-only" ;;
     esac
     shift
 done
@@ -75,11 +92,15 @@ case $(uname -s) in
     Darwin) os=osx ;;
     *) die "this script builds on Linux and macOS; on Windows run it inside WSL" ;;
 esac
-case $(uname -m) in
-    x86_64 | amd64) arch=x64 ;;
-    aarch64 | arm64) arch=arm64 ;;
-    *) arch=$(uname -m) ;;
-esac
+# arch_name MACHINE
+arch_name() {
+    case $1 in
+        x86_64 | amd64) printf 'x64\n' ;;
+        aarch64 | arm64) printf 'arm64\n' ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
+arch=$(arch_name "$(uname -m)")
 
 # need COMMAND PURPOSE: an advice per system when a tool is missing
 need() {
@@ -107,6 +128,44 @@ if [[ $source_only -eq 0 ]]; then
         generator='Unix Makefiles'
     fi
 fi
+
+# a compiler for another architecture says so: aarch64-linux-gnu
+host_arch=$arch
+if [[ $os == linux && $source_only -eq 0 ]]; then
+    # shellcheck disable=SC2086 # CXX may carry arguments
+    machine=$($cxx -dumpmachine 2> /dev/null || uname -m)
+    arch=$(arch_name "${machine%%-*}")
+fi
+cmake_target=()
+emulator=()
+if [[ $arch != "$host_arch" ]]; then
+    [[ $portable == ON && $aside -eq 1 ]] || die "$cxx compiles for $arch, and this machine is $host_arch" \
+        "A library for another machine is built with --portable --aside."
+    cmake_target=(-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR="${machine%%-*}")
+    emulator=("qemu-${machine%%-*}" -L "/usr/$machine")
+fi
+
+# has_compiler_option OPTION
+has_compiler_option() {
+    # shellcheck disable=SC2086 # CXX may carry arguments
+    $cxx "$1" -fsyntax-only -x c++ /dev/null > /dev/null 2>&1
+}
+
+# The variants of a portable build, those that this compiler can compile. Left out of ggml's list is what runs almost as fast in
+# another one: each takes as long to compile as the whole of ggml.
+portable_variants() {
+    local list='' option variant
+    case $arch in
+        x64) list='x64 sse42 haswell alderlake:-mavxvnni skylakex cascadelake icelake zen4:-mavx512bf16 sapphirerapids:-mamx-int8' ;;
+        arm64) list='armv8.0_1 armv8.2_1 armv8.2_2 armv8.2_3 armv8.6_1:-march=armv8.6-a+i8mm armv8.6_2:-march=armv8.6-a+sve2 armv9.2_1:-march=armv9.2-a+sme' ;;
+    esac
+    for variant in ${variants:-$list}; do
+        option=${variant#*:}
+        if [[ $option == "$variant" ]] || has_compiler_option "$option"; then
+            printf '%s\n' "${variant%%:*}"
+        fi
+    done
+}
 
 # has_backend NAME: whether it was asked for
 has_backend() { [[ " ${backends[*]-} " == *" $1 "* ]]; }
@@ -156,7 +215,7 @@ options_text() {
         printf 'cuda=%s\n' "${cuda_options[*]} ${CUDAARCHS:-}"
         "$nvcc" --version | tail -n 1
     fi
-    printf 'portable=%s\nos=%s\narch=%s\n' "$portable" "$os" "$arch"
+    printf 'portable=%s\nos=%s\narch=%s\nvariants=%s\n' "$portable" "$os" "$arch" "$variants"
     printf 'cflags=%s\ncxxflags=%s\nldflags=%s\n' "${CFLAGS:-}" "${CXXFLAGS:-}" "${LDFLAGS:-}"
     # shellcheck disable=SC2086 # CC and CXX may carry arguments
     { $cc --version | head -n 1; $cxx --version | head -n 1; }
@@ -174,7 +233,7 @@ options_text() {
 # our own sources, as they are on disk
 sources_text() {
     local file
-    find "$native/include" "$native/src" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
+    find "$native/include" "$native/src" "$native/shims" "$native/tests" "$native/tools" "$native/CMakeLists.txt" "$native/foretoken.cmake" \
         -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cmake' -o -name '*.in' -o -name '*.sh' -o -name CMakeLists.txt \) | LC_ALL=C sort |
         while IFS= read -r file; do
             printf '%s %s\n' "$(sha256 < "$file")" "${file#"$repo"/}"
@@ -192,7 +251,7 @@ done
 
 build_key() {
     local hash
-    hash=$({ options_text; cat "$PATCH_DIR/PIN" "$PATCH_DIR/build.sh"; patch_hash; sources_text; } | sha256)
+    hash=$({ options_text; cat "$PATCH_DIR/PIN" "$PATCH_DIR/build.sh" "$PATCH_DIR/prove.sh"; patch_hash; sources_text; } | sha256)
     printf '%s-%s-%s-%s-%s\n' "$(pin release)" "$os" "$arch" "$label" "${hash:0:12}"
 }
 
@@ -335,7 +394,7 @@ configure_and_build() {
         cmake -S "$source" -B "$build_dir/$name" -G "$generator" \
             -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_LIBDIR=lib \
             -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
-            -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON \
+            -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON ${cmake_target[@]+"${cmake_target[@]}"} \
             -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="$rpath" "$@" &&
             cmake --build "$build_dir/$name" --parallel "$jobs"
     } > "$log" 2>&1; then
@@ -353,8 +412,46 @@ cmake_version=(-DLLAMA_BUILD_IS_DEV=OFF -DLLAMA_BUILD_COMMIT="$(pin release)" -D
 # quoted STRING: as a JSON string
 quoted() { printf '"%s"' "$(sed 's/\\/\\\\/g; s/"/\\"/g' <<< "$1")"; }
 
+# build_ggml LEVEL: see prove.sh
+build_ggml() {
+    local options=() list
+    case $1 in
+        native) options=(-DGGML_NATIVE=ON) ;;
+        # behind what "native" is expanded to
+        no-amx) options=(-DGGML_NATIVE=ON "-DFORETOKEN_CPU_OPTIONS=-mno-amx-tile;-mno-amx-int8;-mno-amx-bf16") ;;
+        *)
+            options=(-DGGML_NATIVE=OFF)
+            case $1-$arch in
+                safe-x64) list='x64 haswell' ;;
+                safe-arm64) list='armv8.0_1 armv8.2_1' ;;
+                safe-*) list='' ;;
+                *) list=$(portable_variants) ;;
+            esac
+            # in variants on Linux, where they were tested
+            if [[ $os == linux && -n $list ]]; then
+                # shellcheck disable=SC2086 # a list
+                options+=(-DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON "-DGGML_CPU_VARIANTS=$(printf '%s;' $list)")
+            fi
+            ;;
+    esac
+    ggml_dir=$build_dir/ggml-$1
+    configure_and_build "ggml-$1" "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
+        -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
+        -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
+        -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF "${options[@]}" "${cmake_backends[@]}"
+}
+
+# run_selftest [OPTION]: see prove.sh
+run_selftest() {
+    if [[ ${#emulator[@]} -gt 0 ]] && ! command -v "${emulator[0]}" > /dev/null; then
+        note "  ${emulator[0]} is not here: what was compiled for $arch is not tested"
+        return
+    fi
+    OMP_WAIT_POLICY=passive ${emulator[@]+"${emulator[@]}"} "$ggml_dir/bin/foretoken-selftest" "$@" 2>> "$build_dir/selftest.log"
+}
+
 build() {
-    local key=$1 build_dir=$2 rpath stage
+    local key=$1 build_dir=$2 rpath stage ggml_dir description
     # next to each other in lib/, one folder up from stock/ and tests/
     if [[ $os == osx ]]; then
         rpath='@loader_path;@loader_path/../lib'
@@ -366,16 +463,16 @@ build() {
     # with OpenMP: ggml's own barriers spin without end. Where other work shares the cores that costs a time slice per
     # barrier, seconds per token on two busy cores; libgomp sleeps after a while (GOMP_SPINCOUNT, OMP_WAIT_POLICY).
     # From the patched tree, and once: both libllama link it, so that what the series changes in ggml is in both.
-    configure_and_build ggml "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
-        -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
-        -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
-        -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF \
-        -DGGML_NATIVE="$([[ $portable == ON ]] && echo OFF || echo ON)" "${cmake_backends[@]}"
-    cmake --install "$build_dir/ggml" > "$build_dir/ggml-install.log"
+    prove "$([[ $portable == ON ]] && echo portable || echo native)"
+    description=$label
+    [[ -z $cpu_reason ]] || description=$label-$cpu_level
+    # of an earlier build, variants may lie there
+    rm -rf "$build_dir/prefix"
+    cmake --install "$ggml_dir" > "$build_dir/ggml-install.log"
 
     configure_and_build patched "$native" \
         -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
-        -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$label"
+        -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$description"
 
     configure_and_build stock "$native" \
         -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
@@ -384,9 +481,14 @@ build() {
     rm -rf "$stage"
     mkdir -p "$stage/lib" "$stage/bin" "$stage/stock" "$stage/tests" "$stage/include"
     cp "$native/include/foretoken.h" "$stage/include/"
-    cp "$build_dir"/prefix/lib/libggml*.* "$stage/lib/"
-    cp "$build_dir"/patched/bin/libllama.* "$stage/lib/"
-    [[ $rpc -eq 0 ]] || cp "$build_dir/ggml/bin/ggml-rpc-server" "$stage/bin/"
+    cp "$build_dir"/prefix/lib/libggml*.* "$ggml_dir"/bin/libforetoken-cpu.* "$stage/lib/"
+    # backends that are loaded when the program runs are installed as programs are
+    find "$build_dir/prefix/bin" -maxdepth 1 -name 'libggml-*' -exec cp {} "$stage/lib/" \; 2> /dev/null || true
+    cp "$build_dir"/patched/bin/libllama.* "$build_dir"/patched/bin/libforetoken-*.* "$stage/lib/"
+    cp "$ggml_dir/bin/foretoken-selftest" "$stage/bin/"
+    [[ $rpc -eq 0 ]] || cp "$ggml_dir/bin/ggml-rpc-server" "$stage/bin/"
+    # these look for them beside themselves
+    find "$build_dir/prefix/bin" -maxdepth 1 -name 'libggml-*' -exec cp {} "$stage/bin/" \; 2> /dev/null || true
     cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
     cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
     cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"
@@ -398,9 +500,15 @@ build() {
   "release": $(quoted "$(pin release)"),
   "tree": $(quoted "$(git -C "$source_dir/stock" rev-parse 'HEAD^{tree}')"),
   "patch_hash": $(quoted "$(patch_hash)"),
-  "options": $(quoted "$label"),
+  "options": $(quoted "$description"),
   "compiler": $(quoted "$($cxx --version | head -n 1)"),
-  "build_type": "Release"
+  "build_type": "Release",
+  "cpu": {
+    "compiled_for": $(quoted "$(level_text "$cpu_level")"),
+    "why_not_as_asked": $([[ -n $cpu_reason ]] && quoted "$cpu_reason" || echo null),
+    "features": [$(sed -n '/^found:/d;s/.*/    &/p' <<< "$cpu_libraries" | while IFS= read -r line; do printf '%s\n      %s' "${separator:-}" "$(quoted "${line#    }")"; separator=,; done)
+    ]
+  }
 }
 JSON
 
@@ -431,7 +539,8 @@ for attempt in 1 2 3; do
         break
     fi
     started=$SECONDS
-    build_dir=$out/build-$label-$(options_text | sha256 | cut -c 1-8)
+    # CMake forgets its options when a compiler of the same name lies elsewhere, as ccache's does
+    build_dir=$out/build-$label-$({ options_text; command -v "${cc%% *}" "${cxx%% *}"; } | sha256 | cut -c 1-8)
     mkdir -p "$build_dir"
     obtain_source
     patch_source
@@ -443,14 +552,16 @@ for attempt in 1 2 3; do
     rm -rf "${out:?}/$key"
 done
 
-printf '%s\n' "$key" > "$out/current.tmp"
-mv "$out/current.tmp" "$out/current"
+if [[ $aside -eq 0 ]]; then
+    printf '%s\n' "$key" > "$out/current.tmp"
+    mv "$out/current.tmp" "$out/current"
+fi
 touch "$out/$key/build.json"
 
 # results of earlier states of the sources: the newest few stay, so that switching branches is quick
 find "$out" -mindepth 2 -maxdepth 2 -name build.json -not -path "*/incoming-*" -exec ls -t {} + 2> /dev/null | tail -n +6 |
     while IFS= read -r old; do
-        rm -rf "$(dirname "$old")"
+        [[ $old == "$out/$(cat "$out/current" 2> /dev/null)/"* ]] || rm -rf "$(dirname "$old")"
     done
 
 printf '%s\n' "$out/$key"

@@ -13,10 +13,10 @@ using Microsoft.Extensions.AI;
 // The agent reads the document with a tool. Its session is saved, restored and asked again.
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
 string question = args.ElementAtOrDefault(1) ?? "Which model is in this folder?";
-if (!File.Exists(document) || !double.TryParse(args.ElementAtOrDefault(2) ?? "2", out double speedup))
+if (!File.Exists(document) || !Speedup.TryParse(args.ElementAtOrDefault(2), out double speedup))
 {
     Console.Error.WriteLine(
-        "Usage: AgentChat [DOCUMENT [QUESTION [SPEEDUP]]], with a DOCUMENT that exists and a SPEEDUP such as 2"
+        "Usage: AgentChat [DOCUMENT [QUESTION [SPEEDUP]]], with a DOCUMENT that exists and a SPEEDUP such as 2.5"
     );
     return 2;
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Foretoken.Inference;
 using Microsoft.Extensions.AI;
 using Spectre.Console;
@@ -14,6 +15,25 @@ internal sealed class ChatApp
 {
     private const int Failed = 1;
     private const int Cancelled = 130; // as a shell reports Ctrl+C
+
+    // the library's options, by the switches that set them
+    private static readonly Dictionary<string, string> Switches = new(StringComparer.Ordinal)
+    {
+        ["ModelPath"] = "--model",
+        ["ProfilePath"] = "--profile",
+        ["TargetTtftSpeedup"] = "--speed",
+        ["MaxQualityLoss"] = "--max-quality-loss",
+        ["Importance"] = "--importance",
+        ["ContextSize"] = "--ctx",
+        ["Threads"] = "--threads",
+        ["GpuLayers"] = "--gpu-layers",
+        ["Devices"] = "--device",
+        ["RpcServers"] = "--rpc",
+        ["MaxOutputTokens"] = "--max-tokens",
+        ["Seed"] = "--seed",
+        ["Temperature"] = "--temperature",
+        ["ChatTemplate"] = "--chat-template",
+    };
 
     private readonly IAnsiConsole _output;
     private readonly IAnsiConsole _errors;
@@ -65,11 +85,19 @@ internal sealed class ChatApp
         {
             return Cancelled;
         }
+        catch (ContextFullException e) when (e.Requested > 0)
+        {
+            ErrorText.Write(
+                _errors,
+                $"{Needed(e)} Shorten the question or what --file adds to it, or give a larger --ctx."
+            );
+            return Failed;
+        }
 #pragma warning disable CA1031 // the last stop: whatever it was becomes a sentence and an exit code
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            ErrorText.Write(_errors, ErrorText.Describe(e));
+            ErrorText.Write(_errors, ErrorText.Describe(e, Switches));
             return Failed;
         }
     }
@@ -94,6 +122,7 @@ internal sealed class ChatApp
             Devices = arguments.Devices,
             RpcServers = arguments.RpcServers,
             MaxOutputTokens = arguments.MaxTokens,
+            ChatTemplate = arguments.ChatTemplate is { } template ? TextFile.Read(template) : null,
         };
         if (arguments.Speed is { } speed)
         {
@@ -156,6 +185,12 @@ internal sealed class ChatApp
             }
             try
             {
+                if (line.Contains('\0', StringComparison.Ordinal))
+                {
+                    throw new CliException(
+                        "The line has NUL characters, so it is not text in UTF-8; convert it first, for example with iconv -f UTF-16 -t UTF-8."
+                    );
+                }
                 if (input.Kind == ChatInputKind.Question)
                 {
                     Answer answer = await AnswerAsync(conversation, arguments, input.Text);
@@ -173,7 +208,10 @@ internal sealed class ChatApp
             catch (Exception e)
 #pragma warning restore CA1031
             {
-                ErrorText.Write(_errors, ErrorText.Describe(e));
+                ErrorText.Write(
+                    _errors,
+                    input.Kind == ChatInputKind.Question ? Advise(e, conversation) : ErrorText.Describe(e, Switches)
+                );
                 // somebody at a terminal has seen it; a script only sees the exit code
                 exitCode = InputIsTerminal ? 0 : Failed;
             }
@@ -183,12 +221,60 @@ internal sealed class ChatApp
 
     private async Task<string?> ReadAsync(ChatArguments arguments)
     {
-        if (InputIsTerminal && !arguments.Json && _output.Profile.Capabilities.Interactive)
+        bool prompts = InputIsTerminal && !arguments.Json;
+        if (prompts)
         {
-            return await new TextPrompt<string>("[green]>[/]").AllowEmpty().ShowAsync(_output, CancellationToken.None);
+            _output.Markup("[green]>[/] ");
         }
-        return await Input.ReadLineAsync();
+        string? line;
+        try
+        {
+            line = await Input.ReadLineAsync();
+        }
+        catch (DecoderFallbackException e)
+        {
+            throw new CliException(
+                "Standard input is not text in UTF-8; convert it first, for example with iconv -t UTF-8.",
+                e
+            );
+        }
+        if (line is null && prompts)
+        {
+            // what ended the input left the prompt's line unfinished
+            WriteLine("");
+        }
+        return line;
     }
+
+    /// <summary>What went wrong with a question, and what helps; the documents that wait for the next one are part of both.</summary>
+    private static string Advise(Exception error, Conversation conversation)
+    {
+        string? waiting = conversation.Documents.Count switch
+        {
+            0 => null,
+            1 => $"{conversation.Documents[0].Name} goes with the next question; /drop takes it back.",
+            int count => string.Create(
+                CultureInfo.InvariantCulture,
+                $"{count} documents go with the next question; /files lists them and /drop takes them back."
+            ),
+        };
+        if (error is not ContextFullException { Requested: > 0 } full)
+        {
+            return waiting is null
+                ? ErrorText.Describe(error, Switches)
+                : $"{ErrorText.Describe(error, Switches)} {waiting}";
+        }
+        string shorter = conversation.HasHistory
+            ? "Ask a shorter question, forget the conversation with /reset"
+            : "Ask a shorter question";
+        return $"{Needed(full)} {shorter}, or start the chat with a larger --ctx. {waiting}".TrimEnd();
+    }
+
+    private static string Needed(ContextFullException error) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"{error.Requested} tokens are needed, and the context holds {error.Available}."
+        );
 
     private async Task<Answer> AnswerAsync(Conversation conversation, ChatArguments arguments, string question)
     {
@@ -270,13 +356,13 @@ internal sealed class ChatApp
             case ChatInputKind.Speed:
                 conversation.Speed = SpeedText.TryParse(input.Text, out double speed, out string error)
                     ? speed
-                    : throw new ChatSampleException(error);
+                    : throw new CliException(error);
                 Say($"From now on the first token is to come {SpeedText.Format(speed)} as fast as with plain prefill.");
                 break;
             case ChatInputKind.File when input.Text.Length == 0:
-                throw new ChatSampleException("Name the document: /file path");
+                throw new CliException("Name the document: /file path");
             case ChatInputKind.File:
-                Attachment document = Attachment.Load(input.Text.Trim('"'));
+                Attachment document = Attachment.Load(input.Text.Trim('"', '\''));
                 conversation.Attach(document);
                 Say(
                     string.Create(
@@ -284,6 +370,30 @@ internal sealed class ChatApp
                         $"{document.Name} ({document.Text.Length:#,0} characters) goes with the next question."
                     )
                 );
+                break;
+            case ChatInputKind.Files when conversation.Documents.Count == 0:
+                Say("No document waits for the next question; /file path adds one.");
+                break;
+            case ChatInputKind.Files:
+                for (int i = 0; i < conversation.Documents.Count; i++)
+                {
+                    Attachment waiting = conversation.Documents[i];
+                    Say(
+                        string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"{i + 1}  {waiting.Name} ({waiting.Text.Length:#,0} characters)"
+                        )
+                    );
+                }
+                break;
+            case ChatInputKind.Drop when conversation.Documents.Count == 0:
+                Say("No document waits for the next question.");
+                break;
+            case ChatInputKind.Drop:
+                foreach (Attachment dropped in conversation.Drop(input.Text.Trim('"', '\'')))
+                {
+                    Say($"{dropped.Name} no longer goes with the next question.");
+                }
                 break;
             case ChatInputKind.Stats when conversation.Last is { } last:
                 _output.Write(StatsView.Render(last));
@@ -302,6 +412,8 @@ internal sealed class ChatApp
                         .AddColumn()
                         .AddRow("/speed 2.5", "how much sooner the first token shall come; 1 leaves nothing out")
                         .AddRow("/file path", "puts a text document in front of the next question")
+                        .AddRow("/files", "lists the documents that wait for the next question")
+                        .AddRow("/drop name", "takes one of them back, by name or number; alone, all of them")
                         .AddRow("/stats", "what the last answer promised, took and kept")
                         .AddRow("/reset", "forgets the conversation")
                         .AddRow("/help", "this list")
@@ -309,7 +421,7 @@ internal sealed class ChatApp
                 );
                 break;
             case ChatInputKind.Unknown:
-                throw new ChatSampleException($"There is no command {input.Text}; /help lists them.");
+                throw new CliException($"There is no command {input.Text}; /help lists them.");
         }
     }
 

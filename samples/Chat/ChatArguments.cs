@@ -35,6 +35,9 @@ internal sealed record ChatArguments
     /// <summary>Layers on the GPU; -1 for all.</summary>
     public int GpuLayers { get; init; }
 
+    /// <summary>File with a chat template; null for the model's own.</summary>
+    public string? ChatTemplate { get; init; }
+
     /// <summary>Devices that take layers; empty for the default ones.</summary>
     public IReadOnlyList<string> Devices { get; init; } = [];
 

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using System.Globalization;
+using Foretoken.Inference;
 
 namespace Foretoken.Samples.Chat;
 
@@ -59,15 +59,21 @@ internal static class ChatCommand
             Description =
                 "Layers on the GPU, or on the devices and servers that are named; -1 for all. Default: all where any are named, otherwise none.",
         };
-        Option<string[]> devices = new("--device")
+        Option<string[]> devices = NameList.Option(
+            "--device",
+            "name,...",
+            "Devices that take layers, such as CUDA0 or RPC0. Default: those of --rpc, then all GPUs."
+        );
+        Option<string[]> rpcServers = NameList.Option(
+            "--rpc",
+            "host:port,...",
+            "RPC servers that take layers; './run rpc-server' starts one."
+        );
+        Option<string?> template = new("--chat-template")
         {
-            HelpName = "name,...",
-            Description = "Devices that take layers, such as CUDA0 or RPC0. Default: those of --rpc, then all GPUs.",
-        };
-        Option<string[]> rpcServers = new("--rpc")
-        {
-            HelpName = "host:port,...",
-            Description = "RPC servers that take layers; './run rpc-server' starts one.",
+            HelpName = "path",
+            Description =
+                "File with a Jinja chat template, for a model that has none or a wrong one. Default: the model's own.",
         };
         Option<int> maxTokens = new("--max-tokens", "-n")
         {
@@ -108,41 +114,21 @@ internal static class ChatCommand
                 "Print answers as JSON: answer, counts and the prefill report. One object per line when questions come from standard input.",
         };
 
-        AtLeast(context, 0);
-        AtLeast(threads, 0);
-        AtLeast(gpuLayers, -1);
-        AtLeast(maxTokens, 1);
-        speed.Validators.Add(result =>
-        {
-            // what is no number at all is refused anyway
-            if (
-                result.Tokens is [{ Value: { } text }]
-                && double.TryParse(text, CultureInfo.InvariantCulture, out double value)
-                && SpeedText.Explain(value) is { } error
-            )
-            {
-                result.AddError($"--speed: {error}");
-            }
-        });
-
-        maxQualityLoss.Validators.Add(result =>
-        {
-            if (
-                result.Tokens is [{ Value: { } text }]
-                && double.TryParse(text, CultureInfo.InvariantCulture, out double value)
-                && SpeedText.ExplainLoss(value) is { } error
-            )
-            {
-                result.AddError($"--max-quality-loss: {error}");
-            }
-        });
+        context.Whole(0, 1 << 30);
+        threads.Whole(0, SessionOptions.MaxThreads);
+        gpuLayers.Whole(-1);
+        maxTokens.Whole(1);
+        seed.Whole();
+        temperature.Number(NumberOptions.Between(0, 100));
+        speed.Number(SpeedText.Explain);
+        maxQualityLoss.Number(SpeedText.ExplainLoss);
 
         RootCommand root = new(
             """
             Chat with a local model that answers sooner.
 
             Without --ask, questions come from the terminal (or line by line from standard input). Commands in the chat:
-              /speed 2.5   /file notes.txt   /stats   /reset   /help   /quit
+              /speed 2.5   /file notes.txt   /files   /drop   /stats   /reset   /help   /quit
             """
         )
         {
@@ -160,12 +146,14 @@ internal static class ChatCommand
             gpuLayers,
             devices,
             rpcServers,
+            template,
             maxTokens,
             temperature,
             seed,
             system,
         };
         root.HelpName = "chat";
+        EmptyText.Refuse(root, except: system);
         root.SetAction(parsed =>
             run(
                 new ChatArguments
@@ -180,8 +168,9 @@ internal static class ChatCommand
                     ContextSize = parsed.GetValue(context),
                     Threads = parsed.GetValue(threads),
                     GpuLayers = parsed.GetValue(gpuLayers),
-                    Devices = Names(parsed.GetValue(devices)),
-                    RpcServers = Names(parsed.GetValue(rpcServers)),
+                    Devices = parsed.GetValue(devices) is { Length: > 0 } named ? named : [],
+                    RpcServers = parsed.GetValue(rpcServers) is { Length: > 0 } servers ? servers : [],
+                    ChatTemplate = parsed.GetValue(template),
                     MaxTokens = parsed.GetValue(maxTokens),
                     Seed = parsed.GetValue(seed),
                     Temperature = parsed.GetValue(temperature),
@@ -194,30 +183,6 @@ internal static class ChatCommand
         );
         return root;
     }
-
-    private static void AtLeast(Option<int> option, int least) =>
-        option.Validators.Add(result =>
-        {
-            // what is no number at all is refused anyway
-            if (
-                result.Tokens is [{ Value: { } text }]
-                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-                && value < least
-            )
-            {
-                result.AddError($"{option.Name} is at least {least}.");
-            }
-        });
-
-    private static IReadOnlyList<string> Names(string[]? values) =>
-        values is { Length: > 0 }
-            ?
-            [
-                .. values.SelectMany(value =>
-                    value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-                ),
-            ]
-            : [];
 
     private static bool IsNoProfile(string? value) =>
         string.Equals(value, NoProfile, StringComparison.OrdinalIgnoreCase);

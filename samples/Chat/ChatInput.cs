@@ -7,6 +7,8 @@ internal enum ChatInputKind
     Question,
     Speed,
     File,
+    Files,
+    Drop,
     Stats,
     Reset,
     Help,
@@ -37,6 +39,8 @@ internal readonly record struct ChatInput(ChatInputKind Kind, string Text)
         {
             "/SPEED" => ChatInputKind.Speed,
             "/FILE" => ChatInputKind.File,
+            "/FILES" => ChatInputKind.Files,
+            "/DROP" => ChatInputKind.Drop,
             "/STATS" => ChatInputKind.Stats,
             "/RESET" => ChatInputKind.Reset,
             "/HELP" or "/?" => ChatInputKind.Help,

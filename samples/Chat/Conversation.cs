@@ -36,6 +36,26 @@ internal sealed class Conversation
 
     internal void Attach(Attachment document) => _documents.Add(document);
 
+    /// <summary>Takes back a document, or all of them.</summary>
+    /// <param name="which">Its number, counted from 1, or its name; empty for all.</param>
+    /// <returns>The documents that go no longer with the next question.</returns>
+    /// <exception cref="CliException">There is no such document.</exception>
+    internal IReadOnlyList<Attachment> Drop(string which)
+    {
+        Attachment[] dropped =
+            which.Length == 0 ? [.. _documents]
+            : _documents.FindAll(document => document.Name == which) is { Count: > 0 } named ? [.. named]
+            : NumberText.TryParseWhole(which, out long number, out _) && number >= 1 && number <= _documents.Count
+                ? [_documents[(int)number - 1]]
+            : throw new CliException($"No document '{which}' waits for the next question; /files lists those that do.");
+        // by reference: two documents may be alike
+        _documents.RemoveAll(document => Array.Exists(dropped, one => ReferenceEquals(one, document)));
+        return dropped;
+    }
+
+    /// <summary>Whether questions and answers are in the history, which go with the next question.</summary>
+    internal bool HasHistory => _messages.Exists(message => message.Role == ChatRole.Assistant);
+
     /// <summary>Forgets the history and the documents.</summary>
     internal void Reset()
     {

@@ -6,7 +6,7 @@ internal static class DefaultModel
     private const string FirstShard = "*-00001-of-*.gguf";
 
     /// <summary>The first shard in <c>samples/models</c>, looked for from each of the folders upwards.</summary>
-    /// <exception cref="ChatSampleException">There is none.</exception>
+    /// <exception cref="CliException">There is none.</exception>
     internal static string Find(params IEnumerable<string> from)
     {
         foreach (string start in from)
@@ -24,7 +24,7 @@ internal static class DefaultModel
                 }
             }
         }
-        throw new ChatSampleException(
+        throw new CliException(
             "No model: there is no samples/models folder above this program. Give one with --model PATH."
         );
     }

@@ -2,6 +2,7 @@
 
 using System.CommandLine;
 using Foretoken;
+using Foretoken.CommandLine;
 using Foretoken.Samples.Chat;
 using Spectre.Console;
 
@@ -17,11 +18,12 @@ ChatApp app = new(
         await ForetokenChatClient.CreateAsync(options, progress, cancellationToken)
 )
 {
-    Input = Console.In,
+    // at a terminal .NET reads lines, edits them, and knows Ctrl+D
+    Input = Console.IsInputRedirected ? TextFile.Open(Console.OpenStandardInput()) : Console.In,
     InputIsTerminal = !Console.IsInputRedirected,
 };
 
-ParseResult parsed = ChatCommand.Create(app.RunAsync).Parse(args);
+ParseResult parsed = ChatCommand.Create(app.RunAsync).Parse(HelpVerb.Rewrite(args));
 if (parsed.Errors.Count > 0)
 {
     foreach (System.CommandLine.Parsing.ParseError error in parsed.Errors)

@@ -9,10 +9,11 @@ internal static class SpeedText
     /// <summary>Reads "2.5" or "2.5x"; explains what is wrong otherwise.</summary>
     internal static bool TryParse(string text, out double speed, out string error)
     {
+        // as the chat itself writes it
         string number = text.Trim().TrimEnd('x', 'X');
-        if (!double.TryParse(number, NumberStyles.Float, CultureInfo.InvariantCulture, out speed))
+        if (!NumberText.TryParse(number, out speed, out string? wrong))
         {
-            error = $"'{text.Trim()}' is not a number. A speedup is 1 or more, for example /speed 2.5.";
+            error = $"{wrong} A speedup is 1 or more.";
             return false;
         }
         error = Explain(speed) ?? "";

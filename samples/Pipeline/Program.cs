@@ -17,10 +17,10 @@ using OpenTelemetry.Trace;
 //
 // Structured output, the same request again from a distributed cache, a function that the model calls, a log and spans.
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
-if (!File.Exists(document) || !double.TryParse(args.ElementAtOrDefault(1) ?? "2", out double speedup))
+if (!File.Exists(document) || !Speedup.TryParse(args.ElementAtOrDefault(1), out double speedup))
 {
     Console.Error.WriteLine(
-        "Usage: Pipeline [DOCUMENT [SPEEDUP]], with a DOCUMENT that exists and a SPEEDUP such as 2"
+        "Usage: Pipeline [DOCUMENT [SPEEDUP]], with a DOCUMENT that exists and a SPEEDUP such as 2.5"
     );
     return 2;
 }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Foretoken;
 using Foretoken.Diagnostics;
 using Foretoken.Inference;
+using Foretoken.Samples;
 using Foretoken.Samples.Telemetry;
 using Microsoft.Extensions.AI;
 using OpenTelemetry;
@@ -18,9 +19,9 @@ if (args.Length is < 4 or > 5 || !File.Exists(args[1]))
     Console.Error.WriteLine("Usage: Telemetry MODEL DOCUMENT QUESTION QUESTION [SPEEDUP], with a DOCUMENT that exists");
     return 2;
 }
-if (!double.TryParse(args.ElementAtOrDefault(4) ?? "2", out double speedup))
+if (!Speedup.TryParse(args.ElementAtOrDefault(4), out double speedup))
 {
-    Console.Error.WriteLine($"SPEEDUP is a number such as 2 or 2.5, and '{args[4]}' is not.");
+    Console.Error.WriteLine($"SPEEDUP is a number such as 2.5, and '{args[4]}' is not.");
     return 2;
 }
 

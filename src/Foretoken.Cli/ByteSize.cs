@@ -23,18 +23,25 @@ internal static class ByteSize
         string upper = text.Trim().ToUpperInvariant();
         foreach ((string suffix, long factor) in Units)
         {
-            if (
-                upper.EndsWith(suffix, StringComparison.Ordinal)
-                && double.TryParse(
-                    upper[..^suffix.Length],
-                    NumberStyles.AllowDecimalPoint | NumberStyles.AllowTrailingWhite,
-                    CultureInfo.InvariantCulture,
-                    out double number
-                )
-                && number * factor is >= 1 and <= long.MaxValue / 2
+            if (!upper.EndsWith(suffix, StringComparison.Ordinal))
+            {
+                continue;
+            }
+            string typed = upper[..^suffix.Length].TrimEnd();
+            if (NumberText.TryParse(typed, out double number, out _))
+            {
+                if (number * factor is >= 1 and <= long.MaxValue / 2)
+                {
+                    return (long)(number * factor);
+                }
+            }
+            else if (
+                typed.Length > 0
+                && char.IsDigit(typed[^1])
+                && NumberText.Suggest(typed, isWhole: false) is { } meant
             )
             {
-                return (long)(number * factor);
+                throw new CliException($"'{text}' is not a size: write {meant}{text.Trim()[typed.Length..]}.");
             }
         }
         throw new CliException($"'{text}' is not a size. Sizes are numbers with a unit: 45MB, 512MiB, 2GB, 1000000.");

@@ -26,13 +26,9 @@ internal static class CalibrateCommand
             Description = "How long it may take. Large models on slow machines are known better after longer.",
             DefaultValueFactory = _ => new CalibrationOptions().Budget.TotalSeconds,
         };
-        budget.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<double>() is not (> 0 and <= 3600))
-            {
-                result.AddError("--budget is a number of seconds, above 0 and at most 3600.");
-            }
-        });
+        budget.Number(seconds =>
+            seconds is > 0 and <= 3600 ? null : "a number of seconds is needed, above 0 and at most 3600."
+        );
         Option<bool> json = new("--json") { Description = "Print one JSON object." };
         TimingOptions timing = new();
         Command command = new(

@@ -7,6 +7,22 @@ namespace Foretoken.Cli;
 /// <param name="Errors">Errors, notes and progress: standard error, so that results can be piped.</param>
 internal sealed record CliContext(IAnsiConsole Output, IAnsiConsole Errors)
 {
+    // the library's options, by the switches that set them; the size of a context follows from the lengths that are measured
+    private static readonly Dictionary<string, string> Switches = new(StringComparer.Ordinal)
+    {
+        ["ModelPath"] = "--model",
+        ["ProfilePath"] = "--profile",
+        ["Threads"] = "--threads",
+        ["BatchSize"] = "--batch",
+        ["UBatchSize"] = "--ubatch",
+        ["KvCacheType"] = "--kv-type",
+        ["FlashAttention"] = "--flash-attn",
+        ["GpuLayers"] = "--gpu-layers",
+        ["Devices"] = "--device",
+        ["RpcServers"] = "--rpc",
+        ["Importance"] = "--importance",
+    };
+
     /// <summary>Writes text as it is, without line breaks or markup.</summary>
     internal void WriteRaw(string text) => Output.Profile.Out.Writer.WriteLine(text);
 
@@ -29,7 +45,7 @@ internal sealed record CliContext(IAnsiConsole Output, IAnsiConsole Errors)
         catch (Exception e)
 #pragma warning restore CA1031
         {
-            ErrorText.Write(Errors, ErrorText.Describe(e));
+            ErrorText.Write(Errors, ErrorText.Describe(e, Switches));
             return ExitCode.Failed;
         }
     }

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using Foretoken.Inference;
 
 namespace Foretoken.Cli;
@@ -10,31 +8,11 @@ internal static class CommandOptions
 {
     /// <summary>An option whose value is a list of whole numbers, separated by commas.</summary>
     internal static Option<int[]> WholeNumbers(string name, string example, string description) =>
-        List<int>(
-            name,
-            example,
-            description,
-            text => int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value : null
-        );
+        new WholeNumberListOption(name) { HelpName = example, Description = description };
 
     /// <summary>An option whose value is a list of numbers, separated by commas.</summary>
     internal static Option<double[]> Numbers(string name, string example, string description) =>
-        List<double>(
-            name,
-            example,
-            description,
-            text =>
-                double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? value : null
-        );
-
-    /// <summary>An option whose value is a list of names, separated by commas.</summary>
-    internal static Option<string[]> Names(string name, string example, string description) =>
-        new(name)
-        {
-            HelpName = example,
-            Description = description,
-            CustomParser = result => [.. Parts(result, StringSplitOptions.RemoveEmptyEntries)],
-        };
+        new NumberListOption(name) { HelpName = example, Description = description };
 
     /// <summary><c>MODEL</c>, in front of the options.</summary>
     internal static Argument<string?> Model() =>
@@ -63,20 +41,19 @@ internal static class CommandOptions
 
     /// <summary><c>--seed</c>.</summary>
     internal static Option<int> Seed(int seed, string description = "Seed of the generated prompts.") =>
-        new("--seed")
+        new Option<int>("--seed")
         {
             HelpName = "n",
             Description = description,
             DefaultValueFactory = _ => seed,
-        };
+        }.Whole();
 
     /// <summary><c>--threads</c>; 0 is one per core.</summary>
-    internal static Option<int> Threads(string description = "Threads. Default: one per core.")
-    {
-        Option<int> option = new("--threads", "-t") { HelpName = "n", Description = description };
-        AtLeast(option, 0);
-        return option;
-    }
+    internal static Option<int> Threads(string description = "Threads. Default: one per core.") =>
+        new Option<int>("--threads", "-t") { HelpName = "n", Description = description }.Whole(
+            0,
+            SessionOptions.MaxThreads
+        );
 
     /// <summary><c>--html</c>.</summary>
     internal static Option<string?> Html(string description) =>
@@ -119,14 +96,13 @@ internal static class CommandOptions
         if (!File.Exists(text) && text.LastIndexOf('=') is > 0 and int at)
         {
             path = text[..at];
-            if (
-                !float.TryParse(text[(at + 1)..], NumberStyles.Float, CultureInfo.InvariantCulture, out scale)
-                || !float.IsFinite(scale)
-                || scale == 0
-            )
+            string typed = text[(at + 1)..];
+            bool isNumber = NumberText.TryParse(typed, out double number, out string? error);
+            scale = (float)number;
+            if (!isNumber || !float.IsFinite(scale) || scale == 0)
             {
                 throw new CliException(
-                    $"--lora {text}: '{text[(at + 1)..]}' is no scale. A scale is a number other than 0, such as {path}=0.5."
+                    $"--lora {text}: '{typed}' is no scale. {(isNumber ? "" : error + " ")}A scale is a number other than 0, such as {path}=0.5."
                 );
             }
         }
@@ -137,21 +113,6 @@ internal static class CommandOptions
                 $"--lora {text}: there is no file '{path}'. Give a LoRA adapter of the model in GGUF, as llama.cpp's convert_lora_to_gguf.py writes it."
             );
     }
-
-    /// <summary>Refuses smaller numbers.</summary>
-    internal static void AtLeast(Option option, int least) =>
-        option.Validators.Add(result =>
-        {
-            // what is no number at all is refused anyway
-            if (
-                result.Tokens is [{ Value: { } text }]
-                && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-                && value < least
-            )
-            {
-                result.AddError($"{option.Name} is at least {least}.");
-            }
-        });
 
     /// <summary><c>--json</c>, of every command that measures; <see cref="JsonOf"/> reads it.</summary>
     internal static Option<string?> Json() =>
@@ -198,31 +159,4 @@ internal static class CommandOptions
             throw new CliException($"'{path}' cannot be written: there is no folder '{folder}'.");
         }
     }
-
-    private static Option<T[]> List<T>(string name, string example, string description, Func<string, T?> parse)
-        where T : struct =>
-        new(name)
-        {
-            HelpName = example,
-            Description = description,
-            CustomParser = result =>
-            {
-                List<T> values = [];
-                foreach (string part in Parts(result, StringSplitOptions.None))
-                {
-                    if (parse(part) is not { } value)
-                    {
-                        result.AddError(
-                            $"{name}: '{part}' is not a number. Give numbers separated by commas, for example {example}."
-                        );
-                        return null;
-                    }
-                    values.Add(value);
-                }
-                return [.. values];
-            },
-        };
-
-    private static IEnumerable<string> Parts(ArgumentResult result, StringSplitOptions options) =>
-        result.Tokens.SelectMany(token => token.Value.Split(',', options | StringSplitOptions.TrimEntries));
 }

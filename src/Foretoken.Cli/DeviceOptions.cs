@@ -12,18 +12,18 @@ internal sealed class DeviceOptions
         Description =
             "Layers on the GPU, or on the devices and servers that are named; -1 for all. Default: all where any are named, otherwise none.",
     };
-    private readonly Option<string[]> _devices = CommandOptions.Names(
+    private readonly Option<string[]> _devices = NameList.Option(
         "--device",
         "name,...",
         "Devices that take layers, such as CUDA0 or RPC0. Default: those of --rpc, then all GPUs."
     );
-    private readonly Option<string[]> _rpcServers = CommandOptions.Names(
+    private readonly Option<string[]> _rpcServers = NameList.Option(
         "--rpc",
         "host:port,...",
         "RPC servers that take layers; './run rpc-server' starts one."
     );
 
-    internal DeviceOptions() => CommandOptions.AtLeast(_gpuLayers, -1);
+    internal DeviceOptions() => _gpuLayers.Whole(-1);
 
     internal void AddTo(Command command)
     {

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Doctor;
 using Foretoken.Cli.Growth;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Scale;
@@ -23,8 +25,43 @@ internal static class ForetokenCommand
             GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
+            DoctorCommand.Create(context),
         };
         root.HelpName = "foretoken";
+        EmptyText.Refuse(root);
         return root;
+    }
+
+    /// <summary>Runs a command line.</summary>
+    /// <returns>The exit code.</returns>
+    internal static async Task<int> InvokeAsync(CliContext context, string[] arguments)
+    {
+        ParseResult parsed = Create(context).Parse(HelpVerb.Rewrite(arguments));
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (ParseError error in parsed.Errors)
+            {
+                ErrorText.Write(context.Errors, error.Message);
+            }
+            context.Note("--help lists commands and options.");
+            return ExitCode.Usage;
+        }
+        foreach (OptionResult option in parsed.CommandResult.Children.OfType<OptionResult>())
+        {
+            if (NumberListOption.Note(option) is { } note)
+            {
+                context.Note(note);
+            }
+        }
+
+        // a command that is cancelled still writes what it has; the default would end it after two seconds
+        return await parsed.InvokeAsync(
+            new InvocationConfiguration
+            {
+                ProcessTerminationTimeout = TimeSpan.FromMinutes(1),
+                // help is written where results are
+                Output = context.Output.Profile.Out.Writer,
+            }
+        );
     }
 }

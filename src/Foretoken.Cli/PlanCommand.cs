@@ -13,6 +13,9 @@ namespace Foretoken.Cli;
 /// <summary><c>foretoken plan</c>: what the planner would do for a prompt, and why. Loads no model, unless it is to calibrate.</summary>
 internal static class PlanCommand
 {
+    // beyond any context; operations of so many are still counted exactly enough
+    private const int MostTokensOfAPrompt = 100_000_000;
+
     internal static Command Create(CliContext context)
     {
         Option<int> tokens = new("--prompt-tokens", "-n")
@@ -21,23 +24,27 @@ internal static class PlanCommand
             Description = "Tokens of the prompt that must be computed.",
             Required = true,
         };
+        tokens.Whole(1, MostTokensOfAPrompt);
         Option<double?> target = new("--target", "-s")
         {
             HelpName = "factor",
             Description = "The speedup of the time to first token to ask for.",
         };
+        target.Number();
         Option<double?> decodeTarget = new("--decode-target")
         {
             HelpName = "factor",
             Description =
                 "The speedup of every output token to ask for, beside --target: by skipping layers, where the profile knows any.",
         };
+        decodeTarget.Number();
         Option<double?> maxQualityLoss = new("--max-quality-loss")
         {
             HelpName = "nats",
             Description =
                 "The quality that may be lost, as KL divergence from full prefill: the fastest plan within it, or beside --target the more careful of the two.",
         };
+        maxQualityLoss.Number();
         Option<bool> thresholds = new("--thresholds")
         {
             Description = "Let fewer tokens go on where their importance does not pass its threshold.",
@@ -47,6 +54,7 @@ internal static class PlanCommand
             HelpName = "n",
             Description = "Tokens that the cache holds already; they are not thinned.",
         };
+        past.Whole(0, MostTokensOfAPrompt);
         Argument<string?> path = TimingOptions.ModelArgument();
         Option<string?> model = new("--model", "-m")
         {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Foretoken.Planning;
 using static Foretoken.Cli.InvariantText;
 
@@ -147,7 +146,8 @@ internal static class PlanText
             && TryParseShare(shares[0], out double least)
             ? new PlanBoundary(layer, retention) { MinRetention = least }
             : throw new CliException(
-                $"'{part}' is not a boundary. A plan is LAYER@RETENTION, separated by commas: 3@0.25 leaves a quarter of the tokens from layer 3 on, 3@0.1..0.25 a tenth to a quarter, as many as pass a threshold. Layers to skip follow a plus sign: 3@0.25+skip:12,13."
+                // a comma within a share has cut the plan in the middle of it
+                $"'{part}' is not a boundary, and shares have a point: 0.25. A plan is LAYER@RETENTION, separated by commas: 3@0.25 leaves a quarter of the tokens from layer 3 on, 3@0.1..0.25 a tenth to a quarter, as many as pass a threshold. Layers to skip follow a plus sign: 3@0.25+skip:12,13."
             );
     }
 
@@ -183,9 +183,12 @@ internal static class PlanText
     private static string[] Split(string text, char separator) =>
         text.Split(separator, StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
-    private static bool TryParseNumber(string text, out int number) =>
-        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+    private static bool TryParseNumber(string text, out int number)
+    {
+        bool isNumber = NumberText.TryParseWhole(text, out long value, out _) && value is >= 0 and <= int.MaxValue;
+        number = isNumber ? (int)value : 0;
+        return isNumber;
+    }
 
-    private static bool TryParseShare(string text, out double share) =>
-        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out share);
+    private static bool TryParseShare(string text, out double share) => NumberText.TryParse(text, out share, out _);
 }

@@ -17,7 +17,7 @@ internal sealed class TimingOptions
     };
     private readonly Option<string> _flashAttention = CommandOptions.FlashAttention();
 
-    internal TimingOptions() => CommandOptions.AtLeast(_ubatch, 1);
+    internal TimingOptions() => _ubatch.Whole(1);
 
     /// <summary>The model's file, as an argument beside <c>--model</c>.</summary>
     internal static Argument<string?> ModelArgument() =>

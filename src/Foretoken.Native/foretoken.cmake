@@ -8,6 +8,7 @@ set(FORETOKEN_SOURCES
     foretoken-adapter.cpp
     foretoken-chat.cpp
     foretoken-context.cpp
+    foretoken-kernels.cpp
     foretoken-model.cpp
     foretoken-prefill.cpp
     foretoken-sampler.cpp

@@ -1,5 +1,6 @@
 using Foretoken;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel.ChatCompletion;
 
@@ -19,6 +20,19 @@ public static class ForetokenKernelBuilderExtensions
         Action<ForetokenChatClientOptions> configure,
         string? serviceId = null
     ) => builder.With(services => services.AddForetokenChatCompletion(configure, serviceId));
+
+    /// <summary>
+    /// Adds a model as an <see cref="IChatCompletionService"/> whose functions the kernel invokes, with options from configuration.
+    /// </summary>
+    /// <param name="builder">The kernel builder.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="serviceId">The service id. Default null: none.</param>
+    /// <returns><paramref name="builder"/>.</returns>
+    public static IKernelBuilder AddForetokenChatCompletion(
+        this IKernelBuilder builder,
+        IConfiguration configuration,
+        string? serviceId = null
+    ) => builder.With(services => services.AddForetokenChatCompletion(configuration, serviceId));
 
     /// <summary>Adds a chat client as an <see cref="IChatCompletionService"/> whose functions the kernel invokes.</summary>
     /// <param name="builder">The kernel builder.</param>
@@ -51,6 +65,19 @@ public static class ForetokenKernelBuilderExtensions
         Action<ForetokenChatClientOptions> configure,
         string? serviceId = null
     ) => builder.With(services => services.AddForetokenChatClient(configure, serviceId));
+
+    /// <summary>
+    /// Adds a model as an <see cref="IChatClient"/> whose functions the kernel invokes, with options from configuration.
+    /// </summary>
+    /// <param name="builder">The kernel builder.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="serviceId">The service id. Default null: none.</param>
+    /// <returns><paramref name="builder"/>.</returns>
+    public static IKernelBuilder AddForetokenChatClient(
+        this IKernelBuilder builder,
+        IConfiguration configuration,
+        string? serviceId = null
+    ) => builder.With(services => services.AddForetokenChatClient(configuration, serviceId));
 
     /// <summary>Adds a chat client as an <see cref="IChatClient"/> whose functions the kernel invokes.</summary>
     /// <param name="builder">The kernel builder.</param>

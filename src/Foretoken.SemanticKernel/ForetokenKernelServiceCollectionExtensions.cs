@@ -1,6 +1,7 @@
 using Foretoken;
 using Foretoken.SemanticKernel;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
@@ -13,6 +14,9 @@ namespace Microsoft.Extensions.DependencyInjection;
 /// A service id has one <see cref="ForetokenChatClient"/>, and so one model in memory: as everywhere in dependency injection,
 /// the last registration is used. To have both a chat completion service and a chat client, give the options once and call
 /// the other method without options.
+/// </para>
+/// <para>
+/// The options are registered by Foretoken's own <c>AddForetoken</c>, under the service id: a host validates them when it starts.
 /// </para>
 /// <para>
 /// Clients made from options belong to the service provider. A kernel does not dispose its provider: who builds one with
@@ -31,7 +35,31 @@ public static class ForetokenKernelServiceCollectionExtensions
         this IServiceCollection services,
         Action<ForetokenChatClientOptions> configure,
         string? serviceId = null
-    ) => services.AddClient(configure, serviceId).AddForetokenChatCompletion(serviceId);
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        services.AddForetoken(serviceId).Configure(configure);
+        return services.AddForetokenChatCompletion(serviceId);
+    }
+
+    /// <summary>
+    /// Registers a model as an <see cref="IChatCompletionService"/> whose functions the kernel invokes, with options from
+    /// configuration.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="serviceId">The service id. Default null: none.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    public static IServiceCollection AddForetokenChatCompletion(
+        this IServiceCollection services,
+        IConfiguration configuration,
+        string? serviceId = null
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        services.AddForetoken(serviceId).Bind(configuration);
+        return services.AddForetokenChatCompletion(serviceId);
+    }
 
     /// <summary>Registers a chat client as an <see cref="IChatCompletionService"/> whose functions the kernel invokes.</summary>
     /// <param name="services">The services.</param>
@@ -72,7 +100,30 @@ public static class ForetokenKernelServiceCollectionExtensions
         this IServiceCollection services,
         Action<ForetokenChatClientOptions> configure,
         string? serviceId
-    ) => services.AddClient(configure, serviceId).AddForetokenChatClient(serviceId);
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        services.AddForetoken(serviceId).Configure(configure);
+        return services.AddForetokenChatClient(serviceId);
+    }
+
+    /// <summary>
+    /// Registers a model as an <see cref="IChatClient"/> whose functions the kernel invokes, with options from configuration.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="serviceId">The service id, or null for none. It has to be given, as with options.</param>
+    /// <returns><paramref name="services"/>.</returns>
+    public static IServiceCollection AddForetokenChatClient(
+        this IServiceCollection services,
+        IConfiguration configuration,
+        string? serviceId
+    )
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        services.AddForetoken(serviceId).Bind(configuration);
+        return services.AddForetokenChatClient(serviceId);
+    }
 
     /// <summary>Registers a chat client as an <see cref="IChatClient"/> whose functions the kernel invokes.</summary>
     /// <param name="services">The services.</param>
@@ -100,25 +151,6 @@ public static class ForetokenKernelServiceCollectionExtensions
         this IServiceCollection services,
         string? serviceId = null
     ) => services.AddChatClient(serviceId, provider => FindClient(provider, serviceId));
-
-    private static IServiceCollection AddClient(
-        this IServiceCollection services,
-        Action<ForetokenChatClientOptions> configure,
-        string? serviceId
-    )
-    {
-        ArgumentNullException.ThrowIfNull(services);
-        ArgumentNullException.ThrowIfNull(configure);
-        return services.AddKeyedSingleton(
-            serviceId,
-            (provider, _) =>
-            {
-                ForetokenChatClientOptions options = new() { LoggerFactory = provider.GetService<ILoggerFactory>() };
-                configure(options);
-                return new ForetokenChatClient(options);
-            }
-        );
-    }
 
     private static IServiceCollection AddCompletion(
         this IServiceCollection services,

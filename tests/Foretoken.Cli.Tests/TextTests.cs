@@ -1,3 +1,4 @@
+using Foretoken.Cli.Scale;
 using Foretoken.Planning;
 
 namespace Foretoken.Cli.Tests;
@@ -133,5 +134,35 @@ public sealed class TextTests
     [InlineData("many")]
     [InlineData("1e400")]
     [InlineData("0")]
+    [InlineData("-1,5MB")]
     public void What_is_no_size_is_refused(string text) => Assert.Throws<CliException>(() => ByteSize.Parse(text));
+
+    [Theory]
+    [InlineData("1,5GB", "write 1.5GB.")]
+    [InlineData("45,5 MB", "write 45.5 MB.")]
+    [InlineData("1,000,000", "write 1000000.")]
+    public void A_size_with_a_comma_is_refused_with_what_to_write(string text, string advice) =>
+        Assert.Contains(
+            advice,
+            Assert.Throws<CliException>(() => ByteSize.Parse(text)).Message,
+            StringComparison.Ordinal
+        );
+
+    [Theory]
+    [InlineData("3@0,25")]
+    [InlineData("3@0,1..0,25")]
+    public void A_share_with_a_comma_is_no_plan_and_the_error_shows_a_point(string text) =>
+        Assert.Contains(
+            "a point: 0.25",
+            Assert.Throws<CliException>(() => PlanText.Parse(text)).Message,
+            StringComparison.Ordinal
+        );
+
+    [Fact]
+    public void A_figure_with_a_comma_is_refused_with_what_to_write() =>
+        Assert.Contains(
+            "write tflops=27.5.",
+            Assert.Throws<CliException>(() => Hardware.Parse("tflops=27,5,bandwidth=800,memory=192")).Message,
+            StringComparison.Ordinal
+        );
 }

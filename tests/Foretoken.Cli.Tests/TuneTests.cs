@@ -8,8 +8,8 @@ namespace Foretoken.Cli.Tests;
 public sealed class TuneTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
     private readonly string _model;
     private readonly string _profile;
 
@@ -30,8 +30,8 @@ public sealed class TuneTests : IDisposable
         ModelProfile found = TuneCommand.FindSkips(Context, _model, _profile)!;
         Assert.Equal(before.SkipAdapters, found.SkipAdapters);
         Assert.Equal(before.SkipQuality[0].KlDivergence, Assert.Single(found.SkipQuality).KlDivergence);
-        Assert.Contains("skips is kept", _errors.Text, StringComparison.Ordinal);
-        Assert.Contains("--skips", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("skips is kept", _errors.Output, StringComparison.Ordinal);
+        Assert.Contains("--skips", _errors.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -40,15 +40,15 @@ public sealed class TuneTests : IDisposable
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
         ProfileFile.Write(_profile, Profile() with { SkipQuality = [], SkipAdapters = [] });
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
-        Assert.Empty(_errors.Text);
+        Assert.Empty(_errors.Output);
 
         ProfileFile.Write(_profile, Profile() with { Fingerprint = new string('a', 64) });
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
-        Assert.Contains("another model", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("another model", _errors.Output, StringComparison.Ordinal);
         File.WriteAllText(_profile, "no profile");
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
-        Assert.Contains("damaged", _errors.Text, StringComparison.Ordinal);
-        Assert.Contains("will be replaced", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("damaged", _errors.Output, StringComparison.Ordinal);
+        Assert.Contains("will be replaced", _errors.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -91,7 +91,7 @@ public sealed class TuneTests : IDisposable
         );
     }
 
-    private CliContext Context => new(_output.Console, _errors.Console);
+    private CliContext Context => new(_output, _errors);
 
     private ModelProfile Profile()
     {

@@ -9,6 +9,7 @@ using LLama.Sampling;
 namespace Foretoken.LLamaSharp.Tests;
 
 /// <summary>LLamaSharp's own executor on the real model.</summary>
+[Collection(nameof(ForetokenLibrary))]
 public sealed class StagedContextTests : IClassFixture<StagedContextTests.Weights>
 {
     private const int Count = 16;
@@ -180,7 +181,6 @@ public sealed class StagedContextTests : IClassFixture<StagedContextTests.Weight
 
         public Weights()
         {
-            NativeLibraryConfig.LLama.WithForetoken();
             _parameters = new ModelParams(TestModel.FindPath())
             {
                 ContextSize = 1024,

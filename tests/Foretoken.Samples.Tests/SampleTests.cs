@@ -15,7 +15,7 @@ public sealed class SampleTests
         ];
         // the call, the answer to what the tool read, and the second question
         Assert.Equal(3, reports.Length);
-        Assert.All(reports, report => Assert.Contains("asked for 2x", report, StringComparison.Ordinal));
+        Assert.All(reports, report => Assert.Contains("asked for 2.0x", report, StringComparison.Ordinal));
 
         // the session is a conversation, not what the client measured
         int saved = int.Parse(

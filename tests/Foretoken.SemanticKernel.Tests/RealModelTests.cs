@@ -25,7 +25,7 @@ public sealed class RealModelTests(TestModel test)
 
         FunctionResult result = await kernel.InvokePromptAsync("{{$document}}\n\nWhat is this text about?", arguments);
 
-        PrefillReport report = result.Metadata.GetPrefillReport()!;
+        PrefillReport report = result.GetPrefillReport()!;
         Assert.Equal(2, report.TargetSpeedup);
         Assert.True(report.Stages[^1].Tokens < report.NewTokens);
         Assert.NotEqual("", result.ToString());
@@ -37,7 +37,7 @@ public sealed class RealModelTests(TestModel test)
             )
             .ToListAsync();
         Assert.Equal(result.ToString(), string.Concat(updates.Select(update => update.Content)));
-        Assert.NotNull(updates[^1].Metadata.GetPrefillReport());
+        Assert.NotNull(updates[^1].GetPrefillReport());
     }
 
     [Fact]
@@ -67,7 +67,7 @@ public sealed class RealModelTests(TestModel test)
 
         async Task<IReadOnlyList<AdapterReport>> Ask(PromptExecutionSettings? settings) =>
             (await kernel.InvokePromptAsync("Hello.", settings is null ? null : new KernelArguments(settings)))
-                .Metadata.GetPrefillReport()!
+                .GetPrefillReport()!
                 .Adapters;
 
         static ForetokenPromptExecutionSettings Named(string name, float scale) =>

@@ -1,6 +1,9 @@
 using Foretoken.Tests.Inference;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
 using Microsoft.SemanticKernel.Services;
@@ -89,6 +92,53 @@ public sealed class RegistrationTests
         );
         Assert.Contains("'fast'", error.Message, StringComparison.Ordinal);
         Assert.Contains("AddForetokenChatCompletion(options", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("fast")]
+    public async Task Options_come_from_configuration(string? serviceId)
+    {
+        IConfiguration configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(
+                new Dictionary<string, string?>
+                {
+                    ["Chat:ModelPath"] = TestModel.FindPath(),
+                    ["Chat:TargetTtftSpeedup"] = "2.5",
+                }
+            )
+            .Build();
+        Kernel kernel = Kernel
+            .CreateBuilder()
+            .AddForetokenChatCompletion(configuration.GetSection("Chat"), serviceId)
+            .AddForetokenChatClient(configuration.GetSection("Chat"), serviceId)
+            .Build();
+        await using ServiceProvider services = (ServiceProvider)kernel.Services;
+        Assert.Equal(
+            2.5,
+            services
+                .GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>()
+                .Get(serviceId ?? Options.DefaultName)
+                .TargetTtftSpeedup
+        );
+        Assert.NotNull(services.GetRequiredKeyedService<IChatCompletionService>(serviceId));
+        Assert.NotNull(
+            services.GetRequiredKeyedService<IChatClient>(serviceId).GetService<FunctionInvokingChatClient>()
+        );
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("fast")]
+    public async Task A_host_does_not_start_with_a_model_that_is_not_there(string? serviceId)
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Services.AddForetokenChatCompletion(options => options.ModelPath = "no/such/missing.gguf", serviceId);
+        using IHost host = builder.Build();
+        OptionsValidationException error = await Assert.ThrowsAsync<OptionsValidationException>(() =>
+            host.StartAsync()
+        );
+        Assert.Contains("missing.gguf", error.Message, StringComparison.Ordinal);
     }
 
     private static void UseModel(ForetokenChatClientOptions options) => options.ModelPath = TestModel.FindPath();

@@ -11,6 +11,8 @@ internal sealed class ScriptedChatClient(params AIContent[] answers) : IChatClie
 
     internal List<ChatOptions?> Options { get; } = [];
 
+    internal static DateTimeOffset CreatedAt { get; } = new(2026, 1, 2, 3, 4, 5, TimeSpan.Zero);
+
     internal bool IsDisposed { get; private set; }
 
     public Task<ChatResponse> GetResponseAsync(
@@ -30,10 +32,14 @@ internal sealed class ScriptedChatClient(params AIContent[] answers) : IChatClie
         await Task.Yield();
         cancellationToken.ThrowIfCancellationRequested();
         string id = $"response-{Requests.Count}";
-        yield return new ChatResponseUpdate(ChatRole.Assistant, [_answers.Dequeue()])
+        AIContent answer = _answers.Dequeue();
+        yield return new ChatResponseUpdate(ChatRole.Assistant, [answer])
         {
             ResponseId = id,
             MessageId = id,
+            ModelId = "scripted-model",
+            CreatedAt = CreatedAt,
+            FinishReason = answer is FunctionCallContent ? ChatFinishReason.ToolCalls : ChatFinishReason.Stop,
         };
     }
 

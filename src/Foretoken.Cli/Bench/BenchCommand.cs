@@ -109,7 +109,7 @@ internal static class BenchCommand
         };
         Option<string> flashAttention = CommandOptions.FlashAttention("Fused attention, both sides.");
         DeviceOptions devices = new();
-        Option<string[]> baselineRpc = CommandOptions.Names(
+        Option<string[]> baselineRpc = NameList.Option(
             "--baseline-rpc",
             "host:port,...",
             "As many RPC servers as --rpc names, on the same machines, for the unpatched side: a server serves one process at a time."
@@ -123,9 +123,9 @@ internal static class BenchCommand
         Option<int> seed = CommandOptions.Seed(defaults.Seed, "Seed of the prompts, the order and the bootstrap.");
         Option<string[]> rivals = new("--rival")
         {
-            HelpName = "URL[,model=NAME]|node-llama-cpp",
+            HelpName = $"URL[,model=NAME]|{RivalOption.LLamaSharp}|{RivalOption.NodeLlamaCpp}",
             Description =
-                $"Measure another program in the same rounds: a server that speaks the OpenAI protocol (a key, if it wants one, in {OpenAIRival.KeyVariable}), or node-llama-cpp where the folder's Node.js finds it. May be given several times.",
+                $"Measure another program in the same rounds: a server that speaks the OpenAI protocol (a key, if it wants one, in {OpenAIRival.KeyVariable}), LLamaSharp on its own native library, or node-llama-cpp where the folder's Node.js finds it. May be given several times.",
             DefaultValueFactory = _ => [],
         };
         Option<string?> rivalCommand = new("--rival-command")
@@ -155,10 +155,13 @@ internal static class BenchCommand
             Description = "With --compare: compare results of different machines, settings or models all the same.",
         };
         kvType.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, [.. KvTypes.Keys]);
-        CommandOptions.AtLeast(pairs, 1);
-        CommandOptions.AtLeast(decode, 0);
-        CommandOptions.AtLeast(ubatch, 1);
-        CommandOptions.AtLeast(batch, 1);
+        pairs.Whole(1);
+        calibrate.Number(seconds => seconds is >= 0 and <= 3600 ? null : "a number of seconds is needed, 0 to 3600.");
+        maxMinutes.Number(NumberOptions.Positive);
+        failOnRegression.Number(NumberOptions.NotNegative);
+        decode.Whole(0);
+        ubatch.Whole(1);
+        batch.Whole(1);
 
         Command command = new(
             "bench",

@@ -348,10 +348,6 @@ internal sealed class Benchmark
         {
             throw new CliException("A rival serves one model; name one model beside it.");
         }
-        if (_options.MaxMinutes is { } minutes && !(minutes > 0))
-        {
-            throw new CliException("--max-minutes is a number above 0.");
-        }
         if (_options.Devices.RpcServers.Count != _options.BaselineRpcServers.Count)
         {
             throw new CliException(

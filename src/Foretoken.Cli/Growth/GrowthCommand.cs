@@ -28,12 +28,12 @@ internal static class GrowthCommand
             "8,24,80,160",
             "Numbers of prompts to learn from. Default: 8,24,80,160."
         );
-        Option<string[]> facts = CommandOptions.Names(
+        Option<string[]> facts = NameList.Option(
             "--facts",
             string.Join(',', defaults.Facts),
             "Sorts of facts in the prompts to learn from. Default: each."
         );
-        Option<string[]> inputs = CommandOptions.Names(
+        Option<string[]> inputs = NameList.Option(
             "--inputs",
             string.Join(',', InputNames.All.Select(one => one.Name)),
             $"What to learn from, as for 'tune': the first from every number of prompts, the others from the largest number and facts '{GrowthCase.AllFacts}'. Default: {InputNames.Of(TuningOptions.DefaultInputs)}."
@@ -81,9 +81,10 @@ internal static class GrowthCommand
         Option<string?> html = CommandOptions.Html(
             "Write a page with a plot of quality against the number of prompts learned from."
         );
-        CommandOptions.AtLeast(tuningLength, PromptSpec.MinLength);
-        CommandOptions.AtLeast(length, PromptSpec.MinLength);
-        CommandOptions.AtLeast(perKind, 1);
+        target.Number();
+        tuningLength.Whole(PromptSpec.MinLength);
+        length.Whole(PromptSpec.MinLength);
+        perKind.Whole(1);
 
         Command command = new(
             "growth",

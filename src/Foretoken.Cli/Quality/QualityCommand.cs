@@ -24,7 +24,7 @@ internal static class QualityCommand
         QualityOptions defaults = new();
         Argument<string?> model = CommandOptions.Model();
         Option<string?> modelOption = new("--model", "-m") { HelpName = "path", Description = "The same as MODEL." };
-        Option<string[]> importance = CommandOptions.Names(
+        Option<string[]> importance = NameList.Option(
             "--importance",
             "name,...",
             $"How the tokens to keep are chosen. Default: all of {string.Join(", ", ImportancePolicies.Names)}; the first where there is a profile."
@@ -53,7 +53,7 @@ internal static class QualityCommand
                 "Generated prompts of each kind and length. The default gives a first look; use 40 for figures.",
             DefaultValueFactory = _ => defaults.PromptsPerKind,
         };
-        Option<string[]> kinds = CommandOptions.Names(
+        Option<string[]> kinds = NameList.Option(
             "--kinds",
             "name,...",
             $"Kinds of prompts to generate. Default: {string.Join(", ", GeneratedKinds.Select(kind => kind.Name))}."
@@ -92,7 +92,7 @@ internal static class QualityCommand
         Option<string> flashAttention = CommandOptions.FlashAttention();
         Option<string?> json = CommandOptions.Json();
         Option<string?> html = CommandOptions.Html("Write a page with a plot of quality against measured speedup.");
-        CommandOptions.AtLeast(perKind, 1);
+        perKind.Whole(1);
 
         Command command = new(
             "quality",

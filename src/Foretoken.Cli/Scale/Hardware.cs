@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Foretoken.Cli.Scale;
 
 /// <summary>A device as its data sheet describes it, and which share of that is taken to be reached.</summary>
@@ -111,6 +109,7 @@ internal sealed record Hardware
         string[] parts = text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         Hardware? named = null;
         Dictionary<string, double> figures = new(StringComparer.OrdinalIgnoreCase);
+        string previous = "";
         foreach (string part in parts)
         {
             string[] pair = part.Split('=', 2, StringSplitOptions.TrimEntries);
@@ -122,12 +121,13 @@ internal sealed record Hardware
                         hardware => string.Equals(hardware.Name, part, StringComparison.OrdinalIgnoreCase)
                     ) ?? throw new CliException($"There is no hardware named '{part}'. {Help}");
             }
-            else if (
-                pair.Length == 2
-                && double.TryParse(pair[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
-                && value > 0
-                && double.IsFinite(value)
-            )
+            else if (pair.Length == 1 && previous.Contains('=') && part.All(char.IsAsciiDigit))
+            {
+                throw new CliException(
+                    $"'{previous},{part}' in '{text}' reads as two figures, because commas separate: write {previous}.{part}."
+                );
+            }
+            else if (pair.Length == 2 && NumberText.TryParse(pair[1], out double value, out _) && value > 0)
             {
                 figures[pair[0]] = value;
             }
@@ -135,6 +135,7 @@ internal sealed record Hardware
             {
                 throw new CliException($"'{part}' in '{text}' is not a figure above 0. {Help}");
             }
+            previous = part;
         }
 
         double Take(string key, double? fallback) =>

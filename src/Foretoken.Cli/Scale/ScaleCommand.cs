@@ -46,7 +46,8 @@ internal static class ScaleCommand
             Description =
                 "Tokens of every prompt that are always kept; the first 4 and the last 32 are counted at least.",
         };
-        CommandOptions.AtLeast(alwaysKept, 0);
+        boundary.Number(NumberOptions.NotNegative);
+        alwaysKept.Whole(0);
         Option<bool> json = new("--json") { Description = "Print one JSON object." };
         Command command = new(
             "scale",
@@ -70,10 +71,6 @@ internal static class ScaleCommand
                 if (tokens.Any(length => length < 1))
                 {
                     throw new CliException("--lengths are positive numbers of tokens, for example 8192,32768.");
-                }
-                if (!(milliseconds >= 0 && double.IsFinite(milliseconds)))
-                {
-                    throw new CliException("--boundary-ms is a number of milliseconds that is not negative.");
                 }
                 ScaleReport report = ScaleCalculator.Calculate(
                     [.. OrDefault(parsed.GetValue(shapes), DefaultShapes).Select(SyntheticModelSpec.Parse)],

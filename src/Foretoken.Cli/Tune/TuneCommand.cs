@@ -104,12 +104,12 @@ internal static class TuneCommand
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
         facts.AcceptOnlyFromAmong("all", "digits", "words");
-        CommandOptions.AtLeast(count, 1);
-        CommandOptions.AtLeast(heldOut, 0);
-        CommandOptions.AtLeast(length, PromptSpec.MinLength);
-        CommandOptions.AtLeast(heldOutLength, PromptSpec.MinLength);
-        CommandOptions.AtLeast(skipCount, 1);
-        CommandOptions.AtLeast(skipLength, PromptSpec.MinLength);
+        count.Whole(1);
+        heldOut.Whole(0);
+        length.Whole(PromptSpec.MinLength);
+        heldOutLength.Whole(PromptSpec.MinLength);
+        skipCount.Whole(1);
+        skipLength.Whole(PromptSpec.MinLength);
 
         Command command = new(
             "tune",
@@ -148,7 +148,8 @@ internal static class TuneCommand
             {
                 result.AddError("--lora is for learning skips; say --skips, too.");
             }
-            else if (result.GetValue(skips) && result.GetValue(heldOut) == 0)
+            // a default is not known yet while a line is checked
+            else if (result.GetValue(skips) && result.GetResult(heldOut)?.GetValueOrDefault<int>() == 0)
             {
                 result.AddError("--skips needs prompts to judge on; say --held-out 1 or more.");
             }

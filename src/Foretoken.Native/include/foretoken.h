@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 6
+#define FTK_ABI_VERSION 7
 
 typedef int32_t ftk_status;
 
@@ -76,6 +76,14 @@ FTK_API void ftk_log_set(ftk_log_callback callback, void * user);
 FTK_API ftk_status ftk_backend_init(const char * dir);
 // JSON array of devices: name, description, type ("cpu", "gpu", "igpu", "accel"), memory_free, memory_total (bytes)
 FTK_API ftk_status ftk_devices(char * buf, int64_t capacity, int64_t * n_needed);
+
+// JSON: library (file name of the CPU backend in use; of a portable build, the variant that was chosen), features (array of
+// what its kernels use, as ggml names it: "AVX2", "AMX_INT8", "REPACK", "LLAMAFILE", ...)
+FTK_API ftk_status ftk_cpu_info(char * buf, int64_t capacity, int64_t * n_needed);
+// What multiplies a weight matrix [n_in, n_out] of ggml type `type` with the rows of a prompt on the CPU: the name of a buffer
+// type that repacks it ("AMX", "CPU_REPACK"), of a kernel that takes it as it is ("tinyBLAS", "panels"), or an empty text where
+// no kernel takes several rows at once: prefill is then as slow per token as decode computes
+FTK_API ftk_status ftk_cpu_kernel(int32_t type, int64_t n_in, int64_t n_out, char * buf, int64_t capacity, int64_t * n_needed);
 
 //
 // cancellation: a flag that any thread may set; checked between chunks and between the operations of a graph
@@ -162,7 +170,8 @@ FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_
 //       "pattern_full"), grammar_prefix (text: the end of the prompt, which the grammar describes too; pass it to the
 //       sampler), preserved_tokens (array of texts: control tokens that belong to the answer and that
 //       ftk_chat_parse needs to see, so their bytes are to be kept), stops (array of texts), markers (array of texts: only
-//       where one of them occurs does another part of an answer begin), format
+//       where one of them occurs does another part of an answer begin), format, supports_thinking (bool: answers may begin
+//       with reasoning)
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
 // Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (JSON text), begin (bytes of the text in front of it),

@@ -1053,6 +1053,7 @@ ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int6
                                {"stops", prompt->params.additional_stops},
                                {"markers", prompt->markers},
                                {"format", common_chat_format_name(prompt->params.format)},
+                               {"supports_thinking", prompt->params.supports_thinking},
                        },
                 buf, capacity, n_needed);
     });

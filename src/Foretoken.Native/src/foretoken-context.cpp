@@ -11,7 +11,9 @@
 #include <fstream>
 #include <memory>
 #include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 ftk_context::~ftk_context() {
     if (owned && ctx != nullptr) {
@@ -23,14 +25,48 @@ ftk_context::~ftk_context() {
 // creating
 //
 
-// physical cores: two threads on one core only get in each other's way. On a small machine all of them are needed
-static int32_t default_n_threads() {
-    const int32_t n_logical = std::max(1, (int32_t) std::thread::hardware_concurrency());
-    if (n_logical <= 4) {
-        return n_logical;
+#ifdef __linux__
+// processors' worth of time that a container or a service manager allows, INT32_MAX for no limit: threads beyond it are stopped
+// in the middle of an operation, and the others wait for them
+static int32_t limit_of_processors() {
+    std::vector<std::string> folders = {"/sys/fs/cgroup"};
+
+    // "0::/system.slice/a.service": of control groups of version 2, all above it count, too
+    std::ifstream groups("/proc/self/cgroup");
+    for (std::string line; std::getline(groups, line);) {
+        if (line.rfind("0::/", 0) == 0) {
+            for (size_t end = line.find('/', 4); line.size() > 4; end = line.find('/', end + 1)) {
+                folders.push_back("/sys/fs/cgroup/" + line.substr(4, end == std::string::npos ? end : end - 4));
+                if (end == std::string::npos) {
+                    break;
+                }
+            }
+        }
     }
 
-#ifdef __linux__
+    int32_t res = INT32_MAX;
+    for (const std::string & folder : folders) {
+        double quota  = 0;
+        double period = 0;
+        // "max 100000" for no limit, or "150000 100000"
+        if (std::ifstream(folder + "/cpu.max") >> quota >> period && quota > 0 && period > 0) {
+            res = std::min(res, std::max(1, (int32_t) (quota / period)));
+        }
+    }
+
+    double quota  = 0;
+    double period = 0;
+    // version 1; -1 for no limit
+    if (std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota && std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period &&
+            quota > 0 && period > 0) {
+        res = std::min(res, std::max(1, (int32_t) (quota / period)));
+    }
+
+    return res;
+}
+
+// physical cores: two threads on one core only get in each other's way
+static int32_t physical_cores(int32_t n_logical) {
     std::set<std::string> cores;
     for (int32_t i = 0;; ++i) {
         std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(i) + "/topology/thread_siblings_list");
@@ -42,12 +78,23 @@ static int32_t default_n_threads() {
     }
 
     // the process may be confined to fewer
-    if (!cores.empty()) {
-        return std::min(n_logical, (int32_t) cores.size());
-    }
+    return cores.empty() ? std::max(1, n_logical / 2) : std::min(n_logical, (int32_t) cores.size());
+}
+#else
+static int32_t limit_of_processors() {
+    return INT32_MAX;
+}
+
+static int32_t physical_cores(int32_t n_logical) {
+    return std::max(1, n_logical / 2);
+}
 #endif
 
-    return std::max(1, n_logical / 2);
+static int32_t default_n_threads() {
+    const int32_t n_logical = std::max(1, (int32_t) std::thread::hardware_concurrency());
+
+    // on a small machine all of them are needed
+    return std::min(n_logical <= 4 ? n_logical : physical_cores(n_logical), limit_of_processors());
 }
 
 int32_t ftk_n_threads(int32_t n_threads) {

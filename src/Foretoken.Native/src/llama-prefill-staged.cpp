@@ -976,6 +976,14 @@ llama_staged_status llama_staged_prefill(
         return LLAMA_STAGED_INVALID;
     }
 
+    const auto & cparams = ctx->get_cparams();
+    const auto & inputs  = cparams.embeddings_layer_inp;
+
+    if (cparams.embeddings_nextn || std::find(inputs.begin(), inputs.end(), true) != inputs.end()) {
+        why = "the context hands out hidden states, which a staged prefill does not";
+        return LLAMA_STAGED_INVALID;
+    }
+
     const llama_pos pos0 = kv->seq_pos_max(seq_id) + 1;
 
     if (pos0 > 0 && kv->get_skip(seq_id) != plan.skip) {

@@ -1654,7 +1654,6 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
             {"empty", "   # only a comment\n"},
             {"left-recursive", "root ::= root \"a\" | \"b\""},
             {"left-recursive", "root ::= a\na ::= b\nb ::= a | \"x\""},
-            {"left-recursive", "root ::= (\"a\"*)*"},
             {"left-recursive", "root ::= x root \"b\" | \"c\"\nx ::= y\ny ::= z z\nz ::= \"\" | \"a\""},
             {"left-recursive", "root ::= x y\nx ::= w w\nw ::= \"\"\ny ::= x z \"b\" | \"c\"\nz ::= x y"},
             {"deeper", deep},
@@ -1665,7 +1664,7 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
     }
 
     // a rule that can begin with itself, but with nothing behind it, comes to an end: repetitions of what can be empty
-    for (const char * text : {"root ::= (y)*\ny ::= x x\nx ::= \"\" | \"yes\"", "root ::= x root | \"no\"\nx ::= y\ny ::= z z\nz ::= \"\" | \"yes\""}) {
+    for (const char * text : {"root ::= (\"yes\"*)*", "root ::= (y)*\ny ::= x x\nx ::= \"\" | \"yes\"", "root ::= x root | \"no\"\nx ::= y\ny ::= z z\nz ::= \"\" | \"yes\""}) {
         const ptr<ftk_sampler> repeated = create_sampler(model, {{"grammar", text}});
         for (int i = 0; i < 3; ++i) {
             OK(ftk_sampler_accept(repeated.get(), yes, 1));

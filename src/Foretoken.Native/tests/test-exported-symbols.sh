@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The patched libllama stands in for the stock one: every symbol that the stock library exports is exported, the C API of
-# Foretoken is, and nothing of the compiled-in common code leaks out.
+# Foretoken is, and nothing of the compiled-in common code leaks out. The shim for LLamaSharp exports the functions that
+# differ and nothing else, and libllama's own calls of these do not go through the dynamic linker, which would lead them
+# to the shim.
 #
 #   test-exported-symbols.sh FOLDER    (the result of a build, with lib/, stock/ and include/)
 set -euo pipefail
@@ -45,6 +47,43 @@ if LC_ALL=C comm -13 "$scratch/stock" "$scratch/patched" | grep -E 'nlohmann|jin
     echo "FAILED: symbols of the compiled-in common code are exported:"
     head -n 20 "$scratch/leaked"
     status=1
+fi
+
+#
+# the shim for LLamaSharp
+#
+
+shim=$(find "$folder/lib" -name 'libforetoken-llamasharp-*')
+LC_ALL=C sort > "$scratch/differ" << 'LIST'
+llama_context_default_params
+llama_init_from_model
+llama_model_default_params
+llama_model_load_from_file
+llama_model_load_from_splits
+llama_model_quantize
+llama_model_quantize_default_params
+llama_sampler_init
+llama_sampler_init_dry
+llama_sampler_init_penalties
+LIST
+
+# on macOS a symbol has a leading underscore, and what the shim exports again of libllama is not listed
+exported "$shim" | sed 's/^_//' > "$scratch/shim"
+if ! diff "$scratch/differ" "$scratch/shim"; then
+    echo "FAILED: $(basename "$shim") exports (>) other functions than those that differ (<)"
+    status=1
+fi
+
+if [[ $library == *.so ]]; then
+    readelf -rW "$folder/lib/$library" | awk '{ print $5 }' | sed 's/@.*//' | LC_ALL=C sort -u > "$scratch/relocations"
+    if [[ $(wc -l < "$scratch/relocations") -lt 100 ]]; then
+        echo "FAILED: the relocations of $library could not be read"
+        status=1
+    fi
+    if LC_ALL=C comm -12 "$scratch/differ" "$scratch/relocations" | grep .; then
+        echo "FAILED: $library reaches these functions of its own through the dynamic linker; is it linked with -Bsymbolic-functions?"
+        status=1
+    fi
 fi
 
 exit $status

@@ -129,9 +129,10 @@ inline bool tiny_model_write(const tiny_model & m, const std::string & path) {
     const float norm     = is_gemma ? 0.0f : 1.0f;
 
     add("token_embd.weight", 1, 0.0f, 1.0f, {m.n_embd, m.n_vocab});
-    add("output_norm.weight", 2, norm, 0.1f, {m.n_embd});
     if (is_hrm) {
         add("hrm.z_l_init", 4, 0.0f, 1.0f, {m.n_embd});
+    } else {
+        add("output_norm.weight", 2, norm, 0.1f, {m.n_embd});
     }
     if (!is_gemma) {
         add("output.weight", 3, 0.0f, s_embd, {m.n_embd, m.n_vocab});

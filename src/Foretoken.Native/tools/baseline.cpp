@@ -52,6 +52,7 @@
 #include <string>
 #include <vector>
 
+#include <dlfcn.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -567,6 +568,18 @@ static std::string execute(baseline & server, const std::string & line) {
     throw std::invalid_argument("no command '" + command + "'; there are info, prefill, prefill-tokens, append-tokens, decode, logits, quit");
 }
 
+// of a build for many processors, the backends lie in the folder of ggml and are loaded when a program asks for them
+static void load_backends() {
+    if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != nullptr) {
+        return;
+    }
+    Dl_info info;
+    if (dladdr((const void *) &ggml_backend_load_all_from_path, &info) != 0 && info.dli_fname != nullptr) {
+        const std::string path = info.dli_fname;
+        ggml_backend_load_all_from_path(path.substr(0, path.find_last_of('/')).c_str());
+    }
+}
+
 int main(int argc, char ** argv) {
     llama_log_set(log_callback, nullptr);
 
@@ -574,6 +587,7 @@ int main(int argc, char ** argv) {
         const baseline_args args = parse_args(argc, argv);
         log_verbose              = args.verbose;
 
+        load_backends();
         llama_backend_init();
         {
             baseline server(args);

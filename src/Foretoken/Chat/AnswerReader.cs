@@ -23,6 +23,8 @@ internal sealed class AnswerReader
     private readonly ForetokenModel _model;
     private readonly ChatPrompt _prompt;
     private readonly bool _parses;
+    private readonly IReadOnlyList<string> _markers;
+    private readonly bool _showsReasoning;
     private readonly HashSet<int> _preserved = [];
     private readonly StreamingTextDecoder _decoder = new();
     private readonly StopSequenceMatcher _stops;
@@ -41,11 +43,15 @@ internal sealed class AnswerReader
     {
         _model = model;
         _prompt = prompt;
+        _showsReasoning = request.ShowsReasoning;
         _tools = request.Tools;
         _stops = new StopSequenceMatcher(request.StopSequences.Concat(prompt.Info.Stops));
         _parses =
             _tools.Count > 0
+            || request.IsJson
             || !(prompt.Info.Format ?? "").Equals("Content-only", StringComparison.OrdinalIgnoreCase);
+        // JSON may stand between fences, which are no part of it
+        _markers = request.IsJson ? [.. prompt.Info.Markers, "```"] : prompt.Info.Markers;
         foreach (string text in prompt.Info.PreservedTokens)
         {
             // a marker such as <tool_call> that is one control token is part of the format, so its spelling must show
@@ -87,8 +93,8 @@ internal sealed class AnswerReader
     /// <summary>The contents that were still held back, and the function calls.</summary>
     internal List<AIContent> Finish()
     {
-        string rest = Stopped ? "" : _stops.Append(_decoder.Flush());
-        rest += _stops.Flush();
+        // bytes that the decoder still holds are the beginning of a character whose rest was cut off: half of one is not text
+        string rest = _stops.Flush();
         if (!_parses)
         {
             return Read(rest);
@@ -130,7 +136,7 @@ internal sealed class AnswerReader
             contents.Add(
                 FunctionCallContent.CreateFromParsedArguments(
                     call.Arguments!,
-                    call.Id is { Length: > 0 } id ? id : $"call_{Guid.NewGuid():N}",
+                    call.Id is { Length: > 0 } id ? id : CallIds.Create(),
                     call.Name,
                     ChatMessageJson.ParseArguments
                 )
@@ -144,7 +150,9 @@ internal sealed class AnswerReader
         string tail = TextFrom(answer.LastEnd);
         if (answer.Last == "reasoning")
         {
-            string? end = _prompt.Info.Markers.FirstOrDefault(marker => tail.Contains(marker, StringComparison.Ordinal));
+            string? end = _prompt.Info.Markers.FirstOrDefault(marker =>
+                tail.Contains(marker, StringComparison.Ordinal)
+            );
             tail = end is null ? "" : tail[(tail.IndexOf(end, StringComparison.Ordinal) + end.Length)..];
         }
         if (!string.IsNullOrWhiteSpace(tail))
@@ -156,6 +164,9 @@ internal sealed class AnswerReader
             contents.Add(new TextContent(tail));
         }
     }
+
+    /// <summary>Tokens that the reasoning has as a text; what marks its begin and end is not counted.</summary>
+    internal int CountReasoningTokens() => _reasoning.Length == 0 ? 0 : _model.Tokenize(_reasoning.ToString()).Length;
 
     /// <summary>Why a call cannot be handed over; null when its arguments are complete and fit.</summary>
     private string? FindFault(ParsedToolCall call)
@@ -197,7 +208,10 @@ internal sealed class AnswerReader
             }
         }
         // calls are handed over at the end, when they are complete
-        if (_part is Part.Calls || _parsedBytes + _text.WrittenCount > FirstParses + (ParsesPerByte * _text.WrittenCount))
+        if (
+            _part is Part.Calls
+            || _parsedBytes + _text.WrittenCount > FirstParses + (ParsesPerByte * _text.WrittenCount)
+        )
         {
             return [];
         }
@@ -217,8 +231,8 @@ internal sealed class AnswerReader
         _part =
             answer.ToolCalls.Count > 0 ? Part.Calls
             : HasMarker(_pending) || !IsPassedOn(answer) ? Part.Unknown
-            : answer.Last == "content" ? Part.Text
-            // reasoning of nothing but space counts as none, until something follows
+            // space in front of a part belongs to none, until something follows
+            : answer.Last == "content" && _content.Length > 0 ? Part.Text
             : answer.Last == "reasoning" && _reasoning.Length > 0 ? Part.Reasoning
             : Part.Unknown;
         return contents;
@@ -235,13 +249,13 @@ internal sealed class AnswerReader
     private string TextFrom(int begin, int end) => Encoding.UTF8.GetString(_text.WrittenSpan[begin..end]);
 
     private bool HasMarker(string text) =>
-        _prompt.Info.Markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
+        _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
 
     /// <summary>Length of the longest end of <paramref name="text"/> that a marker begins with.</summary>
     private int LongestMarkerBeginning(string text)
     {
         int longest = 0;
-        foreach (string marker in _prompt.Info.Markers)
+        foreach (string marker in _markers)
         {
             for (int length = Math.Min(marker.Length - 1, text.Length); length > longest; length--)
             {
@@ -278,7 +292,10 @@ internal sealed class AnswerReader
         if (reasoning.Length > 0)
         {
             _reasoning.Append(reasoning);
-            contents.Add(new TextReasoningContent(reasoning));
+            if (_showsReasoning)
+            {
+                contents.Add(new TextReasoningContent(reasoning));
+            }
         }
         if (text.Length > 0)
         {

@@ -17,6 +17,7 @@ internal sealed record ChatPromptInfo
     /// <summary>Only where one of these texts occurs does another part of an answer begin.</summary>
     public IReadOnlyList<string> Markers { get; init; } = [];
     public string? Format { get; init; }
+    public bool SupportsThinking { get; init; }
 }
 
 /// <summary>The JSON of ftk_chat_parse.</summary>

@@ -1,6 +1,6 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Foretoken.Schemas;
 using Microsoft.Extensions.AI;
 
@@ -9,12 +9,30 @@ namespace Foretoken.Chat;
 /// <summary>Writes messages and tools as the JSON (OpenAI chat format) that the native chat templates take.</summary>
 internal static class ChatMessageJson
 {
-    private static readonly JsonSerializerOptions ContentOptions = AIJsonUtilities.DefaultOptions;
+    private static readonly JsonSerializerOptions ContentOptions = CreateContentOptions();
 
     /// <summary>The messages, with <paramref name="instructions"/> in front as a system message.</summary>
-    /// <exception cref="NotSupportedException">A message holds content that a text model cannot read.</exception>
-    internal static void WriteMessages(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, string? instructions)
+    /// <param name="json">Receives them.</param>
+    /// <param name="messages">The messages; the last one is to be answered, the others are history.</param>
+    /// <param name="instructions">What goes in front; null for nothing.</param>
+    /// <param name="leftOut">
+    /// Receives what a text model cannot read and goes on without: in the history everything, so that a conversation never
+    /// ends for something that was said before, and in the last message what the user did not put in. Null: nobody is told.
+    /// </param>
+    /// <exception cref="NotSupportedException">The last message holds a file, a picture or a sound.</exception>
+    internal static void WriteMessages(
+        Utf8JsonWriter json,
+        IReadOnlyList<ChatMessage> messages,
+        string? instructions,
+        Action<ChatMessage, AIContent>? leftOut = null
+    )
     {
+        if (messages is [.., var last] && last.Contents.FirstOrDefault(IsUnreadableInput) is { } input)
+        {
+            throw new NotSupportedException(
+                $"A message with role '{last.Role}' holds {input.GetType().Name}, which a text model cannot read. Text, data of a text media type, function calls and function results are possible."
+            );
+        }
         json.WriteStartArray("messages");
         int first = 0;
         if (!string.IsNullOrEmpty(instructions))
@@ -23,14 +41,14 @@ internal static class ChatMessageJson
             // many templates accept one system message only
             if (messages.Count > 0 && messages[0].Role == ChatRole.System)
             {
-                system = $"{instructions}\n\n{Text(messages[0])}";
+                system = $"{instructions}\n\n{Text(messages[0], leftOut)}";
                 first = 1;
             }
             WriteText(json, "system", system);
         }
         for (int i = first; i < messages.Count; i++)
         {
-            WriteMessage(json, messages[i]);
+            WriteMessage(json, messages[i], leftOut);
         }
         json.WriteEndArray();
     }
@@ -59,7 +77,7 @@ internal static class ChatMessageJson
         json.WriteEndArray();
     }
 
-    private static void WriteMessage(Utf8JsonWriter json, ChatMessage message)
+    private static void WriteMessage(Utf8JsonWriter json, ChatMessage message, Action<ChatMessage, AIContent>? leftOut)
     {
         string role =
             message.Role == ChatRole.System || message.Role.Value == "developer" ? "system"
@@ -88,7 +106,7 @@ internal static class ChatMessageJson
         }
 
         FunctionCallContent[] calls = [.. message.Contents.OfType<FunctionCallContent>()];
-        string text = Text(message);
+        string text = Text(message, leftOut);
         string reasoning = string.Concat(
             message.Contents.OfType<TextReasoningContent>().Select(content => content.Text)
         );
@@ -122,31 +140,51 @@ internal static class ChatMessageJson
         json.WriteEndObject();
     }
 
-    private static string Text(ChatMessage message)
+    /// <summary>What somebody asks about, and would not get an answer about without it.</summary>
+    private static bool IsUnreadableInput(AIContent content) =>
+        content is UriContent or HostedFileContent
+        || (content is DataContent data && !data.HasTopLevelMediaType("text"));
+
+    private static string Text(ChatMessage message, Action<ChatMessage, AIContent>? leftOut)
     {
         StringBuilder text = new();
         foreach (AIContent content in message.Contents)
         {
             switch (content)
             {
-                case TextReasoningContent or FunctionCallContent or FunctionResultContent or UsageContent:
+                case null or TextReasoningContent or FunctionCallContent or FunctionResultContent or UsageContent:
                     break;
                 case TextContent part:
                     text.Append(part.Text);
                     break;
                 case DataContent data when data.HasTopLevelMediaType("text"):
-                    text.Append(Encoding.UTF8.GetString(data.Data.Span));
+                    text.Append(Decode(data));
                     break;
                 default:
-                    throw new NotSupportedException(
-                        string.Create(
-                            CultureInfo.InvariantCulture,
-                            $"A message with role '{message.Role}' holds {content.GetType().Name}, which a text model cannot read. Text, data of a text media type, function calls and function results are possible."
-                        )
-                    );
+                    leftOut?.Invoke(message, content);
+                    break;
             }
         }
         return text.ToString();
+    }
+
+    // UTF-8, or what a byte order mark says, which is not part of the text
+    private static string Decode(DataContent data)
+    {
+        using StreamReader reader = new(new MemoryStream(data.Data.ToArray()), Encoding.UTF8);
+        return reader.ReadToEnd();
+    }
+
+    // what functions were given and gave was said before: odd values must not end the conversation
+    private static JsonSerializerOptions CreateContentOptions()
+    {
+        JsonSerializerOptions options = new(AIJsonUtilities.DefaultOptions)
+        {
+            ReferenceHandler = ReferenceHandler.IgnoreCycles,
+        };
+        options.NumberHandling |= JsonNumberHandling.AllowNamedFloatingPointLiterals;
+        options.MakeReadOnly();
+        return options;
     }
 
     /// <summary>Arguments of a generated call; throws what the caller reports when they are no JSON object.</summary>

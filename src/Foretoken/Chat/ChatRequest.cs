@@ -56,6 +56,18 @@ internal sealed class ChatRequest
     /// <summary>What the arguments of each function that the model may call have to be, by the functions' names.</summary>
     internal required IReadOnlyDictionary<string, NormalizedSchema> Tools { get; init; }
 
+    /// <summary>Whether the answer has to be a call.</summary>
+    internal required bool RequiresCall { get; init; }
+
+    /// <summary>Whether the conversation holds calls or their results.</summary>
+    internal required bool HasCalls { get; init; }
+
+    /// <summary>The effort of reasoning; null leaves it to the template.</summary>
+    internal required ReasoningEffort? Effort { get; init; }
+
+    /// <summary>Whether the response has the reasoning in it.</summary>
+    internal required bool ShowsReasoning { get; init; }
+
     /// <exception cref="ArgumentException">A message or option is malformed or out of range.</exception>
     /// <exception cref="GrammarException">A schema of a tool or of the response format cannot be honoured.</exception>
     /// <exception cref="NotSupportedException">Something was asked for that a local text model cannot do.</exception>
@@ -72,6 +84,10 @@ internal sealed class ChatRequest
         if (conversation.Length == 0 && string.IsNullOrEmpty(options?.Instructions))
         {
             throw new ArgumentException("The conversation is empty; at least one message is needed.", nameof(messages));
+        }
+        if (Array.IndexOf(conversation, null) is >= 0 and int missing)
+        {
+            throw new ArgumentException($"The message at {missing} is null.", nameof(messages));
         }
         options ??= new ChatOptions();
         Refuse(options, logger);
@@ -120,16 +136,22 @@ internal sealed class ChatRequest
         float? minP = null;
         if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
         {
-            minP = (float)InRange(
-                ForetokenChatOptionsExtensions.MinPKey,
-                OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
-                0,
-                1
-            );
+            minP = (float)
+                OptionCheck.InRange(
+                    OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
+                    0,
+                    1,
+                    ForetokenChatOptionsExtensions.MinPKey
+                );
         }
-        IProgress<PrefillProgress>? progress =
-            Find(properties, ForetokenChatOptionsExtensions.PrefillProgressKey) as IProgress<PrefillProgress>
-            ?? defaults.PrefillProgress;
+
+        object? raw = client is null ? null : options.RawRepresentationFactory?.Invoke(client);
+        IProgress<PrefillProgress>? progress = defaults.PrefillProgress;
+        if (raw is ProgressRequest request)
+        {
+            progress = request.Progress;
+            raw = request.Inner;
+        }
 
         AIFunctionDeclaration[] tools = ChooseTools(options, out string toolChoice);
         Dictionary<string, NormalizedSchema> schemas = Normalize(tools);
@@ -143,12 +165,12 @@ internal sealed class ChatRequest
         }
         return new ChatRequest
         {
-            RenderJson = Render(conversation, options, tools, schemas, answerSchema, toolChoice),
-            Sampling = ToSampling(options, minP, RawSampling(options, client, logger)),
+            RenderJson = Render(conversation, options, tools, schemas, answerSchema, toolChoice, logger),
+            Sampling = ToSampling(options, minP, RawSampling(raw, logger)),
             MaxOutputTokens = options.MaxOutputTokens is { } max
-                ? (int)InRange(nameof(options.MaxOutputTokens), max, 1, int.MaxValue)
+                ? (int)OptionCheck.InRange((double)max, 1, int.MaxValue, nameof(options.MaxOutputTokens))
                 : defaults.MaxOutputTokens,
-            StopSequences = [.. options.StopSequences ?? []],
+            StopSequences = Stops(options.StopSequences),
             IsJson = options.ResponseFormat is ChatResponseFormatJson,
             TargetTtftSpeedup = speedup,
             TargetDecodeSpeedup = decodeSpeedup,
@@ -159,6 +181,12 @@ internal sealed class ChatRequest
             Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
             Progress = progress,
             Tools = schemas,
+            RequiresCall = tools.Length > 0 && options.ToolMode is RequiredChatToolMode,
+            HasCalls = conversation.Any(message =>
+                message.Contents.Any(content => content is FunctionCallContent or FunctionResultContent)
+            ),
+            Effort = options.Reasoning?.Effort,
+            ShowsReasoning = options.Reasoning?.Output is not ReasoningOutput.None,
         };
     }
 
@@ -171,18 +199,28 @@ internal sealed class ChatRequest
     private static object? Find(AdditionalPropertiesDictionary properties, string key) =>
         properties.TryGetValue(key, out object? value) ? value : null;
 
-    private static double InRange(string name, double value, double low, double high)
+    /// <summary>Stop sequences that can occur; null and empty ones stop nothing.</summary>
+    /// <exception cref="ArgumentException">One has half of a character.</exception>
+    private static string[] Stops(IList<string>? stops)
     {
-        // the negated form also refuses NaN
-        if (!(value >= low && value <= high))
+        string[] given = [.. (stops ?? []).Where(stop => !string.IsNullOrEmpty(stop))];
+        return Array.Find(given, stop => !IsWellFormed(stop)) is { } half
+            ? throw new ArgumentException(
+                $"The stop sequence at {stops!.IndexOf(half)} has half of a surrogate pair, which is no character; no text contains it."
+            )
+            : given;
+    }
+
+    private static bool IsWellFormed(string text)
+    {
+        for (int i = 0; i < text.Length; i++)
         {
-            throw new ArgumentOutOfRangeException(
-                name,
-                value,
-                string.Create(CultureInfo.InvariantCulture, $"{name} is between {low} and {high}.")
-            );
+            if (char.IsSurrogate(text[i]) && !(i + 1 < text.Length && char.IsSurrogatePair(text[i], text[++i])))
+            {
+                return false;
+            }
         }
-        return value;
+        return true;
     }
 
     private static void Refuse(ChatOptions options, ILogger logger)
@@ -201,6 +239,12 @@ internal sealed class ChatRequest
                 "Background responses and continuation tokens are not supported by a local model."
             );
         }
+        if (options.Reasoning?.Output is ReasoningOutput.Summary)
+        {
+            throw new NotSupportedException(
+                "A local model does not summarise its reasoning: ReasoningOutput.None and ReasoningOutput.Full are possible."
+            );
+        }
         if (options.ModelId is not null)
         {
             logger.OptionIgnored(nameof(options.ModelId), "a client has the one model it was created with");
@@ -208,23 +252,21 @@ internal sealed class ChatRequest
     }
 
     /// <summary>What the caller gives for the sampler as it is; null when nothing.</summary>
-    private static SamplerOptions? RawSampling(ChatOptions options, IChatClient? client, ILogger logger)
+    private static SamplerOptions? RawSampling(object? raw, ILogger logger)
     {
-        object? raw = client is null ? null : options.RawRepresentationFactory?.Invoke(client);
         if (raw is SamplerOptions sampling)
         {
             return sampling is { Grammar: null, JsonSchema: null }
                 ? sampling
                 : throw new ArgumentException(
-                    "A grammar or schema comes from ChatOptions.ResponseFormat, so that the model is told of it, too; the raw representation has none.",
-                    nameof(options)
+                    "A grammar or schema comes from ChatOptions.ResponseFormat, so that the model is told of it, too; the raw representation has none."
                 );
         }
         if (raw is not null)
         {
             // meant for another client
             logger.OptionIgnored(
-                nameof(options.RawRepresentationFactory),
+                nameof(ChatOptions.RawRepresentationFactory),
                 $"it gave a {raw.GetType().Name}; here it is a {nameof(SamplerOptions)}"
             );
         }
@@ -240,16 +282,20 @@ internal sealed class ChatRequest
         return basis with
         {
             Temperature = options.Temperature is { } temperature
-                ? (float)InRange(nameof(options.Temperature), temperature, 0, 100)
+                ? (float)OptionCheck.InRange((double)temperature, 0, 100, nameof(options.Temperature))
                 : (samples && raw is null ? 1 : basis.Temperature),
-            TopP = options.TopP is { } topP ? (float)InRange(nameof(options.TopP), topP, 0, 1) : basis.TopP,
-            TopK = options.TopK is { } topK ? (int)InRange(nameof(options.TopK), topK, 0, int.MaxValue) : basis.TopK,
+            TopP = options.TopP is { } topP
+                ? (float)OptionCheck.InRange((double)topP, 0, 1, nameof(options.TopP))
+                : basis.TopP,
+            TopK = options.TopK is { } topK
+                ? (int)OptionCheck.InRange((double)topK, 0, int.MaxValue, nameof(options.TopK))
+                : basis.TopK,
             MinP = minP ?? basis.MinP,
             FrequencyPenalty = options.FrequencyPenalty is { } frequency
-                ? (float)InRange(nameof(options.FrequencyPenalty), frequency, -100, 100)
+                ? (float)OptionCheck.InRange((double)frequency, -100, 100, nameof(options.FrequencyPenalty))
                 : basis.FrequencyPenalty,
             PresencePenalty = options.PresencePenalty is { } presence
-                ? (float)InRange(nameof(options.PresencePenalty), presence, -100, 100)
+                ? (float)OptionCheck.InRange((double)presence, -100, 100, nameof(options.PresencePenalty))
                 : basis.PresencePenalty,
             // llama.cpp takes 32 bits; 0xFFFFFFFF would ask it for a random seed
             Seed = options.Seed is { } seed ? (uint)((ulong)seed % uint.MaxValue) : basis.Seed,
@@ -266,6 +312,10 @@ internal sealed class ChatRequest
         List<AIFunctionDeclaration> tools = [];
         foreach (AITool tool in all)
         {
+            if (tool is null)
+            {
+                throw new ArgumentException("One of the tools is null.");
+            }
             tools.Add(
                 tool as AIFunctionDeclaration
                     ?? throw new NotSupportedException(
@@ -329,11 +379,21 @@ internal sealed class ChatRequest
         AIFunctionDeclaration[] tools,
         Dictionary<string, NormalizedSchema> schemas,
         NormalizedSchema? answerSchema,
-        string toolChoice
+        string toolChoice,
+        ILogger logger
     ) =>
         NativeConfig.Write(json =>
         {
-            ChatMessageJson.WriteMessages(json, messages, options.Instructions);
+            ChatMessageJson.WriteMessages(
+                json,
+                messages,
+                options.Instructions,
+                (message, content) =>
+                    logger.OptionIgnored(
+                        $"{content.GetType().Name} in a message with role '{message.Role}'",
+                        "a text model cannot read it"
+                    )
+            );
             if (tools.Length > 0)
             {
                 ChatMessageJson.WriteTools(json, tools, schemas);
@@ -344,10 +404,6 @@ internal sealed class ChatRequest
             {
                 json.WritePropertyName("json_schema");
                 answerSchema.WriteTo(json);
-            }
-            if (options.Reasoning?.Effort is ReasoningEffort.None)
-            {
-                json.WriteBoolean("enable_thinking", false);
             }
         });
 }

@@ -18,12 +18,16 @@ internal sealed class ChatTelemetry : IDisposable
     private long _firstToken;
     private string? _errorType;
 
-    internal ChatTelemetry(ChatRequest request, string model, TimeProvider time)
+    /// <param name="request">The request.</param>
+    /// <param name="model">The model's id.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="outer">The span that this request has already, see <see cref="FindOuterSpan"/>.</param>
+    internal ChatTelemetry(ChatRequest request, string model, TimeProvider time, Activity? outer)
     {
         _model = model;
         _time = time;
         _start = time.GetTimestamp();
-        _activity = ForetokenMeter.StartChat(model);
+        _activity = outer is null ? ForetokenMeter.StartChat(model) : null;
         if (_activity is not { IsAllDataRequested: true } activity)
         {
             return;
@@ -42,6 +46,38 @@ internal sealed class ChatTelemetry : IDisposable
         activity.SetTag("gen_ai.output.type", request.IsJson ? "json" : "text");
         activity.SetTag("gen_ai.response.id", request.ResponseId);
         activity.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
+    }
+
+    /// <summary>
+    /// The span of a chat with this model that telemetry around the client has begun, such as <c>UseOpenTelemetry</c>: a request has
+    /// one span, and that one knows more of the caller. Null where there is none.
+    /// </summary>
+    internal static Activity? FindOuterSpan(string model)
+    {
+        for (Activity? activity = Activity.Current; activity is not null; activity = activity.Parent)
+        {
+            if (activity.Source.Name == ForetokenDiagnostics.ActivitySourceName)
+            {
+                continue;
+            }
+            bool isOurs =
+                activity.GetTagItem("gen_ai.operation.name") is "chat"
+                && activity.GetTagItem("gen_ai.provider.name") is ForetokenMeter.ProviderName;
+            // one that is not sampled has no tags
+            if (isOurs || activity.OperationName == ForetokenMeter.ChatName(model))
+            {
+                return activity;
+            }
+        }
+        return null;
+    }
+
+    /// <summary>Adds what only this client knows to the span around it. Called on the flow of whoever reads the answer.</summary>
+    internal static void Describe(Activity outer, ChatRequest request, PrefillReport report)
+    {
+        outer.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
+        outer.SetTag("foretoken.prefill.speedup.promised", report.PromisedSpeedup);
+        outer.SetTag("foretoken.prefill.speedup.achieved", report.AchievedSpeedup);
     }
 
     /// <summary>The prefill is done and its first token sampled.</summary>

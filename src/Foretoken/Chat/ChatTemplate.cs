@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Foretoken.Inference;
 using Foretoken.Interop;
 
@@ -23,8 +24,10 @@ internal sealed class ChatTemplate : IDisposable
         _handle.KeepAlive(model.Handle);
     }
 
+    /// <param name="requestJson">The request, as the native library takes it.</param>
+    /// <param name="tools">The format of calls, where it is not the template's own.</param>
     /// <exception cref="ChatTemplateException">The template rejected the conversation.</exception>
-    internal ChatPrompt Render(string requestJson)
+    internal ChatPrompt Render(string requestJson, GenericTools? tools = null)
     {
         int status = NativeMethods.ftk_chat_render(_handle, requestJson, out SafeChatPromptHandle prompt);
         if (status != 0)
@@ -34,20 +37,21 @@ internal sealed class ChatTemplate : IDisposable
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
         prompt.KeepAlive(_handle);
-        return new ChatPrompt(prompt);
+        return new ChatPrompt(prompt, tools);
     }
 
     public void Dispose() => _handle.Dispose();
 }
 
 /// <summary>One rendered conversation: its tokens, and how answers to it are constrained and read.</summary>
-internal sealed class ChatPrompt : IDisposable
+internal sealed partial class ChatPrompt : IDisposable
 {
     private readonly SafeChatPromptHandle _handle;
 
-    internal unsafe ChatPrompt(SafeChatPromptHandle handle)
+    internal unsafe ChatPrompt(SafeChatPromptHandle handle, GenericTools? tools)
     {
         _handle = handle;
+        Tools = tools;
         long count = NativeMethods.ftk_chat_prompt_n_tokens(handle);
         Tokens = new int[count];
         Origins = new TokenOrigin[count];
@@ -61,13 +65,60 @@ internal sealed class ChatPrompt : IDisposable
                 NativeMethods.ftk_chat_prompt_info(handle, buffer, capacity, out needed)
         );
         Info = JsonSerializer.Deserialize(info, ChatJsonContext.Default.ChatPromptInfo)!;
+        if (tools is not null)
+        {
+            Info = Info with { Markers = [.. Info.Markers, GenericTools.Marker] };
+            // a thinned description of functions describes nothing: it is kept, as what a template says of them is
+            for (int i = 0; i < Origins.Length; i++)
+            {
+                Origins[i] = Origins[i] == TokenOrigin.System ? TokenOrigin.Template : Origins[i];
+            }
+        }
     }
 
     internal int[] Tokens { get; }
 
     internal TokenOrigin[] Origins { get; }
 
-    internal ChatPromptInfo Info { get; }
+    internal ChatPromptInfo Info { get; private set; }
+
+    /// <summary>The format of calls; null where it is the template's own.</summary>
+    internal GenericTools? Tools { get; }
+
+    /// <summary>
+    /// Makes the grammar of calls as strict as the request is. Where a call is demanded, llama.cpp still lets a model write what it
+    /// likes first, which may be all that it writes; and some formats let it go on with more calls although one is allowed.
+    /// </summary>
+    internal void RestrictCalls(bool demanded, bool several)
+    {
+        string grammar = Info.Grammar ?? "";
+        if (demanded)
+        {
+            grammar = TextBeforeCalls().Replace(grammar, "");
+        }
+        if (!several)
+        {
+            grammar = FurtherCalls().Replace(grammar, "tool-call space");
+        }
+        Info = Info with { Grammar = grammar };
+    }
+
+    /// <summary>What the sampler is told beside the sampling itself.</summary>
+    internal SamplerOptions Constrain(SamplerOptions sampling) =>
+        Tools?.LazyGrammar is { } calls
+            ? sampling with
+            {
+                Grammar = calls,
+                GrammarLazy = true,
+                GrammarTriggersJson = GenericTools.Triggers,
+            }
+            : sampling with
+            {
+                Grammar = Info.Grammar is { Length: > 0 } grammar ? grammar : null,
+                GrammarLazy = Info.GrammarLazy,
+                GrammarTriggersJson = Info.GrammarLazy ? Info.GrammarTriggers.GetRawText() : null,
+                GrammarPrefix = Info.GrammarPrefix,
+            };
 
     /// <summary>Reads generated text, UTF-8, in the format of this prompt.</summary>
     /// <exception cref="ChatTemplateException">It does not follow the format.</exception>
@@ -81,9 +132,17 @@ internal sealed class ChatPrompt : IDisposable
                 (byte* buffer, long capacity, out long needed) =>
                     NativeMethods.ftk_chat_parse(_handle, begin, count, isPartial ? 1 : 0, buffer, capacity, out needed)
             );
-            return JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+            ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
+            return Tools?.Read(answer, isPartial) ?? answer;
         }
     }
 
     public void Dispose() => _handle.Dispose();
+
+    // the root rule is what stands in front of the answer, reasoning where there is some, text, and the rule of the calls
+    [GeneratedRegex(@"(?<=^root ::= [^\n]*)\buntil-[0-9]+\??\s+(?=\(*tool-call)", RegexOptions.Multiline)]
+    private static partial Regex TextBeforeCalls();
+
+    [GeneratedRegex(@"(?<=^tool-calls ::= )\(tool-call space\)\+(?=\r?$)", RegexOptions.Multiline)]
+    private static partial Regex FurtherCalls();
 }

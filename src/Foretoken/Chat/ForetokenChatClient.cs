@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Foretoken.Chat;
 using Foretoken.Diagnostics;
+using Foretoken.Gguf;
 using Foretoken.Inference;
 using Foretoken.Interop;
 using Foretoken.Profiles;
@@ -28,9 +30,10 @@ namespace Foretoken;
 /// <para>
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
-/// and tool mode, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
-/// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools, and
-/// functions where the model's template knows of none, are refused with <see cref="NotSupportedException"/>, and so is a JSON
+/// and tool mode, several calls at once where the template takes them back, reasoning, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
+/// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools,
+/// functions where the model's template knows of none, a call that is demanded where it has no format for calls, and an effort or
+/// summary of reasoning that it does not know, are refused with <see cref="NotSupportedException"/>, and so is a JSON
 /// response format beside functions.
 /// </para>
 /// <para>
@@ -50,6 +53,9 @@ namespace Foretoken;
 /// </remarks>
 public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 {
+    // this machine, and no port that anybody listens on
+    private static readonly Uri ProviderUri = new("foretoken://127.0.0.1");
+
     private readonly ForetokenChatClientOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
@@ -59,7 +65,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private readonly SemaphoreSlim _turn = new(1, 1);
     private readonly CancellationTokenSource _disposing = new();
     private readonly bool _ownsModel;
-    private ChatClientMetadata? _metadata;
+    private readonly ChatClientMetadata _metadata;
     private int _disposed;
 
     // ends a calibration that nobody waits for; null while there is none
@@ -67,7 +73,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 
     // written on the front thread only
     private ForetokenModel? _model;
-    private ChatTemplate? _template;
+    private RequestRenderer? _renderer;
     private LoraAdapterSet? _adapters;
     private InferenceSlot[] _slots = [];
     private SlotPool<InferenceSlot>? _pool;
@@ -101,6 +107,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _time = _options.TimeProvider;
         _model = model;
         _ownsModel = model is null;
+        _metadata = new ChatClientMetadata(ForetokenMeter.ProviderName, ProviderUri, FindModelId(_options, model));
     }
 
     /// <summary>Creates a client and loads its model, on a thread of the client.</summary>
@@ -225,12 +232,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             updates.Add(update);
         }
         ChatResponse response = updates.ToChatResponse();
-        if (updates[^1].GetPrefillReport() is { } report)
-        {
-            (response.AdditionalProperties ??= [])[ForetokenChatOptionsExtensions.PrefillReportKey] = report;
-            (response.Messages[^1].AdditionalProperties ??= [])[ForetokenChatOptionsExtensions.PrefillReportKey] =
-                report;
-        }
+        response.RawRepresentation = response.Messages[^1].RawRepresentation = updates[^1].RawRepresentation;
         return response;
     }
 
@@ -248,8 +250,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 
     /// <inheritdoc/>
     /// <remarks>
-    /// Offered are the client itself, <see cref="ChatClientMetadata"/>, and once loaded the <see cref="ForetokenModel"/> and,
-    /// of a client with one slot, its <see cref="ForetokenSession"/>: look at it only while no request runs.
+    /// Offered are the client itself, <see cref="ChatClientMetadata"/>, and once the model is loaded a <see cref="PromptCounter"/>,
+    /// the <see cref="ForetokenModel"/> and, of a client with one slot, its <see cref="ForetokenSession"/>: look at that only while
+    /// no request runs.
     /// </remarks>
     public object? GetService(Type serviceType, object? serviceKey = null)
     {
@@ -260,7 +263,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         if (serviceType == typeof(ChatClientMetadata))
         {
-            return _metadata ??= new ChatClientMetadata(ForetokenMeter.ProviderName, null, ModelId);
+            return _metadata;
+        }
+        if (serviceType == typeof(PromptCounter))
+        {
+            return Volatile.Read(ref _pool) is null ? null : new PromptCounter(this);
         }
         if (serviceType == typeof(ForetokenModel))
         {
@@ -327,6 +334,14 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
     }
 
+    private void LogSlowWeights(ForetokenModel model)
+    {
+        if (_logger.IsEnabled(LogLevel.Information) && model.FindSlowWeights() is { FasterTypes.Count: > 0 } slow)
+        {
+            _logger.NoPrefillKernel(slow.Type, string.Join(", ", slow.FasterTypes));
+        }
+    }
+
     private void LogCostProblem(ForetokenSession session)
     {
         if (session.TakeCostProblem() is { } problem)
@@ -342,7 +357,42 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         return options;
     }
 
-    private string ModelId => Path.GetFileNameWithoutExtension(_model?.Path ?? _options.ModelPath);
+    private string ModelId => _metadata.DefaultModelId!;
+
+    private static string FindModelId(ForetokenChatClientOptions options, ForetokenModel? model)
+    {
+        string path = model?.Path ?? options.ModelPath;
+        string name = GgufShardName.Parse(path) is { } shard
+            ? Path.GetFileName(shard.Prefix)
+            : Path.GetFileNameWithoutExtension(path);
+        return options.ModelId ?? (name.Length > 0 ? name : model?.GetMetadata("general.name") ?? "model");
+    }
+
+    /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
+    internal ForetokenModel LoadedModel => Loaded(Volatile.Read(ref _model));
+
+    /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
+    internal int LoadedContextSize =>
+        Loaded(Volatile.Read(ref _slots) is [{ } first, ..] ? first : null).Session.ContextSize;
+
+    /// <summary>Tokens of the prompt that a request would have.</summary>
+    /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
+    internal int CountPrompt(IEnumerable<ChatMessage> messages, ChatOptions? options)
+    {
+        ChatRequest request = ChatRequest.Create(messages, options, _options, NullLogger.Instance, this);
+        using ChatPrompt prompt = Loaded(Volatile.Read(ref _renderer)).Render(request);
+        return prompt.Tokens.Length;
+    }
+
+    private T Loaded<T>(T? part)
+        where T : class
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        return part
+            ?? throw new InvalidOperationException(
+                "The model is not loaded, or was lost with a server. Call LoadAsync, or send a request."
+            );
+    }
 
     /// <summary>Slots that no request holds; null until the model is loaded.</summary>
     internal int? IdleSlots => Volatile.Read(ref _pool)?.IdleCount;
@@ -361,7 +411,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _front.TryPost(() =>
         {
             Array.ForEach(_slots, slot => slot.Dispose());
-            _template?.Dispose();
+            _renderer?.Dispose();
             _adapters?.Dispose();
             if (_ownsModel)
             {
@@ -403,10 +453,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     )
     {
         using CancellationTokenSource linked = Link(cancellationToken);
+        Activity? outer = ChatTelemetry.FindOuterSpan(ModelId);
         Channel<ChatResponseUpdate> updates = Channel.CreateUnbounded<ChatResponseUpdate>(
             new UnboundedChannelOptions { SingleReader = true, SingleWriter = true }
         );
-        Task finished = RunAsync(request, updates.Writer, linked.Token, cancellationToken);
+        Task finished = RunAsync(request, updates.Writer, outer, linked.Token, cancellationToken);
         try
         {
             // not cancellable here: cancellation goes through the engine, which ends the channel when it has stopped
@@ -414,6 +465,10 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 ChatResponseUpdate update in updates.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false)
             )
             {
+                if (outer is not null && update.GetPrefillReport() is { } report)
+                {
+                    ChatTelemetry.Describe(outer, request, report);
+                }
                 yield return update;
             }
         }
@@ -429,11 +484,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private async Task RunAsync(
         ChatRequest request,
         ChannelWriter<ChatResponseUpdate> updates,
+        Activity? outer,
         CancellationToken linked,
         CancellationToken cancellationToken
     )
     {
-        using ChatTelemetry telemetry = new(request, ModelId, _time);
+        using ChatTelemetry telemetry = new(request, ModelId, _time, outer);
         Exception? error = null;
         try
         {
@@ -543,7 +599,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
-        _template ??= new ChatTemplate(_model, _options.ChatTemplate);
+        _renderer ??= new RequestRenderer(_model, _options, _logger);
         _adapters ??= new LoraAdapterSet(_model, _options.Adapters);
         try
         {
@@ -565,6 +621,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             library.LlamaRelease,
             library.PatchHash
         );
+        LogSlowWeights(_model);
         LogCostProblem(first);
         if (first.Cost is Planning.PrefillCostProfile cost)
         {
@@ -632,11 +689,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             return;
         }
         Array.ForEach(_slots, slot => slot.Dispose());
-        _template?.Dispose();
+        _renderer?.Dispose();
         _adapters?.Dispose();
         _model?.Dispose();
         Volatile.Write(ref _slots, []);
-        _template = null;
+        _renderer = null;
         _adapters = null;
         _model = null;
         Volatile.Write(ref _pool, null);
@@ -664,18 +721,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
 
     private ChatPrompt Render(ChatRequest request)
     {
-        ChatPrompt prompt = _template!.Render(request.RenderJson);
+        ChatPrompt prompt = _renderer!.Render(request);
         try
         {
-            if (
-                request.Tools.Keys.FirstOrDefault(name => !prompt.Info.Text.Contains(name, StringComparison.Ordinal)) is
-                { } unseen
-            )
-            {
-                throw new NotSupportedException(
-                    $"The chat template of this model has no place for functions, so it would never know of '{unseen}'. Use a model that was trained to call functions, or give a template that describes them in ForetokenChatClientOptions.ChatTemplate."
-                );
-            }
             // an answer needs room for one token at least
             int contextSize = _slots[0].Session.ContextSize;
             if (prompt.Tokens.Length + 1 > contextSize)
@@ -705,15 +753,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         ChatPrompt prompt = prepared.Prompt;
         ForetokenModel model = session.Model;
         cancellationToken.ThrowIfCancellationRequested();
-        using Sampler sampler = model.CreateSampler(
-            request.Sampling with
-            {
-                Grammar = prompt.Info.Grammar is { Length: > 0 } grammar ? grammar : null,
-                GrammarLazy = prompt.Info.GrammarLazy,
-                GrammarTriggersJson = prompt.Info.GrammarLazy ? prompt.Info.GrammarTriggers.GetRawText() : null,
-                GrammarPrefix = prompt.Info.GrammarPrefix,
-            }
-        );
+        using Sampler sampler = model.CreateSampler(prompt.Constrain(request.Sampling));
         PrefillReport report = session.Prefill(prompt.Tokens, prepared.Prefill, request.Progress, cancellationToken);
         _logger.Prefilled(
             report.PromptTokens,
@@ -740,6 +780,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 {
                     TimeToFirstToken = prepared.PreparationTime + _time.GetElapsedTime(start),
                     QueueTime = prepared.QueueTime,
+                    UsesGenericTools = prompt.Tools is not null,
                 };
                 telemetry.FirstToken(report);
             }
@@ -784,10 +825,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     OutputTokenCount = outputTokens,
                     TotalTokenCount = report.PromptTokens + outputTokens,
                     CachedInputTokenCount = report.ReusedTokens,
+                    ReasoningTokenCount = Math.Min(reader.CountReasoningTokens(), outputTokens),
                     AdditionalCounts = new AdditionalPropertiesDictionary<long>
                     {
                         ["foretoken.cached_tokens"] = report.ReusedTokens,
                         ["foretoken.computed_tokens"] = report.NewTokens,
+                        ["foretoken.kept_tokens"] = report.KeptTokens,
                         ["foretoken.restored_tokens"] = session.RestoredTokens,
                     },
                 }
@@ -795,7 +838,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         );
         ChatResponseUpdate last = Update(rest);
         last.FinishReason = finish;
-        last.AdditionalProperties = new() { [ForetokenChatOptionsExtensions.PrefillReportKey] = report };
+        last.RawRepresentation = report;
+        ReportsOfAnswers.Add(request.ResponseId, report);
         updates.TryWrite(last);
 
         telemetry.Answered(finish, outputTokens);

@@ -15,6 +15,7 @@ public sealed class ForetokenChatClientOptions
     private string? _importance;
     private string? _profilePath;
     private string? _cacheFolder;
+    private string? _modelId;
     private int _contextSize;
     private int _threads;
     private int _slots = 1;
@@ -33,6 +34,17 @@ public sealed class ForetokenChatClientOptions
             ArgumentException.ThrowIfNullOrEmpty(value);
             _modelPath = value;
         }
+    }
+
+    /// <summary>
+    /// The id of the model in responses, metadata and telemetry. Default null: the name of the file, without its extension and, of a
+    /// split model, without the number of the shard.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? ModelId
+    {
+        get => _modelId;
+        set => _modelId = OptionCheck.NotEmpty(value);
     }
 
     /// <summary>
@@ -188,19 +200,19 @@ public sealed class ForetokenChatClientOptions
     /// Tokens that the context of a slot holds, prompt and answer together. Default 0: the smaller of the model's training
     /// context and 8,192.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or above 1,073,741,824.</exception>
     public int ContextSize
     {
         get => _contextSize;
-        set => _contextSize = OptionCheck.NotNegative(value);
+        set => _contextSize = OptionCheck.Between(value, 0, SessionOptions.MaxTokens);
     }
 
     /// <summary>Threads that compute in each slot. Default 0: the cores, shared out among the slots.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or above <see cref="SessionOptions.MaxThreads"/>.</exception>
     public int Threads
     {
         get => _threads;
-        set => _threads = OptionCheck.NotNegative(value);
+        set => _threads = OptionCheck.Between(value, 0, SessionOptions.MaxThreads);
     }
 
     /// <inheritdoc cref="ModelOptions.GpuLayers"/>
@@ -212,25 +224,33 @@ public sealed class ForetokenChatClientOptions
     }
 
     /// <inheritdoc cref="ModelOptions.Devices"/>
-    public IReadOnlyList<string>? Devices { get; set; }
+    public IReadOnlyList<string>? Devices
+    {
+        get;
+        set => field = OptionCheck.Names(value);
+    }
 
     /// <inheritdoc cref="ModelOptions.RpcServers"/>
-    public IReadOnlyList<string>? RpcServers { get; set; }
+    public IReadOnlyList<string>? RpcServers
+    {
+        get;
+        set => field = OptionCheck.Names(value);
+    }
 
     /// <summary>Tokens per chunk of a prefill; progress and cancellation come between chunks. Default 2,048.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive, or above 1,073,741,824.</exception>
     public int BatchSize
     {
         get => _batchSize;
-        set => _batchSize = OptionCheck.Positive(value);
+        set => _batchSize = OptionCheck.Between(value, 1, SessionOptions.MaxTokens);
     }
 
     /// <summary>Tokens per computed graph (ubatch). Default 512.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive, or above 1,073,741,824.</exception>
     public int UBatchSize
     {
         get => _ubatchSize;
-        set => _ubatchSize = OptionCheck.Positive(value);
+        set => _ubatchSize = OptionCheck.Between(value, 1, SessionOptions.MaxTokens);
     }
 
     /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>
@@ -248,7 +268,20 @@ public sealed class ForetokenChatClientOptions
     }
 
     /// <summary>A Jinja chat template to use instead of the model's own. Default null: the model's own.</summary>
-    public string? ChatTemplate { get; set; }
+    /// <exception cref="ArgumentException">Empty.</exception>
+    public string? ChatTemplate
+    {
+        get;
+        set => field = OptionCheck.NotEmpty(value);
+    }
+
+    /// <summary>
+    /// Whether functions can be called although the chat template does not know of them, or describes them without a format that is
+    /// known here: they are then described in the system message, calls are bound by a JSON grammar and read back, and the report
+    /// says so (<see cref="PrefillReport.UsesGenericTools"/>). Default false: such requests are refused, because a model that was not
+    /// trained for it calls functions badly. Changes nothing where the template has a format of its own.
+    /// </summary>
+    public bool UseGenericTools { get; set; }
 
     /// <summary>
     /// Receives the progress of every prefill, on the thread that computes: return quickly. With several slots it is called
@@ -265,7 +298,20 @@ public sealed class ForetokenChatClientOptions
     /// <summary>The speedup if one was set; null leaves it to <see cref="MaxQualityLoss"/>.</summary>
     internal double? AskedSpeedup { get; private set; }
 
-    internal ForetokenChatClientOptions Clone() => (ForetokenChatClientOptions)MemberwiseClone();
+    /// <summary>A copy whose paths mean the same when the working folder changes before the model is loaded.</summary>
+    internal ForetokenChatClientOptions Clone()
+    {
+        ForetokenChatClientOptions copy = (ForetokenChatClientOptions)MemberwiseClone();
+        copy._modelPath = OptionCheck.FullPath(_modelPath)!;
+        copy._profilePath = OptionCheck.FullPath(_profilePath);
+        copy._cacheFolder = OptionCheck.FullPath(_cacheFolder);
+        // its setter copies the adapters, names included, before their paths change
+        copy.Adapters =
+        [
+            .. Adapters.Select(adapter => adapter with { Name = adapter.Name, Path = Path.GetFullPath(adapter.Path) }),
+        ];
+        return copy;
+    }
 
     /// <exception cref="ArgumentException">No model path.</exception>
     /// <exception cref="ModelLoadException">The model file is missing, not GGUF, truncated or inconsistent.</exception>

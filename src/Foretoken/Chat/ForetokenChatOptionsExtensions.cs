@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Text.Json;
+using Foretoken.Chat;
 using Foretoken.Inference;
 using Foretoken.Planning;
 using Foretoken.Profiles;
@@ -15,8 +18,6 @@ public static class ForetokenChatOptionsExtensions
     internal const string ImportanceKey = "importance";
     internal const string MinPKey = "min_p";
     internal const string LoraAdaptersKey = "lora_adapters";
-    internal const string PrefillProgressKey = "foretoken.prefill_progress";
-    internal const string PrefillReportKey = "foretoken.prefill_report";
 
     /// <summary>Asks for a speedup of the time to first token in this request.</summary>
     /// <param name="options">The options; changed in place.</param>
@@ -79,7 +80,7 @@ public static class ForetokenChatOptionsExtensions
     public static ChatOptions WithLoraAdapters(this ChatOptions options, IReadOnlyDictionary<string, float> scales)
     {
         ArgumentNullException.ThrowIfNull(scales);
-        return With(options, LoraAdaptersKey, new Dictionary<string, float>(scales, StringComparer.Ordinal));
+        return With(options, LoraAdaptersKey, ToJson(scales));
     }
 
     /// <summary>Names the LoRA adapters that this request computes with, as they were trained; none is the model alone.</summary>
@@ -98,35 +99,86 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     public static ChatOptions WithPrefillProgress(this ChatOptions options, IProgress<PrefillProgress> progress)
     {
+        ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(progress);
-        return With(options, PrefillProgressKey, progress);
+        Func<IChatClient, object?>? inner = options.RawRepresentationFactory;
+        options.RawRepresentationFactory = client => new ProgressRequest(inner?.Invoke(client), progress);
+        return options;
     }
 
-    /// <summary>The prefill report of a response; null when the response is not from Foretoken.</summary>
+    /// <summary>The prefill report of a response; null when the response is not from Foretoken, or no longer holds it.</summary>
+    /// <remarks>
+    /// The report is the raw representation of the response and of its message, or of the last update. It is not part of their JSON:
+    /// sessions and caches stay as short as their texts, and what comes out of them has no report. What such a response keeps are
+    /// the counts of its usage, <c>foretoken.computed_tokens</c>, <c>foretoken.kept_tokens</c> and others in
+    /// <see cref="UsageDetails.AdditionalCounts"/>. A response that was put together from updates has the report as long as it is
+    /// in memory. Where functions were invoked, the report is that of the last call of the model;
+    /// <see cref="GetPrefillReport(ChatMessage)"/> has each.
+    /// </remarks>
     /// <param name="response">The response.</param>
     public static PrefillReport? GetPrefillReport(this ChatResponse response)
     {
         ArgumentNullException.ThrowIfNull(response);
-        return Get(response.AdditionalProperties);
+        return FindPrefillReport(response.RawRepresentation)
+            ?? response.Messages.Select(GetPrefillReport).LastOrDefault(report => report is not null)
+            ?? ReportsOfAnswers.Find(response.ResponseId);
     }
 
-    /// <summary>The prefill report of an update; null for all but the last update of a response.</summary>
+    /// <summary>The prefill report of a message of the assistant; null when it is not from Foretoken, or no longer holds it.</summary>
+    /// <remarks><inheritdoc cref="GetPrefillReport(ChatResponse)" path="/remarks/node()"/></remarks>
+    /// <param name="message">The message.</param>
+    public static PrefillReport? GetPrefillReport(this ChatMessage message)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        return FindPrefillReport(message.RawRepresentation) ?? ReportsOfAnswers.Find(message.MessageId);
+    }
+
+    /// <summary>The prefill report of an update; null for all but the last update of a call of the model.</summary>
+    /// <remarks><inheritdoc cref="GetPrefillReport(ChatResponse)" path="/remarks/node()"/></remarks>
     /// <param name="update">The update.</param>
     public static PrefillReport? GetPrefillReport(this ChatResponseUpdate update)
     {
         ArgumentNullException.ThrowIfNull(update);
-        return Get(update.AdditionalProperties);
+        return FindPrefillReport(update.RawRepresentation);
     }
 
-    private static PrefillReport? Get(AdditionalPropertiesDictionary? properties) =>
-        properties is not null && properties.TryGetValue(PrefillReportKey, out object? value)
-            ? value as PrefillReport
-            : null;
+    /// <summary>
+    /// The prefill report of any raw representation: a <see cref="PrefillReport"/>, or a <see cref="ChatResponse"/>,
+    /// <see cref="ChatMessage"/> or <see cref="ChatResponseUpdate"/> that holds one. Other frameworks carry these as theirs, as
+    /// Semantic Kernel does as inner content. Null when there is none.
+    /// </summary>
+    /// <param name="rawRepresentation">The raw representation.</param>
+    public static PrefillReport? FindPrefillReport(object? rawRepresentation) =>
+        rawRepresentation switch
+        {
+            PrefillReport report => report,
+            ChatResponse response => response.GetPrefillReport(),
+            ChatMessage message => message.GetPrefillReport(),
+            ChatResponseUpdate update => update.GetPrefillReport(),
+            _ => null,
+        };
 
     private static ChatOptions With(ChatOptions options, string key, object value)
     {
         ArgumentNullException.ThrowIfNull(options);
         (options.AdditionalProperties ??= [])[key] = value;
         return options;
+    }
+
+    // JSON, because additional properties are serialised for the keys of caches, by resolvers that do not know our types
+    private static JsonElement ToJson(IReadOnlyDictionary<string, float> scales)
+    {
+        ArrayBufferWriter<byte> buffer = new();
+        using (Utf8JsonWriter json = new(buffer))
+        {
+            json.WriteStartObject();
+            foreach ((string name, float scale) in scales)
+            {
+                json.WriteNumber(name, scale);
+            }
+            json.WriteEndObject();
+        }
+        using JsonDocument document = JsonDocument.Parse(buffer.WrittenMemory);
+        return document.RootElement.Clone();
     }
 }

@@ -18,43 +18,45 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static class ForetokenServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers a <see cref="ForetokenChatClient"/> as a singleton, as itself and as <see cref="IChatClient"/>. It is created
-    /// when it is first asked for, logs to the registered <see cref="ILoggerFactory"/> unless another one is configured,
-    /// and is disposed with the provider.
+    /// Registers a <see cref="ForetokenChatClient"/> as a singleton, as itself and, at the end of the pipeline that is returned, as
+    /// <see cref="IChatClient"/>. It is created when it is first asked for, logs to the registered <see cref="ILoggerFactory"/>
+    /// unless another one is configured, and is disposed with the provider.
     /// </summary>
     /// <param name="services">The services.</param>
     /// <param name="configure">Sets the options; the model path at least.</param>
-    /// <returns><paramref name="services"/>.</returns>
-    public static IServiceCollection AddForetokenChatClient(
+    /// <returns>The pipeline of the <see cref="IChatClient"/>, for <c>UseFunctionInvocation()</c> and the like.</returns>
+    public static ChatClientBuilder AddForetokenChatClient(
         this IServiceCollection services,
         Action<ForetokenChatClientOptions> configure
     )
     {
         ArgumentNullException.ThrowIfNull(configure);
-        AddClient(services, null).Configure(configure);
-        return services;
+        services.AddForetoken().Configure(configure);
+        return services.AddChatClient(provider => provider.GetRequiredService<ForetokenChatClient>());
     }
 
     /// <summary>As <see cref="AddForetokenChatClient(IServiceCollection, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
     /// <param name="services">The services.</param>
     /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
-    /// <returns><paramref name="services"/>.</returns>
-    public static IServiceCollection AddForetokenChatClient(
+    /// <returns>The pipeline of the <see cref="IChatClient"/>.</returns>
+    public static ChatClientBuilder AddForetokenChatClient(
         this IServiceCollection services,
         IConfiguration configuration
     )
     {
         ArgumentNullException.ThrowIfNull(configuration);
-        AddClient(services, null).Bind(configuration);
-        return services;
+        services.AddForetoken().Bind(configuration);
+        return services.AddChatClient(provider => provider.GetRequiredService<ForetokenChatClient>());
     }
 
-    /// <summary>Registers a <see cref="ForetokenChatClient"/> as a keyed singleton, as itself and as <see cref="IChatClient"/>.</summary>
+    /// <summary>
+    /// As <see cref="AddForetokenChatClient(IServiceCollection, Action{ForetokenChatClientOptions})"/>, as keyed singletons.
+    /// </summary>
     /// <param name="services">The services.</param>
     /// <param name="serviceKey">The key.</param>
     /// <param name="configure">Sets the options; the model path at least.</param>
-    /// <returns><paramref name="services"/>.</returns>
-    public static IServiceCollection AddKeyedForetokenChatClient(
+    /// <returns>The pipeline of the <see cref="IChatClient"/> with this key.</returns>
+    public static ChatClientBuilder AddKeyedForetokenChatClient(
         this IServiceCollection services,
         object serviceKey,
         Action<ForetokenChatClientOptions> configure
@@ -62,16 +64,19 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configure);
-        AddClient(services, serviceKey).Configure(configure);
-        return services;
+        services.AddForetoken(serviceKey).Configure(configure);
+        return services.AddKeyedChatClient(
+            serviceKey,
+            provider => provider.GetRequiredKeyedService<ForetokenChatClient>(serviceKey)
+        );
     }
 
     /// <summary>As <see cref="AddKeyedForetokenChatClient(IServiceCollection, object, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
     /// <param name="services">The services.</param>
     /// <param name="serviceKey">The key.</param>
     /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
-    /// <returns><paramref name="services"/>.</returns>
-    public static IServiceCollection AddKeyedForetokenChatClient(
+    /// <returns>The pipeline of the <see cref="IChatClient"/> with this key.</returns>
+    public static ChatClientBuilder AddKeyedForetokenChatClient(
         this IServiceCollection services,
         object serviceKey,
         IConfiguration configuration
@@ -79,8 +84,44 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configuration);
-        AddClient(services, serviceKey).Bind(configuration);
-        return services;
+        services.AddForetoken(serviceKey).Bind(configuration);
+        return services.AddKeyedChatClient(
+            serviceKey,
+            provider => provider.GetRequiredKeyedService<ForetokenChatClient>(serviceKey)
+        );
+    }
+
+    /// <summary>
+    /// Registers a <see cref="ForetokenChatClient"/> as a singleton, as itself alone: for frameworks that build another service on
+    /// it. Called again with the same key, it adds to the same options.
+    /// </summary>
+    /// <param name="services">The services.</param>
+    /// <param name="serviceKey">The key. Default null: none.</param>
+    /// <returns>The options of the client, to be configured; the model path at least.</returns>
+    public static OptionsBuilder<ForetokenChatClientOptions> AddForetoken(
+        this IServiceCollection services,
+        object? serviceKey = null
+    )
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        string name = serviceKey?.ToString() ?? Options.Options.DefaultName;
+        if (serviceKey is null)
+        {
+            services.TryAddSingleton(provider => Create(provider, name));
+        }
+        else
+        {
+            services.TryAddKeyedSingleton(serviceKey, (provider, _) => Create(provider, name));
+        }
+        services.TryAddEnumerable(
+            ServiceDescriptor.Singleton<IValidateOptions<ForetokenChatClientOptions>, ChatClientOptionsValidator>()
+        );
+        return services
+            .AddOptions<ForetokenChatClientOptions>(name)
+            .PostConfigure<IServiceProvider>(
+                (options, provider) => options.LoggerFactory ??= provider.GetService<ILoggerFactory>()
+            )
+            .ValidateOnStart();
     }
 
     /// <summary>
@@ -96,34 +137,6 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         return services.AddSingleton<IHostedService>(provider => new WarmUpService(provider, serviceKey));
-    }
-
-    private static OptionsBuilder<ForetokenChatClientOptions> AddClient(IServiceCollection services, object? serviceKey)
-    {
-        ArgumentNullException.ThrowIfNull(services);
-        string name = serviceKey?.ToString() ?? Options.Options.DefaultName;
-        if (serviceKey is null)
-        {
-            services.TryAddSingleton(provider => Create(provider, name));
-            services.TryAddSingleton<IChatClient>(provider => provider.GetRequiredService<ForetokenChatClient>());
-        }
-        else
-        {
-            services.TryAddKeyedSingleton(serviceKey, (provider, _) => Create(provider, name));
-            services.TryAddKeyedSingleton<IChatClient>(
-                serviceKey,
-                (provider, key) => provider.GetRequiredKeyedService<ForetokenChatClient>(key)
-            );
-        }
-        services.TryAddEnumerable(
-            ServiceDescriptor.Singleton<IValidateOptions<ForetokenChatClientOptions>, ChatClientOptionsValidator>()
-        );
-        return services
-            .AddOptions<ForetokenChatClientOptions>(name)
-            .PostConfigure<IServiceProvider>(
-                (options, provider) => options.LoggerFactory ??= provider.GetService<ILoggerFactory>()
-            )
-            .ValidateOnStart();
     }
 
     private static ForetokenChatClient Create(IServiceProvider provider, string name) =>

@@ -34,6 +34,12 @@ internal sealed class LoraAdapterSet : IDisposable
         HashSet<string> names = new(StringComparer.Ordinal);
         foreach (LoraAdapterOptions adapter in adapters)
         {
+            if (adapter is null)
+            {
+                throw new ArgumentException(
+                    $"{nameof(ForetokenChatClientOptions.Adapters)} has an adapter that is null."
+                );
+            }
             ArgumentException.ThrowIfNullOrEmpty(adapter.Path);
             ArgumentException.ThrowIfNullOrEmpty(adapter.Name);
             EnsureFinite(adapter.Name, adapter.Scale);

@@ -13,7 +13,7 @@ internal sealed class StopSequenceMatcher
 
     internal StopSequenceMatcher(IEnumerable<string> stops)
     {
-        _stops = [.. stops.Where(stop => stop.Length > 0).Distinct(StringComparer.Ordinal)];
+        _stops = [.. stops.Where(stop => stop is { Length: > 0 }).Distinct(StringComparer.Ordinal)];
     }
 
     /// <summary>The stop sequence that occurred; null as long as none has.</summary>

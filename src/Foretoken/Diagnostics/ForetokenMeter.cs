@@ -72,13 +72,16 @@ internal static class ForetokenMeter
         "Prompt tokens: reused from the KV cache, or computed, and then kept or dropped by the last stage."
     );
 
+    /// <summary>Name of the span of a chat request, by the conventions.</summary>
+    internal static string ChatName(string model) => $"chat {model}";
+
     /// <summary>The activity of a chat request; null while nobody listens.</summary>
     internal static Activity? StartChat(string model)
     {
         // listeners sample by name and these tags, so they are given at the start
         TagList tags = Tags(model);
         return Source.HasListeners()
-            ? Source.StartActivity($"chat {model}", ActivityKind.Internal, default(ActivityContext), tags)
+            ? Source.StartActivity(ChatName(model), ActivityKind.Internal, default(ActivityContext), tags)
             : null;
     }
 

@@ -129,6 +129,20 @@ internal static partial class LogMessages
         double milliseconds
     );
 
+    [LoggerMessage(
+        19,
+        LogLevel.Information,
+        "Most weights of the model are {Type}, for which this processor has no kernel that takes several tokens of a prompt at once, so prefill is slower than it could be; quantised to {FasterTypes} it would have one"
+    )]
+    internal static partial void NoPrefillKernel(this ILogger logger, string type, string fasterTypes);
+
+    [LoggerMessage(
+        20,
+        LogLevel.Warning,
+        "The chat template describes functions, but in no format that is known here: calls come as text. UseGenericTools of the options describes them in a known one"
+    )]
+    internal static partial void FunctionsWithoutFormat(this ILogger logger);
+
     [LoggerMessage(25, LogLevel.Information, "The grammar allows more than the schema of {Subject} does: {What}")]
     internal static partial void SchemaLoosened(this ILogger logger, string subject, string what);
 

@@ -21,6 +21,7 @@ public sealed class ForetokenModel : IDisposable
     private readonly ConcurrentDictionary<CostProfileKey, CostTracker> _costs = [];
     private readonly Lazy<string?> _fingerprint;
     private readonly ModelOptions? _options;
+    private readonly ModelFileInfo? _file;
     private int _disposed;
 
     private ForetokenModel(
@@ -33,6 +34,7 @@ public sealed class ForetokenModel : IDisposable
     {
         // callers may change theirs later
         _options = options?.Clone();
+        _file = file;
         _fingerprint = new(() => FindFingerprint(file, profile));
         _handle = handle;
         Path = path;
@@ -52,7 +54,7 @@ public sealed class ForetokenModel : IDisposable
             };
     }
 
-    /// <summary>The file that the model was loaded from; of a split model, its first shard.</summary>
+    /// <summary>The whole path of the file that the model was loaded from; of a split model, its first shard.</summary>
     public string Path { get; }
 
     /// <summary>What the file says about the model.</summary>
@@ -100,6 +102,8 @@ public sealed class ForetokenModel : IDisposable
         ArgumentException.ThrowIfNullOrEmpty(path);
         options ??= new ModelOptions();
         cancellationToken.ThrowIfCancellationRequested();
+        // what is read later, such as the weights' fingerprint, is still the same file when the working folder has changed
+        path = System.IO.Path.GetFullPath(path);
         ModelFileInfo file = CheckFile(path, options, out ModelProfile? profile);
         NativeLoader.EnsureLoaded();
 
@@ -108,7 +112,7 @@ public sealed class ForetokenModel : IDisposable
         try
         {
             int status = NativeMethods.ftk_model_load(
-                System.IO.Path.GetFullPath(path),
+                path,
                 NativeConfig.Model(options),
                 &OnLoadProgress,
                 (void*)GCHandle.ToIntPtr(user),
@@ -340,6 +344,27 @@ public sealed class ForetokenModel : IDisposable
         {
             ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
             return _handle;
+        }
+    }
+
+    /// <summary>
+    /// The weights of which the model has most, where the processor has no kernel for prefill with most of them; null where it has,
+    /// where other devices compute, or where the file cannot be looked at.
+    /// </summary>
+    internal WeightKernel? FindSlowWeights()
+    {
+        if (_file is null || _options is null || _options.OffloadedLayers != 0)
+        {
+            return null;
+        }
+        try
+        {
+            return WeightKernels.FindSlow(WeightKernels.Find(_file));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or GgufFormatException)
+        {
+            // a hint is not worth a failed load
+            return null;
         }
     }
 

@@ -1,3 +1,5 @@
+using Foretoken.Interop;
+
 namespace Foretoken.Inference;
 
 /// <summary>The processor of this machine.</summary>
@@ -7,6 +9,38 @@ public static class HostProcessor
 
     /// <summary>Its name as the system gives it; <c>unknown</c> where it gives none.</summary>
     public static string Name => FoundName.Value;
+
+    /// <summary>
+    /// What this machine offers and what the native library was compiled for. Loads neither the library nor a model, so that it
+    /// answers where the library is refused.
+    /// </summary>
+    /// <returns>The answer; null where there is no native library to ask.</returns>
+    public static ProcessorSupport? FindSupport()
+    {
+        foreach (string folder in NativeLoader.CandidateDirectories())
+        {
+            if (ProcessorProbe.Ask(folder) is { } probe)
+            {
+                return new ProcessorSupport
+                {
+                    LibraryFolder = Path.GetFullPath(folder),
+                    Found = probe.Found,
+                    Libraries =
+                    [
+                        .. probe
+                            .Libraries.Where(library => library.Name != ProcessorProbe.Common)
+                            .Select(library => new CompiledLibrary(
+                                library.Name,
+                                library.Features,
+                                [.. library.Features.Except(probe.Found)]
+                            )),
+                    ],
+                    Missing = probe.FindMissing(),
+                };
+            }
+        }
+        return null;
+    }
 
     private static string FindName()
     {

@@ -16,6 +16,7 @@ namespace Foretoken.Inference;
 [JsonSerializable(typeof(ModelInfo))]
 [JsonSerializable(typeof(ContextInfo))]
 [JsonSerializable(typeof(List<DeviceInfo>))]
+[JsonSerializable(typeof(CpuBackend))]
 [JsonSerializable(typeof(NativePrefillReport))]
 internal sealed partial class InferenceJsonContext : JsonSerializerContext;
 

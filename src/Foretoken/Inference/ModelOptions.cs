@@ -70,7 +70,12 @@ public sealed class ModelOptions
     /// Names of the devices to use, as <see cref="ForetokenModel.GetDevices"/> lists them. Default: all servers of
     /// <see cref="RpcServers"/>, then all GPUs of this machine.
     /// </summary>
-    public IReadOnlyList<string>? Devices { get; set; }
+    /// <exception cref="ArgumentException">A name is null or empty.</exception>
+    public IReadOnlyList<string>? Devices
+    {
+        get;
+        set => field = OptionCheck.Names(value);
+    }
 
     /// <summary>
     /// Programs on this or other machines that take part of the layers (<c>host:port</c>): llama.cpp's <c>ggml-rpc-server</c>, of the
@@ -80,7 +85,12 @@ public sealed class ModelOptions
     /// Each serves one process at a time, and trusts it: keep the ports within a network of your own. When one goes away, calls
     /// fail with <see cref="DeviceLostException"/>.
     /// </remarks>
-    public IReadOnlyList<string>? RpcServers { get; set; }
+    /// <exception cref="ArgumentException">A name is null or empty.</exception>
+    public IReadOnlyList<string>? RpcServers
+    {
+        get;
+        set => field = OptionCheck.Names(value);
+    }
 
     /// <summary><see cref="GpuLayers"/> with its default resolved: naming devices is asking for them.</summary>
     public int OffloadedLayers =>
@@ -92,5 +102,12 @@ public sealed class ModelOptions
             ? -1
             : GpuLayers;
 
-    internal ModelOptions Clone() => (ModelOptions)MemberwiseClone();
+    /// <summary>A copy whose paths mean the same when the working folder changes.</summary>
+    internal ModelOptions Clone()
+    {
+        ModelOptions copy = (ModelOptions)MemberwiseClone();
+        copy._profilePath = OptionCheck.FullPath(_profilePath);
+        copy._cacheFolder = OptionCheck.FullPath(_cacheFolder);
+        return copy;
+    }
 }

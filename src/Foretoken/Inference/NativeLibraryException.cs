@@ -1,7 +1,7 @@
 namespace Foretoken;
 
 /// <summary>The native library of Foretoken was not found, could not be loaded, or does not belong to this assembly.</summary>
-public sealed class NativeLibraryException : ForetokenException
+public class NativeLibraryException : ForetokenException
 {
     /// <summary>Creates an exception without a message of its own.</summary>
     public NativeLibraryException() { }

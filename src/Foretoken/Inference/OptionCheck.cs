@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 
 namespace Foretoken.Inference;
@@ -18,11 +19,43 @@ internal static class OptionCheck
         return value;
     }
 
+    /// <exception cref="ArgumentOutOfRangeException">Not between <paramref name="least"/> and <paramref name="most"/>.</exception>
+    internal static int Between(int value, int least, int most, [CallerMemberName] string option = "") =>
+        (int)InRange((double)value, least, most, option);
+
+    /// <exception cref="ArgumentOutOfRangeException">Not between <paramref name="least"/> and <paramref name="most"/>, or not a number.</exception>
+    internal static float? InRange(float? value, float least, float most, [CallerMemberName] string option = "") =>
+        value is { } number ? (float)InRange((double)number, least, most, option) : null;
+
+    /// <exception cref="ArgumentOutOfRangeException">Not between <paramref name="least"/> and <paramref name="most"/>, or not a number.</exception>
+    internal static double InRange(double value, double least, double most, [CallerMemberName] string option = "") =>
+        // the comparison is false for NaN
+        value >= least
+        && value <= most
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                option,
+                value,
+                string.Create(CultureInfo.InvariantCulture, $"{option} is between {least} and {most}, not {value:G7}.")
+            );
+
     /// <exception cref="ArgumentOutOfRangeException">Not between 0 and 1.</exception>
     internal static double Share(double value, [CallerMemberName] string option = "") =>
         value > 0 && value < 1
             ? value
             : throw new ArgumentOutOfRangeException(option, value, "A share between 0 and 1 is needed.");
+
+    /// <summary>The path from the root, so that it means the same when the working folder changes; null for null.</summary>
+    internal static string? FullPath(string? path) => string.IsNullOrEmpty(path) ? path : Path.GetFullPath(path);
+
+    /// <exception cref="ArgumentException">A name is null or empty.</exception>
+    internal static IReadOnlyList<string>? Names(
+        IReadOnlyList<string>? values,
+        [CallerMemberName] string option = ""
+    ) =>
+        values is null || values.All(name => !string.IsNullOrWhiteSpace(name))
+            ? values
+            : throw new ArgumentException($"{option} has a name that is null or empty.", option);
 
     /// <exception cref="ArgumentException">Empty.</exception>
     internal static string? NotEmpty(string? value, [CallerMemberName] string option = "")

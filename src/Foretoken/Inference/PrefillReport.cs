@@ -131,6 +131,12 @@ public sealed record PrefillReport
     /// <summary>The LoRA adapters that the prompt was computed with.</summary>
     public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];
 
+    /// <summary>
+    /// Whether functions were described in a format of Foretoken's own, because the chat template has none
+    /// (<see cref="ForetokenChatClientOptions.UseGenericTools"/>).
+    /// </summary>
+    public bool UsesGenericTools { get; init; }
+
     /// <summary>Why this plan, in a sentence: for people.</summary>
     public required string Reason { get; init; }
 

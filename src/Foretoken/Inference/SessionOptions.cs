@@ -9,47 +9,53 @@ public sealed class SessionOptions
     private int _threads;
     private int _batchThreads;
 
+    /// <summary>The most threads that a session computes with: as many as ggml can number.</summary>
+    public const int MaxThreads = 512;
+
+    /// <summary>The most tokens of a context, a batch or a graph; memory ends far below.</summary>
+    internal const int MaxTokens = 1 << 30;
+
     /// <summary>
     /// Tokens that the context holds, prompt and answer together. Default 0: the smaller of the model's training context
     /// and 8,192.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or above 1,073,741,824.</exception>
     public int ContextSize
     {
         get => _contextSize;
-        set => _contextSize = OptionCheck.NotNegative(value);
+        set => _contextSize = OptionCheck.Between(value, 0, MaxTokens);
     }
 
     /// <summary>Tokens per chunk of a prefill; cancellation and progress come between chunks. Default 2,048.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive, or above 1,073,741,824.</exception>
     public int BatchSize
     {
         get => _batchSize;
-        set => _batchSize = OptionCheck.Positive(value);
+        set => _batchSize = OptionCheck.Between(value, 1, MaxTokens);
     }
 
     /// <summary>Tokens per computed graph (ubatch); at most <see cref="BatchSize"/>. Default 512.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Not positive, or above 1,073,741,824.</exception>
     public int UBatchSize
     {
         get => _ubatchSize;
-        set => _ubatchSize = OptionCheck.Positive(value);
+        set => _ubatchSize = OptionCheck.Between(value, 1, MaxTokens);
     }
 
     /// <summary>Threads that decode. Default 0: one per core.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or above <see cref="MaxThreads"/>.</exception>
     public int Threads
     {
         get => _threads;
-        set => _threads = OptionCheck.NotNegative(value);
+        set => _threads = OptionCheck.Between(value, 0, MaxThreads);
     }
 
     /// <summary>Threads that prefill. Default 0: as many as <see cref="Threads"/>.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, or above <see cref="MaxThreads"/>.</exception>
     public int BatchThreads
     {
         get => _batchThreads;
-        set => _batchThreads = OptionCheck.NotNegative(value);
+        set => _batchThreads = OptionCheck.Between(value, 0, MaxThreads);
     }
 
     /// <summary>Number format of the KV cache. Default <see cref="KvCacheType.F16"/>.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -11,7 +12,7 @@ namespace Foretoken.Interop;
 internal static unsafe class NativeLoader
 {
     /// <summary>FTK_ABI_VERSION of the header that <see cref="NativeMethods"/> mirrors.</summary>
-    internal const int ExpectedAbiVersion = 6;
+    internal const int ExpectedAbiVersion = 7;
 
     /// <summary>A folder that is searched before all others.</summary>
     internal const string DirectoryVariable = "FORETOKEN_NATIVE_DIR";
@@ -23,6 +24,7 @@ internal static unsafe class NativeLoader
     private static NativeLibraryInfo? _info;
 
     /// <summary>Loads the library when it is not loaded yet.</summary>
+    /// <exception cref="UnsupportedProcessorException">It was compiled for more than this machine has.</exception>
     /// <exception cref="NativeLibraryException">It was not found, could not be loaded, or has another ABI version.</exception>
     internal static NativeLibraryInfo EnsureLoaded()
     {
@@ -60,6 +62,14 @@ internal static unsafe class NativeLoader
                             + $"Build it with './run build', or point {DirectoryVariable} at a folder that holds it.",
                         e
                     );
+            }
+            if (ProcessorProbe.Ask(Path.GetDirectoryName(path)!) is null)
+            {
+                // nothing of the CPU backend has run yet, and nothing may
+                throw new NativeLibraryException(
+                    $"There is no '{ProcessorProbe.FileName}' beside '{path}', which tells what the library was compiled for. "
+                        + "Take the whole folder of a build or a package, or build it with './run build'."
+                );
             }
             NativeCall.Check(NativeMethods.ftk_backend_init(Path.GetDirectoryName(path)));
             Volatile.Write(ref _info, info);
@@ -139,16 +149,29 @@ internal static unsafe class NativeLoader
     }
 
     /// <summary>Loads <paramref name="fileName"/> from the first folder that has a loadable one.</summary>
+    /// <exception cref="UnsupportedProcessorException">One was found that this machine cannot run, and no other.</exception>
     /// <exception cref="NativeLibraryException">None has; the message names each path and what the system said.</exception>
     internal static (nint Handle, string Path) Load(IEnumerable<string> directories, string fileName)
     {
         StringBuilder tried = new();
+        IReadOnlyList<string>? refused = null;
         foreach (string directory in directories)
         {
             string path = Path.GetFullPath(Path.Combine(directory, fileName));
             if (!File.Exists(path))
             {
                 tried.Append("\n  ").Append(path).Append(": no such file");
+                continue;
+            }
+            if (ProcessorProbe.Ask(directory)?.FindMissing() is { Count: > 0 } missing)
+            {
+                refused ??= missing;
+                tried
+                    .Append("\n  ")
+                    .Append(path)
+                    .Append(": it was compiled for a processor with ")
+                    .AppendJoin(", ", missing)
+                    .Append(", which this machine does not offer");
                 continue;
             }
             try
@@ -165,6 +188,17 @@ internal static unsafe class NativeLoader
                 }
                 tried.Append("\n  ").Append(path).Append(": ").Append(first.Message.ReplaceLineEndings(" "));
             }
+        }
+        if (refused is not null)
+        {
+            throw new UnsupportedProcessorException(
+                $"The native library of Foretoken was compiled for a processor with {string.Join(", ", refused)}, which this machine "
+                    + $"or its operating system does not offer: its code would end the process. Tried:{tried}\n"
+                    + "In a source tree, build it on this machine with './run build', or for any processor with './run build --portable'; "
+                    + "a package such as Foretoken.Native.Cpu runs on any, too. "
+                    + $"Or set {DirectoryVariable} to the folder of another build.",
+                refused
+            );
         }
         throw new NativeLibraryException(
             $"The native library of Foretoken ({fileName}, {RuntimeInformation.RuntimeIdentifier}) could not be loaded. Tried:{tried}\n"
@@ -185,12 +219,14 @@ internal static unsafe class NativeLoader
         }
     }
 
+    [UnconditionalSuppressMessage(
+        "SingleFile",
+        "IL3000",
+        Justification = "Empty in a single-file application, where AppContext.BaseDirectory is the right answer."
+    )]
     private static string AssemblyDirectory()
     {
-        // Location is empty in a single-file application, where AppContext.BaseDirectory is the right answer
-#pragma warning disable IL3000
         string location = typeof(NativeLoader).Assembly.Location;
-#pragma warning restore IL3000
         return location.Length == 0 ? "" : Path.GetDirectoryName(location)! + Path.DirectorySeparatorChar;
     }
 

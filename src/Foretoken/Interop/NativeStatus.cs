@@ -47,6 +47,7 @@ internal static unsafe class NativeCall
         {
             message = $"The native library reported {status} without a message.";
         }
+        message = NativeOptionNames.Translate(message);
         return status switch
         {
             NativeStatus.InvalidArgument => new ArgumentException(message),

@@ -82,8 +82,7 @@ internal readonly record struct CharClass(CharSet Inner, CharSet Outer)
 
     internal CharClass IgnoringCase() => new(Inner.IgnoringCase(), Outer.IgnoringCase());
 
-    private static CharClass Common(CharSet set) =>
-        new(CharSet.Of(set.Intersect(Scripts).Ranges.Take(MaxRanges)), set);
+    private static CharClass Common(CharSet set) => new(CharSet.Of(set.Intersect(Scripts).Ranges.Take(MaxRanges)), set);
 
     private static string Abbreviation(UnicodeCategory category) =>
         category switch

@@ -38,8 +38,7 @@ internal sealed record PatternSequence(IReadOnlyList<PatternNode> Items) : Patte
     internal override long? Width { get; } = Items.Aggregate((long?)0, (sum, item) => sum + item.Width);
 
     // behind parts of fixed width there is one place only
-    internal override double Ways { get; } =
-        AtMost(Items.Where(item => item.Width is null).Sum(item => item.Ways) + 1);
+    internal override double Ways { get; } = AtMost(Items.Where(item => item.Width is null).Sum(item => item.Ways) + 1);
 
     internal override double Shortest { get; } = AtMost(Items.Sum(item => item.Shortest));
 }

@@ -274,7 +274,13 @@ internal sealed class PatternParser
             return Set(shorthand);
         }
         int c = ReadEscapedCharacter();
-        if (char.IsHighSurrogate((char)c) && c <= 0xFFFF && _at + 1 < _text.Length && _text[_at] == '\\' && _text[_at + 1] == 'u')
+        if (
+            char.IsHighSurrogate((char)c)
+            && c <= 0xFFFF
+            && _at + 1 < _text.Length
+            && _text[_at] == '\\'
+            && _text[_at + 1] == 'u'
+        )
         {
             int low = ReadEscapedCharacter();
             if (low is >= 0xDC00 and <= 0xDFFF)
@@ -438,7 +444,9 @@ internal sealed class PatternParser
         }
         if (atom is PatternSet { Set: { Ranges: [{ First: > 0xFFFF }, ..] } })
         {
-            throw new PatternException($"the quantifier at {_at} repeats '{text}', of which .NET sees the second half only");
+            throw new PatternException(
+                $"the quantifier at {_at} repeats '{text}', of which .NET sees the second half only"
+            );
         }
         _at += found.Length;
         // lazy or greedy, the strings are the same

@@ -26,7 +26,9 @@ internal sealed class PatternWriter
     private const string BasicCharacter = @"([^\x22\x5C\x00-\x1F\x7F\U00010000-\U0010FFFF]|" + Escapes + ")";
 
     private const string AnyCharacter =
-        @"([^\x22\x5C\x00-\x1F\x7F]|" + Escapes + @"|[\x5C]u[Dd][89ABab][0-9A-Fa-f]{2}[\x5C]u[Dd][C-Fc-f][0-9A-Fa-f]{2})";
+        @"([^\x22\x5C\x00-\x1F\x7F]|"
+        + Escapes
+        + @"|[\x5C]u[Dd][89ABab][0-9A-Fa-f]{2}[\x5C]u[Dd][C-Fc-f][0-9A-Fa-f]{2})";
 
     // of these every one has a short escape or none; the others are worth writing only where nothing else is possible
     private static readonly CharSet Raw = CharSet.Of((0, 0x1F), ('"', '"'), ('\\', '\\'), (0x7F, 0x7F)).Complement();
@@ -114,9 +116,7 @@ internal sealed class PatternWriter
                     return new PatternRepeat(item, min, max);
                 }
                 int budget = PatternParser.MaxNodes;
-                return NotEmpty(item, ref budget) is { } rest
-                    ? new PatternRepeat(rest, 0, max)
-                    : PatternNode.Empty;
+                return NotEmpty(item, ref budget) is { } rest ? new PatternRepeat(rest, 0, max) : PatternNode.Empty;
             default:
                 return node;
         }

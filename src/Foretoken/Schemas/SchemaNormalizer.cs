@@ -154,7 +154,12 @@ internal sealed class SchemaNormalizer
         }
         Utf8JsonReader reader = new(
             Encoding.UTF8.GetBytes(text),
-            new JsonReaderOptions { MaxDepth = MaxDepth, CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true }
+            new JsonReaderOptions
+            {
+                MaxDepth = MaxDepth,
+                CommentHandling = JsonCommentHandling.Skip,
+                AllowTrailingCommas = true,
+            }
         );
         try
         {
@@ -254,7 +259,11 @@ internal sealed class SchemaNormalizer
             }
             if (Find(part.Schema, "allOf") is { } allOf)
             {
-                foreach ((JsonElement child, int i) in Schemas(allOf, "allOf", place).Select((child, i) => (child, i)).Reverse())
+                foreach (
+                    (JsonElement child, int i) in Schemas(allOf, "allOf", place)
+                        .Select((child, i) => (child, i))
+                        .Reverse()
+                )
                 {
                     open.Push(new Part(child, $"{part.Pointer}/allOf/{i}", part.IsReferred));
                 }
@@ -342,7 +351,9 @@ internal sealed class SchemaNormalizer
             {
                 throw Fail(place, $"the reference '{text}' leads to nothing");
             }
-            pointer.Append('/').Append(name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal));
+            pointer
+                .Append('/')
+                .Append(name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal));
         }
         return new Part(target, pointer.ToString(), IsReferred: true);
     }
@@ -543,7 +554,10 @@ internal sealed class SchemaNormalizer
             string? name = one.ValueKind == JsonValueKind.String ? one.GetString() : null;
             if (name is null || !AllTypes.Contains(name))
             {
-                throw Fail(place, $"the type {one.GetRawText()} is unknown; {string.Join(", ", AllTypes)} are possible");
+                throw Fail(
+                    place,
+                    $"the type {one.GetRawText()} is unknown; {string.Join(", ", AllTypes)} are possible"
+                );
             }
             types.Add(name);
         }
@@ -577,13 +591,17 @@ internal sealed class SchemaNormalizer
             {
                 string? type = property.Name switch
                 {
-                    "properties" or "required" or "additionalProperties" or "minProperties" or "maxProperties" => "object",
+                    "properties" or "required" or "additionalProperties" or "minProperties" or "maxProperties" =>
+                        "object",
                     "items" or "prefixItems" or "minItems" or "maxItems" or "uniqueItems" => "array",
                     "pattern" or "minLength" or "maxLength" or "contentEncoding" => "string",
-                    "format" when property.Value.ValueKind == JsonValueKind.String =>
-                        StringFormats.Find(property.Value.GetString()!) is not null ? "string"
-                        : StringFormats.FindRange(property.Value.GetString()!) is not null ? "integer"
-                        : null,
+                    "format" when property.Value.ValueKind == JsonValueKind.String => StringFormats.Find(
+                        property.Value.GetString()!
+                    )
+                        is not null
+                        ? "string"
+                    : StringFormats.FindRange(property.Value.GetString()!) is not null ? "integer"
+                    : null,
                     "minimum" or "maximum" or "exclusiveMinimum" or "exclusiveMaximum" or "multipleOf" => "number",
                     _ => null,
                 };
@@ -599,11 +617,13 @@ internal sealed class SchemaNormalizer
     private HashSet<string>? WithoutDenied(JsonElement not, HashSet<string>? types, Place place)
     {
         // strings that are denied are dealt with where strings are
-        string[] names = not.ValueKind == JsonValueKind.Object ? [.. not.EnumerateObject().Select(p => p.Name)] : ["not"];
+        string[] names =
+            not.ValueKind == JsonValueKind.Object ? [.. not.EnumerateObject().Select(p => p.Name)] : ["not"];
         if (names is ["enum"] or ["const"])
         {
             JsonElement denied = not.EnumerateObject().First().Value;
-            IEnumerable<JsonElement> each = names is ["enum"] && denied.ValueKind == JsonValueKind.Array ? denied.EnumerateArray() : [denied];
+            IEnumerable<JsonElement> each =
+                names is ["enum"] && denied.ValueKind == JsonValueKind.Array ? denied.EnumerateArray() : [denied];
             if (each.All(value => value.ValueKind is JsonValueKind.String or JsonValueKind.Null))
             {
                 return each.Any(value => value.ValueKind == JsonValueKind.Null)
@@ -632,7 +652,9 @@ internal sealed class SchemaNormalizer
                 .SelectMany(not => not.EnumerateObject())
                 .Where(property => property.Name is "enum" or "const")
                 .SelectMany(property =>
-                    property.Value.ValueKind == JsonValueKind.Array ? property.Value.EnumerateArray() : (IEnumerable<JsonElement>)[property.Value]
+                    property.Value.ValueKind == JsonValueKind.Array
+                        ? property.Value.EnumerateArray()
+                        : (IEnumerable<JsonElement>)[property.Value]
                 )
                 .Where(value => value.ValueKind == JsonValueKind.String)
                 .Select(value => value.GetString()!),
@@ -723,7 +745,9 @@ internal sealed class SchemaNormalizer
             if (Find(part.Schema, "pattern") is { } own)
             {
                 string text =
-                    own.ValueKind == JsonValueKind.String ? own.GetString()! : throw Fail(place, "its pattern is not a string");
+                    own.ValueKind == JsonValueKind.String
+                        ? own.GetString()!
+                        : throw Fail(place, "its pattern is not a string");
                 if (pattern is not null && pattern != text)
                 {
                     throw Fail(place, $"two patterns hold at once, '{pattern}' and '{text}'; write one that says both");
@@ -765,7 +789,10 @@ internal sealed class SchemaNormalizer
         }
         if (_cost + (most ?? least) > MaxCost)
         {
-            Loosen(place, $"its length is not enforced, because the lengths and counts of the schema add up to more than {MaxCost}");
+            Loosen(
+                place,
+                $"its length is not enforced, because the lengths and counts of the schema add up to more than {MaxCost}"
+            );
             (least, most) = (0, null);
         }
         if (pattern is null && format is null && denied.Count == 0)
@@ -806,7 +833,10 @@ internal sealed class SchemaNormalizer
         }
         catch (PatternException e)
         {
-            throw Fail(place, pattern is null ? $"its format: {e.Message}" : $"its pattern '{Shorten(pattern)}': {e.Message}");
+            throw Fail(
+                place,
+                pattern is null ? $"its format: {e.Message}" : $"its pattern '{Shorten(pattern)}': {e.Message}"
+            );
         }
     }
 
@@ -826,7 +856,10 @@ internal sealed class SchemaNormalizer
         }
         else if (width < min || width > max)
         {
-            throw Fail(place, $"its pattern or format has {width} characters, which its minLength or maxLength excludes");
+            throw Fail(
+                place,
+                $"its pattern or format has {width} characters, which its minLength or maxLength excludes"
+            );
         }
         return node;
     }
@@ -863,8 +896,12 @@ internal sealed class SchemaNormalizer
         }
         if (isInteger)
         {
-            min = min is { } a ? new NumberBound(a.IsExclusive ? decimal.Floor(a.Value) + 1 : decimal.Ceiling(a.Value), false) : null;
-            max = max is { } b ? new NumberBound(b.IsExclusive ? decimal.Ceiling(b.Value) - 1 : decimal.Floor(b.Value), false) : null;
+            min = min is { } a
+                ? new NumberBound(a.IsExclusive ? decimal.Floor(a.Value) + 1 : decimal.Ceiling(a.Value), false)
+                : null;
+            max = max is { } b
+                ? new NumberBound(b.IsExclusive ? decimal.Ceiling(b.Value) - 1 : decimal.Floor(b.Value), false)
+                : null;
         }
         if (
             min is { } low
@@ -880,7 +917,11 @@ internal sealed class SchemaNormalizer
                 )
             );
         }
-        if (isInteger && isGenerated && (min?.Value > SchemaWriter.LargestBound || max?.Value < -SchemaWriter.LargestBound))
+        if (
+            isInteger
+            && isGenerated
+            && (min?.Value > SchemaWriter.LargestBound || max?.Value < -SchemaWriter.LargestBound)
+        )
         {
             throw Fail(place, "its bounds leave only integers that do not fit into 64 bits");
         }
@@ -944,7 +985,8 @@ internal sealed class SchemaNormalizer
         {
             return null;
         }
-        return ToDecimal(value) ?? throw Fail(place, $"its {keyword} {value.GetRawText()} is not a number, or out of range");
+        return ToDecimal(value)
+            ?? throw Fail(place, $"its {keyword} {value.GetRawText()} is not a number, or out of range");
     }
 
     // .NET writes the bounds of [Range(typeof(long), "1", "5")] as strings
@@ -953,7 +995,12 @@ internal sealed class SchemaNormalizer
         {
             JsonValueKind.Number when value.TryGetDecimal(out decimal number) => number,
             JsonValueKind.String
-                when decimal.TryParse(value.GetString(), NumberStyles.Float, CultureInfo.InvariantCulture, out decimal number) => number,
+                when decimal.TryParse(
+                    value.GetString(),
+                    NumberStyles.Float,
+                    CultureInfo.InvariantCulture,
+                    out decimal number
+                ) => number,
             _ => null,
         };
 
@@ -963,7 +1010,12 @@ internal sealed class SchemaNormalizer
         return value.ValueKind switch
         {
             JsonValueKind.Number => value.TryGetDouble(out number),
-            JsonValueKind.String => double.TryParse(value.GetString(), NumberStyles.Float, CultureInfo.InvariantCulture, out number),
+            JsonValueKind.String => double.TryParse(
+                value.GetString(),
+                NumberStyles.Float,
+                CultureInfo.InvariantCulture,
+                out number
+            ),
             _ => false,
         };
     }
@@ -986,7 +1038,10 @@ internal sealed class SchemaNormalizer
         {
             throw Fail(
                 place,
-                string.Create(CultureInfo.InvariantCulture, $"its {minName} {min} is above its {maxName} {max}, so no value fits it")
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"its {minName} {min} is above its {maxName} {max}, so no value fits it"
+                )
             );
         }
     }
@@ -1017,7 +1072,9 @@ internal sealed class SchemaNormalizer
             first.Add(item);
         }
         SchemaNode? rest =
-            max <= firstCount ? null : Build([.. all.Select(part => ItemPart(part, firstCount)).OfType<Part>()], place.Item());
+            max <= firstCount
+                ? null
+                : Build([.. all.Select(part => ItemPart(part, firstCount)).OfType<Part>()], place.Item());
         _level--;
         if (rest is null)
         {
@@ -1039,7 +1096,10 @@ internal sealed class SchemaNormalizer
         }
         else if (first.Count == 0 && _cost + (most ?? least) > MaxCost)
         {
-            Loosen(place, $"its count of items is not enforced, because the lengths and counts of the schema add up to more than {MaxCost}");
+            Loosen(
+                place,
+                $"its count of items is not enforced, because the lengths and counts of the schema add up to more than {MaxCost}"
+            );
         }
         _cost += (most ?? least) + 1;
         return new ArrayNode
@@ -1063,7 +1123,9 @@ internal sealed class SchemaNormalizer
     {
         if (First(part.Schema) is { } first && index < first.GetArrayLength())
         {
-            string keyword = Find(part.Schema, "prefixItems") is { ValueKind: JsonValueKind.Array } ? "prefixItems" : "items";
+            string keyword = Find(part.Schema, "prefixItems") is { ValueKind: JsonValueKind.Array }
+                ? "prefixItems"
+                : "items";
             return new Part(first[index], $"{part.Pointer}/{keyword}/{index}", IsReferred: false);
         }
         string name = Find(part.Schema, "items") is { ValueKind: JsonValueKind.Array } ? "additionalItems" : "items";
@@ -1105,7 +1167,10 @@ internal sealed class SchemaNormalizer
                     required.Add(
                         name.ValueKind == JsonValueKind.String
                             ? name.GetString()!
-                            : throw Fail(place, $"its required names {name.GetRawText()}, which is not a property's name")
+                            : throw Fail(
+                                place,
+                                $"its required names {name.GetRawText()}, which is not a property's name"
+                            )
                     );
                 }
             }
@@ -1134,7 +1199,10 @@ internal sealed class SchemaNormalizer
             {
                 throw Fail(place, $"a property's name has {name.Length} characters; 1 to {MaxNameLength} are possible");
             }
-            if (Build([.. all.Select(part => PropertyPart(part, name)).OfType<Part>()], place.Property(name)) is { } schema)
+            if (
+                Build([.. all.Select(part => PropertyPart(part, name)).OfType<Part>()], place.Property(name)) is
+                { } schema
+            )
             {
                 nodes.Add(new PropertyNode(name, schema, required.Contains(name)));
             }
@@ -1175,14 +1243,17 @@ internal sealed class SchemaNormalizer
         };
     }
 
-    private static bool HasPlainName(string name) =>
-        name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '$');
+    private static bool HasPlainName(string name) => name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '$');
 
     private static Part? PropertyPart(Part part, string name)
     {
-        if (Find(part.Schema, "properties") is { } properties && properties.TryGetProperty(name, out JsonElement schema))
+        if (
+            Find(part.Schema, "properties") is { } properties
+            && properties.TryGetProperty(name, out JsonElement schema)
+        )
         {
-            string step = name.Replace("~", "~0", StringComparison.Ordinal).Replace("/", "~1", StringComparison.Ordinal);
+            string step = name.Replace("~", "~0", StringComparison.Ordinal)
+                .Replace("/", "~1", StringComparison.Ordinal);
             return new Part(schema, $"{part.Pointer}/properties/{step}", IsReferred: false);
         }
         return AdditionalPart(part);
@@ -1199,7 +1270,9 @@ internal sealed class SchemaNormalizer
             : throw Fail(place, $"its {keyword} is not an array of schemas");
 
     private static JsonElement? Find(JsonElement schema, string keyword) =>
-        schema.ValueKind == JsonValueKind.Object && schema.TryGetProperty(keyword, out JsonElement value) ? value : null;
+        schema.ValueKind == JsonValueKind.Object && schema.TryGetProperty(keyword, out JsonElement value)
+            ? value
+            : null;
 
     /// <summary>
     /// Takes out what no value of finite size fits, which an answer could never complete; refused where nothing else is left.
@@ -1230,7 +1303,10 @@ internal sealed class SchemaNormalizer
         }
         if (Smallest(root) > MaxSmallest)
         {
-            throw Fail(Place.Root, $"its smallest value holds more than {MaxSmallest} values; {MaxSmallest} are possible");
+            throw Fail(
+                Place.Root,
+                $"its smallest value holds more than {MaxSmallest} values; {MaxSmallest} are possible"
+            );
         }
         foreach ((string key, SchemaDefinition definition) in _definitions.ToArray())
         {
@@ -1260,7 +1336,9 @@ internal sealed class SchemaNormalizer
                         : double.PositiveInfinity
                     ),
                 ObjectNode properties => 1
-                    + properties.Properties.Where(property => property.IsRequired).Sum(property => Smallest(property.Schema)),
+                    + properties
+                        .Properties.Where(property => property.IsRequired)
+                        .Sum(property => Smallest(property.Schema)),
                 _ => 1,
             };
 

@@ -36,7 +36,9 @@ internal sealed class SchemaValidator
                 ? null
                 : "it is none of the possible values",
             NullNode => value.ValueKind == JsonValueKind.Null ? null : "it is not null",
-            BooleanNode => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "it is not true or false",
+            BooleanNode => value.ValueKind is JsonValueKind.True or JsonValueKind.False
+                ? null
+                : "it is not true or false",
             NumberNode number => FindInNumber(value, number),
             StringNode text => FindInString(value, text),
             ArrayNode array => FindInArray(value, array, path),
@@ -184,7 +186,10 @@ internal sealed class SchemaValidator
                 return fault;
             }
         }
-        if (node.Properties.FirstOrDefault(property => property.IsRequired && !names.Contains(property.Name)) is { } missing)
+        if (
+            node.Properties.FirstOrDefault(property => property.IsRequired && !names.Contains(property.Name)) is
+            { } missing
+        )
         {
             return $"'{(path.Length == 0 ? missing.Name : $"{path}.{missing.Name}")}': it is missing";
         }

@@ -96,7 +96,8 @@ internal static class SchemaWriter
             return;
         }
         // llama.cpp's ranges are right for any number of digits where both ends are given
-        decimal min = number.Min?.Value ?? (number.Max!.Value.Value < -LargestInteger ? -LargestBound : -LargestInteger);
+        decimal min =
+            number.Min?.Value ?? (number.Max!.Value.Value < -LargestInteger ? -LargestBound : -LargestInteger);
         decimal max = number.Max?.Value ?? (number.Min!.Value.Value > LargestInteger ? LargestBound : LargestInteger);
         json.WriteNumber("minimum", (long)Math.Clamp(min, -LargestBound, LargestBound));
         json.WriteNumber("maximum", (long)Math.Clamp(max, -LargestBound, LargestBound));

@@ -4,16 +4,19 @@ namespace Foretoken.Schemas;
 internal static class StringFormats
 {
     // DateOnly and DateTime know the years 1 to 9999; a date with an offset must be in them in UTC, too
-    private const string Year = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
+    private const string Year =
+        "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])";
     private const string LeapYear = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)";
     private const string Month31 = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])";
     private const string Month30 = "(0[469]|11)-(0[1-9]|[12][0-9]|30)";
     private const string Date = $"({Year}-({Month31}|{Month30}|02-(0[1-9]|1[0-9]|2[0-8]))|{LeapYear}-02-29)";
     private const string Time = @"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,7})?";
     private const string Offset = @"(Z|[+\-](0[0-9]|1[0-3]):[0-5][0-9])";
-    private const string Host = @"[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?)*";
+    private const string Host =
+        @"[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?)*";
     private const string UriCharacter = "([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})";
-    private const string IPv4 = @"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    private const string IPv4 =
+        @"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
     internal const string Base64 = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?";
 
@@ -38,7 +41,8 @@ internal static class StringFormats
             "email" or "idn-email" => $"[A-Za-z0-9_%+-]+(\\.[A-Za-z0-9_%+-]+)*@{Host}",
             "hostname" => Host,
             "ipv4" => IPv4,
-            "ipv6" => "[0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){7}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,5})?::([0-9a-fA-F]{1,4})?",
+            "ipv6" =>
+                "[0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){7}|([0-9a-fA-F]{1,4}(:[0-9a-fA-F]{1,4}){0,5})?::([0-9a-fA-F]{1,4})?",
             "byte" or "base64" => Base64,
             _ => null,
         };

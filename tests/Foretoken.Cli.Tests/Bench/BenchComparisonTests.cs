@@ -6,8 +6,8 @@ namespace Foretoken.Cli.Tests.Bench;
 public sealed class BenchComparisonTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     public void Dispose() => _folder.Dispose();
 
@@ -109,9 +109,9 @@ public sealed class BenchComparisonTests : IDisposable
         string after = _folder.Write("after.json", BenchReports.Measured(2, slowdown: _ => 1.1).ToJson());
 
         Assert.Equal(ExitCode.Ok, await Run("bench", "--compare", before, after));
-        Assert.Contains("SLOWER", _output.Text, StringComparison.Ordinal);
+        Assert.Contains("SLOWER", _output.Output, StringComparison.Ordinal);
         Assert.Equal(ExitCode.Failed, await Run("bench", "--compare", before, after, "--fail-on-regression", "5"));
-        Assert.Contains("beyond noise", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("beyond noise", _errors.Output, StringComparison.Ordinal);
         Assert.Equal(ExitCode.Ok, await Run("bench", "--compare", before, after, "--fail-on-regression", "30"));
     }
 
@@ -122,7 +122,7 @@ public sealed class BenchComparisonTests : IDisposable
 
         Assert.Equal(ExitCode.Ok, await Run("bench", "--compare", before, before, "--json"));
 
-        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        using JsonDocument json = JsonDocument.Parse(_output.Output);
         Assert.All(
             json.RootElement.GetProperty("rows").EnumerateArray(),
             row => Assert.Equal(0, row.GetProperty("change").GetDouble())
@@ -139,7 +139,7 @@ public sealed class BenchComparisonTests : IDisposable
         string file = _folder.Write("file.json", text);
 
         Assert.Equal(ExitCode.Failed, await Run("bench", "--compare", file, file));
-        Assert.Contains(message, _errors.Text, StringComparison.Ordinal);
+        Assert.Contains(message, _errors.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -152,12 +152,12 @@ public sealed class BenchComparisonTests : IDisposable
         );
 
         Assert.Equal(ExitCode.Failed, await Run("bench", "--compare", file, file));
-        Assert.Contains("rpcServers", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("rpcServers", _errors.Output, StringComparison.Ordinal);
     }
 
     private Task<int> Run(params string[] line)
     {
-        var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);
+        var parsed = ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line);
         Assert.Empty(parsed.Errors);
         return parsed.InvokeAsync();
     }

@@ -6,8 +6,8 @@ namespace Foretoken.Cli.Tests.Bench;
 public sealed class BenchEndToEndTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     public void Dispose() => _folder.Dispose();
 
@@ -16,7 +16,7 @@ public sealed class BenchEndToEndTests : IDisposable
     public async Task A_debug_build_is_not_measured()
     {
         Assert.Equal(ExitCode.Failed, await Run("bench"));
-        Assert.Contains("Debug build", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("Debug build", _errors.Output, StringComparison.Ordinal);
     }
 #else
     [Fact]
@@ -57,8 +57,8 @@ public sealed class BenchEndToEndTests : IDisposable
         ];
         int exitCode = await Run(line);
 
-        Assert.True(exitCode == 0, _errors.Text);
-        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        Assert.True(exitCode == 0, _errors.Output);
+        using JsonDocument json = JsonDocument.Parse(_output.Output);
         JsonElement exactness = json.RootElement.GetProperty("exactness");
         Assert.Equal(2, exactness.GetProperty("runs").GetInt32());
         Assert.True(exactness.GetProperty("sameLogits").GetBoolean());
@@ -77,5 +77,5 @@ public sealed class BenchEndToEndTests : IDisposable
 #endif
 
     private Task<int> Run(params string[] line) =>
-        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).InvokeAsync();
+        ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line).InvokeAsync();
 }

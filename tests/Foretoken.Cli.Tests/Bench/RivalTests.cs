@@ -15,7 +15,14 @@ public sealed class RivalTests
         Assert.Equal(new RivalOption(new Uri(endpoint), model), RivalOption.Parse(text));
 
     [Theory]
+    [InlineData("llamasharp")]
+    [InlineData("node-llama-cpp")]
+    public void A_program_is_named(string text) =>
+        Assert.Equal(new RivalOption(null, null, text), RivalOption.Parse(text));
+
+    [Theory]
     [InlineData("llama-server")]
+    [InlineData("LLamaSharp")]
     [InlineData("ftp://127.0.0.1")]
     [InlineData("http://127.0.0.1,name=x")]
     [InlineData("http://127.0.0.1,model=")]
@@ -118,10 +125,10 @@ public sealed class RivalTests
         );
         // two lengths, two rounds, and the warm-up
         Assert.Equal(5, server.Requests.Count);
-        TestConsole console = new();
-        console.Console.Profile.Width = 400;
-        console.Console.Write(BenchTable.Render(report));
-        Assert.Contains("(fake-model)", console.Text, StringComparison.Ordinal);
+        TestConsole console = new TestConsole().Width(200);
+        console.Profile.Width = 400;
+        console.Write(BenchTable.Render(report));
+        Assert.Contains("(fake-model)", console.Output, StringComparison.Ordinal);
         Assert.Contains("Rivals", BenchPage.Render(report), StringComparison.Ordinal);
     }
 

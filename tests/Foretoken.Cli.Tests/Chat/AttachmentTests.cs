@@ -26,11 +26,22 @@ public sealed class AttachmentTests : IDisposable
     }
 
     [Fact]
+    public void A_byte_order_mark_is_not_part_of_the_text()
+    {
+        byte[] bytes = [.. Encoding.UTF8.GetPreamble(), .. "größer"u8];
+        Assert.Equal("größer", Attachment.Load(_folder.Write("bom.txt", bytes)).Text);
+
+        byte[] broken = [.. Encoding.UTF8.GetPreamble(), 0x67, 0x72, 0xF6, 0xDF];
+        AssertRefused(_folder.Write("broken.txt", broken), "not a text file");
+    }
+
+    [Fact]
     public void What_is_not_text_is_refused()
     {
         AssertRefused(_folder.Write("nul.bin", [65, 0, 66]), "not a text file");
         AssertRefused(_folder.Write("latin1.txt", [0x67, 0x72, 0xF6, 0xDF]), "not a text file");
         AssertRefused(_folder.Write("empty.txt", " \n"), "empty");
+        AssertRefused(" ", "empty");
         AssertRefused(_folder.Path, "folder");
         AssertRefused(Path.Combine(_folder.Path, "missing.txt"), "no file");
     }
@@ -53,7 +64,7 @@ public sealed class AttachmentTests : IDisposable
     private static void AssertRefused(string path, string because) =>
         Assert.Contains(
             because,
-            Assert.Throws<ChatSampleException>(() => Attachment.Load(path)).Message,
+            Assert.Throws<CliException>(() => Attachment.Load(path)).Message,
             StringComparison.Ordinal
         );
 }

@@ -12,6 +12,9 @@ public sealed class ChatInputTests
     [InlineData("/SPEED   2.5 ", "Speed", "2.5")]
     [InlineData("/speed", "Speed", "")]
     [InlineData("/file my notes.txt", "File", "my notes.txt")]
+    [InlineData("/files", "Files", "")]
+    [InlineData("/drop", "Drop", "")]
+    [InlineData("/drop my notes.txt", "Drop", "my notes.txt")]
     [InlineData("/stats", "Stats", "")]
     [InlineData("/reset", "Reset", "")]
     [InlineData("/help", "Help", "")]
@@ -38,6 +41,8 @@ public sealed class ChatInputTests
 
     [Theory]
     [InlineData("fast")]
+    [InlineData("2,5")]
+    [InlineData("2,5x")]
     [InlineData("0.5")]
     [InlineData("NaN")]
     [InlineData("1e9")]
@@ -48,5 +53,12 @@ public sealed class ChatInputTests
         Assert.NotEmpty(error);
         Assert.DoesNotContain('\n', error);
         Assert.DoesNotContain("Parameter", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_speed_with_a_comma_is_refused_with_what_to_write()
+    {
+        Assert.False(SpeedText.TryParse("2,5", out _, out string error));
+        Assert.Contains("write 2.5.", error, StringComparison.Ordinal);
     }
 }

@@ -69,8 +69,8 @@ internal sealed class ScriptedChatClient : IChatClient
             Role = ChatRole.Assistant,
             FinishReason = ChatFinishReason.Stop,
             Contents = [new UsageContent(new UsageDetails { OutputTokenCount = pieces.Length })],
-            // the key under which ForetokenChatClient hands out its report
-            AdditionalProperties = report is null ? null : new() { ["foretoken.prefill_report"] = report },
+            // as ForetokenChatClient hands out its report
+            RawRepresentation = report,
         };
     }
 

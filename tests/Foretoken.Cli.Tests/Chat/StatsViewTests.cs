@@ -29,18 +29,18 @@ public sealed class StatsViewTests
     [Fact]
     public void Stats_show_promise_measurement_and_what_each_stage_kept()
     {
-        TestConsole console = new();
+        TestConsole console = new TestConsole().Width(200);
 
-        console.Console.Write(StatsView.Render(Answer));
+        console.Write(StatsView.Render(Answer));
 
-        Assert.Contains("2.01x", console.Text, StringComparison.Ordinal);
-        Assert.Contains("2.00x ± 4 %, estimated", console.Text, StringComparison.Ordinal);
-        Assert.Contains("after 520 ms", console.Text, StringComparison.Ordinal);
-        Assert.Contains("12 tokens, 34.6 per second", console.Text, StringComparison.Ordinal);
-        Assert.Contains("12.0 MiB", console.Text, StringComparison.Ordinal);
+        Assert.Contains("2.01x", console.Output, StringComparison.Ordinal);
+        Assert.Contains("2.00x ± 4 %, estimated", console.Output, StringComparison.Ordinal);
+        Assert.Contains("after 520 ms", console.Output, StringComparison.Ordinal);
+        Assert.Contains("12 tokens, 34.6 per second", console.Output, StringComparison.Ordinal);
+        Assert.Contains("12.0 MiB", console.Output, StringComparison.Ordinal);
         string[] stages =
         [
-            .. console.Text.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
+            .. console.Output.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
         ];
         Assert.Equal(2, stages.Length);
         Assert.Equal(32, stages[0].Count(c => c == '█'));
@@ -51,37 +51,37 @@ public sealed class StatsViewTests
     [Fact]
     public void Stats_show_what_came_back_and_nothing_where_nothing_did()
     {
-        TestConsole some = new();
-        some.Console.Write(StatsView.Render(Answer with { RestoredTokens = 18 }));
-        Assert.Contains("18 dropped tokens", some.Text, StringComparison.Ordinal);
+        TestConsole some = new TestConsole().Width(200);
+        some.Write(StatsView.Render(Answer with { RestoredTokens = 18 }));
+        Assert.Contains("18 dropped tokens", some.Output, StringComparison.Ordinal);
         Assert.Contains(
             "\"restored_tokens\":18",
             AnswerJson.Write(Answer with { RestoredTokens = 18 }, null, indented: false),
             StringComparison.Ordinal
         );
 
-        TestConsole none = new();
-        none.Console.Write(StatsView.Render(Answer with { RestoredTokens = 0 }));
-        Assert.DoesNotContain("brought back", none.Text, StringComparison.Ordinal);
+        TestConsole none = new TestConsole().Width(200);
+        none.Write(StatsView.Render(Answer with { RestoredTokens = 0 }));
+        Assert.DoesNotContain("brought back", none.Output, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Stats_show_the_expected_loss_and_which_bound_decided()
     {
-        TestConsole console = new();
+        TestConsole console = new TestConsole().Width(200);
         PrefillReport report = Reports.Thinned with { MaxQualityLoss = 0.1, ExpectedQualityLoss = 0.085 };
         report = report with
         {
             Stages = [report.Stages[0], report.Stages[1] with { Bound = SelectionBound.Threshold }],
         };
 
-        console.Console.Write(StatsView.Render(Answer with { Report = report }));
+        console.Write(StatsView.Render(Answer with { Report = report }));
 
-        Assert.Contains("2x, at most a loss of 0.1 nats", console.Text, StringComparison.Ordinal);
-        Assert.Contains("0.085 nats", console.Text, StringComparison.Ordinal);
+        Assert.Contains("2x, at most a loss of 0.1 nats", console.Output, StringComparison.Ordinal);
+        Assert.Contains("0.085 nats", console.Output, StringComparison.Ordinal);
         string[] stages =
         [
-            .. console.Text.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
+            .. console.Output.Split('\n').Where(line => line.StartsWith("layers", StringComparison.Ordinal)),
         ];
         Assert.Contains("all that came", stages[0], StringComparison.Ordinal);
         Assert.Contains("those that passed the threshold", stages[1], StringComparison.Ordinal);

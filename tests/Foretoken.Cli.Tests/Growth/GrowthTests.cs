@@ -20,8 +20,8 @@ public sealed class GrowthTests
         new GrowthCase(new MostRecent()),
     ];
 
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     [Fact]
     public void A_row_counts_facts_of_digits_and_of_words_apart()
@@ -100,8 +100,8 @@ public sealed class GrowthTests
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
     {
         Assert.Equal(ExitCode.Failed, await Run(line));
-        Assert.Contains(message, _errors.Text, StringComparison.OrdinalIgnoreCase);
-        Assert.Empty(_output.Text);
+        Assert.Contains(message, _errors.Output, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(_output.Output);
     }
 
 #if !DEBUG
@@ -137,8 +137,8 @@ public sealed class GrowthTests
         ];
         int code = await Run(line);
 
-        Assert.True(code == ExitCode.Ok, _errors.Text);
-        using JsonDocument json = JsonDocument.Parse(_output.Text);
+        Assert.True(code == ExitCode.Ok, _errors.Output);
+        using JsonDocument json = JsonDocument.Parse(_output.Output);
         Assert.Equal(
             [
                 ("learned:all-1", 1),
@@ -159,7 +159,7 @@ public sealed class GrowthTests
 #endif
 
     private Task<int> Run(string[] line) =>
-        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).InvokeAsync();
+        ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line).InvokeAsync();
 
     private static GrowthReport Report()
     {

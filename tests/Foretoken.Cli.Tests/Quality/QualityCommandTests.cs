@@ -6,8 +6,8 @@ namespace Foretoken.Cli.Tests.Quality;
 public sealed class QualityCommandTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     public void Dispose() => _folder.Dispose();
 
@@ -26,9 +26,9 @@ public sealed class QualityCommandTests : IDisposable
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
     {
         Assert.Equal(ExitCode.Failed, await Run(line));
-        Assert.StartsWith("error: ", _errors.Text, StringComparison.Ordinal);
-        Assert.Contains(message, _errors.Text, StringComparison.OrdinalIgnoreCase);
-        Assert.Empty(_output.Text);
+        Assert.StartsWith("error: ", _errors.Output, StringComparison.Ordinal);
+        Assert.Contains(message, _errors.Output, StringComparison.OrdinalIgnoreCase);
+        Assert.Empty(_output.Output);
     }
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class QualityCommandTests : IDisposable
     {
         string prompts = _folder.Write("own.jsonl", """{"document": "d", "question": "?", "kind": "retrieval"}""");
         Assert.Equal(ExitCode.Failed, await Run("quality", "--prompts", prompts));
-        Assert.Contains("own.jsonl, line 1: ", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("own.jsonl, line 1: ", _errors.Output, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -45,7 +45,7 @@ public sealed class QualityCommandTests : IDisposable
     [InlineData("quality", "--prompts-per-kind", "0")]
     [InlineData("quality", "--flash-attn", "perhaps")]
     public void What_cannot_be_understood_is_refused(params string[] line) =>
-        Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line).Errors);
+        Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line).Errors);
 
     [Fact]
     public void Progress_says_how_much_time_is_left()
@@ -79,7 +79,7 @@ public sealed class QualityCommandTests : IDisposable
 
     private Task<int> Run(params string[] line)
     {
-        var parsed = ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(line);
+        var parsed = ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line);
         Assert.Empty(parsed.Errors);
         return parsed.InvokeAsync();
     }

@@ -50,10 +50,10 @@ public class QualityReportTests
     public void The_table_names_each_importance_once_and_says_what_speed_is_measured_against(int lengths)
     {
         IReadOnlyList<QualitySample> samples = QualityReports.Samples([.. ((int[])[1024, 2048]).Take(lengths)]);
-        TestConsole console = new();
-        console.Console.Write(QualityTableView.Render(QualityReports.Of(samples), QualityLine.From(samples)));
-        Assert.Equal(lengths, console.Text.Split("most-recent").Length - 1);
-        Assert.Equal(lengths > 1, console.Text.Contains("prompt  ", StringComparison.Ordinal));
-        Assert.Contains("our own full prefill", console.Text, StringComparison.Ordinal);
+        TestConsole console = new TestConsole().Width(200);
+        console.Write(QualityTableView.Render(QualityReports.Of(samples), QualityLine.From(samples)));
+        Assert.Equal(lengths, console.Output.Split("most-recent").Length - 1);
+        Assert.Equal(lengths > 1, console.Output.Contains("prompt  ", StringComparison.Ordinal));
+        Assert.Contains("our own full prefill", console.Output, StringComparison.Ordinal);
     }
 }

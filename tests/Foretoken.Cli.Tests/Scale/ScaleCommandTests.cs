@@ -5,8 +5,8 @@ namespace Foretoken.Cli.Tests.Scale;
 
 public class ScaleCommandTests
 {
-    private readonly TestConsole _output = new();
-    private readonly TestConsole _errors = new();
+    private readonly TestConsole _output = new TestConsole().Width(200);
+    private readonly TestConsole _errors = new TestConsole().Width(200);
 
     [Fact]
     public async Task Time_is_operations_over_the_share_of_the_peak_that_is_reached()
@@ -137,7 +137,7 @@ public class ScaleCommandTests
             Assert.Contains("### " + device.Description, text, StringComparison.Ordinal);
             Assert.Contains("Source: " + device.Source, text, StringComparison.Ordinal);
         }
-        Assert.Contains("nothing here was measured", _errors.Text, StringComparison.Ordinal);
+        Assert.Contains("nothing here was measured", _errors.Output, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -149,7 +149,7 @@ public class ScaleCommandTests
     public async Task Hardware_that_is_not_known_is_answered_with_what_is_possible(string hardware, string message)
     {
         Assert.Equal(1, await Run("scale", "--hardware", hardware));
-        Assert.Contains(message, _errors.Text, StringComparison.Ordinal);
+        Assert.Contains(message, _errors.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -170,11 +170,11 @@ public class ScaleCommandTests
 
     private async Task<string> Output(params string[] arguments)
     {
-        int before = _output.Text.Length;
+        int before = _output.Output.Length;
         Assert.Equal(0, await Run(arguments));
-        return _output.Text[before..];
+        return _output.Output[before..];
     }
 
     private Task<int> Run(params string[] arguments) =>
-        ForetokenCommand.Create(new CliContext(_output.Console, _errors.Console)).Parse(arguments).InvokeAsync();
+        ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(arguments).InvokeAsync();
 }

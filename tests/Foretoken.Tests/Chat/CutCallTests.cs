@@ -10,7 +10,8 @@ namespace Foretoken.Tests.Chat;
 [Collection(nameof(TestModel))]
 public sealed class CutCallTests(TestModel test)
 {
-    private const string Complete = "<tool_call>\n{\"name\": \"delete_files\", \"arguments\": {\"folder\": \"/tmp/old\"}}\n</tool_call>";
+    private const string Complete =
+        "<tool_call>\n{\"name\": \"delete_files\", \"arguments\": {\"folder\": \"/tmp/old\"}}\n</tool_call>";
 
     private static readonly AIFunction Delete = AIFunctionFactory.Create(
         (string folder = "/") => $"{folder} is gone",
@@ -62,7 +63,10 @@ public sealed class CutCallTests(TestModel test)
     {
         string text = Complete + "\n" + Complete[..^30];
         (List<AIContent> contents, AnswerReader reader) = Read(text, [Delete], parallel: true);
-        Assert.Equal("/tmp/old", Assert.Single(contents.OfType<FunctionCallContent>()).Arguments!["folder"]!.ToString());
+        Assert.Equal(
+            "/tmp/old",
+            Assert.Single(contents.OfType<FunctionCallContent>()).Arguments!["folder"]!.ToString()
+        );
         Assert.Equal("delete_files", Assert.Single(reader.RefusedCalls).Name);
         Assert.Contains("delete_files", Text(contents), StringComparison.Ordinal);
     }
@@ -122,7 +126,10 @@ public sealed class CutCallTests(TestModel test)
                 MaxOutputTokens = 100,
             }
         );
-        Assert.DoesNotContain(response.Messages.SelectMany(message => message.Contents), content => content is FunctionCallContent);
+        Assert.DoesNotContain(
+            response.Messages.SelectMany(message => message.Contents),
+            content => content is FunctionCallContent
+        );
         Assert.Equal(ChatFinishReason.Stop, response.FinishReason);
         Assert.Contains("delete_files", response.Text, StringComparison.Ordinal);
     }

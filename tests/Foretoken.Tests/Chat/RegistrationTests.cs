@@ -102,6 +102,45 @@ public sealed class RegistrationTests(TinyChatModel test)
     [Theory]
     [InlineData(null)]
     [InlineData("key")]
+    public async Task A_registration_goes_on_as_a_pipeline(string? key)
+    {
+        HostApplicationBuilder builder = Builder(("Chat:ModelPath", test.Path));
+        IConfiguration section = builder.Configuration.GetSection("Chat");
+        ChatClientBuilder pipeline = key is null
+            ? builder.Services.AddForetokenChatClient(section)
+            : builder.Services.AddKeyedForetokenChatClient(key, section);
+        pipeline.UseFunctionInvocation().ConfigureOptions(options => options.MaxOutputTokens = 1);
+        ForetokenChatClient own;
+        using (IHost host = builder.Build())
+        {
+            await host.StartAsync();
+            IChatClient client = host.Services.GetRequiredKeyedService<IChatClient>(key);
+            own = host.Services.GetRequiredKeyedService<ForetokenChatClient>(key);
+            Assert.Same(client, host.Services.GetRequiredKeyedService<IChatClient>(key));
+            Assert.Same(own, client.GetService<ForetokenChatClient>());
+            Assert.NotNull(client.GetService<FunctionInvokingChatClient>());
+            Assert.Null(own.GetService<FunctionInvokingChatClient>());
+            Assert.Equal(1, (await client.GetResponseAsync("Hello")).Usage!.OutputTokenCount);
+            await host.StopAsync();
+        }
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => own.GetResponseAsync("Hello"));
+    }
+
+    [Fact]
+    public void Options_of_a_client_alone_add_up()
+    {
+        HostApplicationBuilder builder = Builder();
+        builder.Services.AddForetoken().Configure(options => options.ModelPath = test.Path);
+        builder.Services.AddForetoken().Configure(options => options.Slots = 2);
+        using IHost host = builder.Build();
+        Assert.Equal(2, host.Services.GetRequiredService<IOptions<ForetokenChatClientOptions>>().Value.Slots);
+        Assert.NotNull(host.Services.GetRequiredService<ForetokenChatClient>());
+        Assert.Null(host.Services.GetService<IChatClient>());
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("key")]
     public async Task Warm_up_loads_the_model_without_being_asked(string? key)
     {
         AwaitedLog log = new("Warm: ");

@@ -96,6 +96,53 @@ public sealed class TelemetryTests(TinyChatModel test)
         Assert.All(stopped, activity => Assert.Equal(ActivityStatusCode.Error, activity.Status));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task With_telemetry_around_the_client_a_request_has_one_span_that_also_tells_of_the_prefill(
+        bool outermost
+    )
+    {
+        string source = $"Foretoken.Tests.Around.{outermost}";
+        ConcurrentQueue<Activity> stopped = [];
+        using ActivityListener own = Listen(stopped);
+        using ActivityListener around = new()
+        {
+            ShouldListenTo = candidate => candidate.Name == source,
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = stopped.Enqueue,
+        };
+        ActivitySource.AddActivityListener(around);
+        using ForetokenChatClient inner = test.CreateClient();
+        using IChatClient client = outermost
+            ? inner.AsBuilder().UseOpenTelemetry(sourceName: source).UseFunctionInvocation().Build()
+            : inner.AsBuilder().UseFunctionInvocation().UseOpenTelemetry(sourceName: source).Build();
+        ChatOptions options = new ChatOptions { MaxOutputTokens = 2 }.WithTargetTtftSpeedup(1.5);
+
+        await client.GetResponseAsync("Hello", options);
+        Check();
+        await foreach (ChatResponseUpdate _ in client.GetStreamingResponseAsync("Hello", options)) { }
+        Check();
+        // without anything around it, the client has a span of its own
+        await inner.GetResponseAsync("Hello", options);
+        Assert.Equal(ForetokenDiagnostics.ActivitySourceName, Assert.Single(stopped).Source.Name);
+
+        void Check()
+        {
+            Activity span = Assert.Single(
+                stopped,
+                activity => activity.DisplayName.StartsWith("chat", StringComparison.Ordinal)
+            );
+            stopped.Clear();
+            Assert.Equal(source, span.Source.Name);
+            Assert.Equal($"chat {Model}", span.DisplayName);
+            Assert.Equal("127.0.0.1", span.GetTagItem("server.address"));
+            Assert.Equal(1.5, span.GetTagItem("foretoken.prefill.speedup.target"));
+            Assert.NotNull(span.GetTagItem("foretoken.prefill.speedup.promised"));
+            Assert.NotEqual(0, span.GetTagItem("gen_ai.usage.input_tokens"));
+        }
+    }
+
     [Fact]
     public async Task Without_a_listener_there_is_no_activity()
     {

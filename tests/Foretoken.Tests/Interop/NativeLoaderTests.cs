@@ -10,7 +10,7 @@ public sealed class NativeLoaderTests
     {
         NativeLibraryInfo library = ForetokenModel.GetNativeLibrary();
         Assert.Equal(NativeLoader.ExpectedAbiVersion, library.AbiVersion);
-        Assert.Matches("^b[0-9]+$", library.LlamaRelease);
+        Assert.Matches(@"^(b[0-9]+|v[0-9]+\.[0-9]+\.[0-9]+)$", library.LlamaRelease);
         Assert.NotEqual("", library.PatchHash);
         Assert.True(File.Exists(library.Path));
         using System.Text.Json.JsonDocument build = System.Text.Json.JsonDocument.Parse(library.BuildInfo);

@@ -35,7 +35,7 @@ public sealed class LostServerTests : IDisposable
             DeviceUnavailableException e = Assert.Throws<DeviceUnavailableException>(() =>
                 ForetokenModel.Load(_model, new ModelOptions { GpuLayers = layers, Devices = hasGpu ? ["CPU"] : null })
             );
-            Assert.Contains($"'n_gpu_layers' is {layers}", e.Message, StringComparison.Ordinal);
+            Assert.Contains($"'GpuLayers' is {layers}", e.Message, StringComparison.Ordinal);
             Assert.Contains("CPU", e.Message, StringComparison.Ordinal);
             Assert.Contains("--cuda", e.Message, StringComparison.Ordinal);
         }

@@ -176,6 +176,24 @@ public sealed class TwoServersTests(TwoServers test) : IClassFixture<TwoServers>
     }
 
     [RpcFact]
+    public void A_session_goes_on_when_another_one_on_its_servers_ends()
+    {
+        using ForetokenSession session = test.CreateSession();
+        session.Prefill(test.Prompt);
+        using Sampler sampler = test.Cpu.Model.CreateSampler();
+        List<int> answer = [];
+        for (int i = 0; i < TwoServers.AnswerTokens; i++)
+        {
+            answer.Add(session.Sample(sampler));
+            session.Decode(answer[^1]);
+            // a server forgets the graphs that it would compute again when buffers are freed
+            test.CreateSession().Dispose();
+        }
+
+        Assert.Equal(test.StockTokens, answer);
+    }
+
+    [RpcFact]
     public async Task Sessions_that_compute_at_the_same_time_do_not_mix_their_commands()
     {
         List<int>[] answers = await Task.WhenAll(

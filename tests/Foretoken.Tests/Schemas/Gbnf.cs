@@ -102,7 +102,8 @@ internal sealed class Gbnf
                 Write(chosen, random, extra, depth, text);
                 break;
             case Repeat repeat:
-                int most = Depth(repeat.Item) <= depth ? Math.Min(repeat.Max ?? int.MaxValue, repeat.Min + extra) : repeat.Min;
+                int most =
+                    Depth(repeat.Item) <= depth ? Math.Min(repeat.Max ?? int.MaxValue, repeat.Min + extra) : repeat.Min;
                 for (int i = random.Next(repeat.Min, most + 1); i > 0; i--)
                 {
                     Write(repeat.Item, random, extra, depth, text);
@@ -157,7 +158,11 @@ internal sealed class Gbnf
                 break;
             case Repeat repeat:
                 HashSet<int> reached = [at];
-                for (int i = 0; reached.Count > 0 && (repeat.Max is null || i <= repeat.Max) && i <= text.Length + repeat.Min; i++)
+                for (
+                    int i = 0;
+                    reached.Count > 0 && (repeat.Max is null || i <= repeat.Max) && i <= text.Length + repeat.Min;
+                    i++
+                )
                 {
                     if (i >= repeat.Min)
                     {

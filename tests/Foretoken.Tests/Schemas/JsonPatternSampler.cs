@@ -68,16 +68,17 @@ internal sealed class JsonPatternSampler
             Assert.True(char.IsAsciiLetterOrDigit(c), $"'{c}' is neither a class nor a group");
             item = () => c.ToString();
         }
-        (int min, int? max) = _at == _pattern.Length
-            ? (1, 1)
-            : _pattern[_at] switch
-            {
-                '*' => (0, null),
-                '+' => (1, null),
-                '?' => (0, 1),
-                '{' => ReadCounts(),
-                _ => (1, (int?)1),
-            };
+        (int min, int? max) =
+            _at == _pattern.Length
+                ? (1, 1)
+                : _pattern[_at] switch
+                {
+                    '*' => (0, null),
+                    '+' => (1, null),
+                    '?' => (0, 1),
+                    '{' => ReadCounts(),
+                    _ => (1, (int?)1),
+                };
         if (_at < _pattern.Length && _pattern[_at] is '*' or '+' or '?')
         {
             _at++;

@@ -54,7 +54,9 @@ public class PatternTests
     [InlineData(@"[^\s\S]", "no character")]
     public void What_no_grammar_can_follow_is_refused_with_the_reason(string pattern, string reason)
     {
-        PatternException error = Assert.Throws<PatternException>(() => PatternWriter.Write(PatternParser.Parse(pattern)));
+        PatternException error = Assert.Throws<PatternException>(() =>
+            PatternWriter.Write(PatternParser.Parse(pattern))
+        );
         Assert.Contains(reason, error.Message, StringComparison.Ordinal);
     }
 
@@ -84,7 +86,9 @@ public class PatternTests
         Assert.Throws<PatternException>(() => PatternParser.Parse(deep[..9_000]));
         Assert.Throws<PatternException>(() => PatternParser.Parse(new string('a', PatternParser.MaxLength + 1)));
         Assert.Throws<PatternException>(() =>
-            PatternParser.Parse(string.Concat(Enumerable.Repeat("(", 60)) + "a" + string.Concat(Enumerable.Repeat(")", 60)))
+            PatternParser.Parse(
+                string.Concat(Enumerable.Repeat("(", 60)) + "a" + string.Concat(Enumerable.Repeat(")", 60))
+            )
         );
     }
 
@@ -119,11 +123,7 @@ public class PatternTests
     private static void AssertSamplesMatch(string pattern, Random random, int count)
     {
         (string text, _, string? loosened) = PatternWriter.Write(PatternParser.Parse(pattern));
-        Regex regex = new(
-            $@"\A(?:{pattern})\z",
-            RegexOptions.NonBacktracking | RegexOptions.CultureInvariant,
-            TimeSpan.FromSeconds(10)
-        );
+        Regex regex = Whole(pattern);
         for (int i = 0; i < count; i++)
         {
             string json = JsonPatternSampler.Sample(text, random);
@@ -132,6 +132,21 @@ public class PatternTests
             {
                 Assert.True(regex.IsMatch(value), $"{json} does not match {pattern}, which became {text}");
             }
+        }
+    }
+
+    private static Regex Whole(string pattern)
+    {
+        string whole = $@"\A(?:{pattern})\z";
+        TimeSpan time = TimeSpan.FromSeconds(10);
+        try
+        {
+            return new Regex(whole, RegexOptions.NonBacktracking | RegexOptions.CultureInvariant, time);
+        }
+        catch (NotSupportedException)
+        {
+            // too large an automaton for .NET
+            return new Regex(whole, RegexOptions.CultureInvariant, time);
         }
     }
 }

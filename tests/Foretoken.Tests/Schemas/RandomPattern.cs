@@ -142,7 +142,10 @@ internal sealed class RandomPattern(Random random)
                 {
                     text.Append(
                         random.Next(20) == 0
-                            ? string.Create(CultureInfo.InvariantCulture, $"{{{random.Next(5000)},{random.Next(5000)}}}")
+                            ? string.Create(
+                                CultureInfo.InvariantCulture,
+                                $"{{{random.Next(5000)},{random.Next(5000)}}}"
+                            )
                             : Quantifiers[random.Next(Quantifiers.Length)]
                     );
                 }

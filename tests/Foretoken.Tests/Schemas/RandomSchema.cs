@@ -6,11 +6,38 @@ namespace Foretoken.Tests.Schemas;
 /// <summary>JSON schemas at random: keywords in all combinations, references, contradictions, and values that are no schema.</summary>
 internal sealed class RandomSchema(Random random)
 {
-    private static readonly string[] Names = ["a", "b", "c", "$type", "a-b", "x y", "é", "*", "]", "\"", "", "root", "value", "😀"];
+    private static readonly string[] Names =
+    [
+        "a",
+        "b",
+        "c",
+        "$type",
+        "a-b",
+        "x y",
+        "é",
+        "*",
+        "]",
+        "\"",
+        "",
+        "root",
+        "value",
+        "😀",
+    ];
 
     private static readonly string[] Types = ["object", "array", "string", "integer", "number", "boolean", "null"];
 
-    private static readonly string[] Formats = ["date", "time", "date-time", "uuid", "uri", "email", "ipv4", "int32", "other"];
+    private static readonly string[] Formats =
+    [
+        "date",
+        "time",
+        "date-time",
+        "uuid",
+        "uri",
+        "email",
+        "ipv4",
+        "int32",
+        "other",
+    ];
 
     private static readonly string[] References =
     [
@@ -69,7 +96,11 @@ internal sealed class RandomSchema(Random random)
         {
             schema["type"] =
                 random.Next(6) == 0
-                    ? new JsonArray([.. Enumerable.Range(0, random.Next(1, 4)).Select(_ => (JsonNode)Types[random.Next(Types.Length)])])
+                    ? new JsonArray([
+                        .. Enumerable
+                            .Range(0, random.Next(1, 4))
+                            .Select(_ => (JsonNode)Types[random.Next(Types.Length)]),
+                    ])
                     : Types[random.Next(depth > 3 || _budget < 0 ? 2 : 0, Types.Length)];
         }
         for (int n = random.Next(1, 5); n > 0; n--)
@@ -91,9 +122,9 @@ internal sealed class RandomSchema(Random random)
                     properties[Names[random.Next(Names.Length)]] = Schema(depth + 1);
                 }
                 schema["properties"] = properties;
-                schema["required"] = new JsonArray(
-                    [.. properties.Where(_ => random.Next(2) == 0).Select(property => (JsonNode)property.Key)]
-                );
+                schema["required"] = new JsonArray([
+                    .. properties.Where(_ => random.Next(2) == 0).Select(property => (JsonNode)property.Key),
+                ]);
                 break;
             case 3 or 4 when deeper:
                 schema["items"] = Schema(depth + 1);
@@ -108,7 +139,8 @@ internal sealed class RandomSchema(Random random)
                 schema["allOf"] = Schemas(depth);
                 break;
             case 9:
-                schema["additionalProperties"] = deeper && random.Next(2) == 0 ? Schema(depth + 1) : random.Next(2) == 0;
+                schema["additionalProperties"] =
+                    deeper && random.Next(2) == 0 ? Schema(depth + 1) : random.Next(2) == 0;
                 break;
             case 10:
                 schema["enum"] = new JsonArray([.. Enumerable.Range(0, random.Next(0, 4)).Select(_ => Value(depth))]);
@@ -150,7 +182,16 @@ internal sealed class RandomSchema(Random random)
                 schema["not"] = deeper ? Schema(depth + 1) : true;
                 break;
             case 23 when random.Next(5) == 0:
-                string[] rare = ["if", "patternProperties", "propertyNames", "contains", "uniqueItems", "multipleOf", "contentEncoding"];
+                string[] rare =
+                [
+                    "if",
+                    "patternProperties",
+                    "propertyNames",
+                    "contains",
+                    "uniqueItems",
+                    "multipleOf",
+                    "contentEncoding",
+                ];
                 schema[rare[random.Next(rare.Length)]] = Value(depth);
                 break;
             case 24:
@@ -162,7 +203,8 @@ internal sealed class RandomSchema(Random random)
         }
     }
 
-    private JsonArray Schemas(int depth) => new([.. Enumerable.Range(0, random.Next(0, 4)).Select(_ => Schema(depth + 1))]);
+    private JsonArray Schemas(int depth) =>
+        new([.. Enumerable.Range(0, random.Next(0, 4)).Select(_ => Schema(depth + 1))]);
 
     private JsonNode? Count() =>
         random.Next(12) switch

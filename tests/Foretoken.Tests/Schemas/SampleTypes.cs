@@ -13,32 +13,37 @@ internal enum Colour
     Blue,
 }
 
-internal record Person(string Name, int Age);
+internal sealed record Person(string Name, int Age);
 
-internal record TwoLists(List<Person> X, List<Person> Y);
+internal sealed record TwoLists(List<Person> X, List<Person> Y);
 
-internal record Nested(Person Owner, Dictionary<string, Person> ByName, IReadOnlyList<Person[]> Groups, Colour? Favourite);
+internal sealed record Nested(
+    Person Owner,
+    Dictionary<string, Person> ByName,
+    IReadOnlyList<Person[]> Groups,
+    Colour? Favourite
+);
 
-internal class Tree
+internal sealed class Tree
 {
     public string? Label { get; set; }
     public List<Tree>? Children { get; set; }
     public Tree? Left { get; set; }
 }
 
-internal class Chain
+internal sealed class Chain
 {
     public required string Text { get; set; }
     public required Chain? Next { get; set; }
 }
 
-internal class Folder
+internal sealed class Folder
 {
     public Dictionary<string, Folder> Folders { get; set; } = [];
     public List<Document> Documents { get; set; } = [];
 }
 
-internal class Document
+internal sealed class Document
 {
     public Folder? Parent { get; set; }
     public required string Title { get; set; }
@@ -52,17 +57,17 @@ internal abstract class Shape
     public string? Label { get; set; }
 }
 
-internal class Circle : Shape
+internal sealed class Circle : Shape
 {
     public double Radius { get; set; }
 }
 
-internal class Square : Shape
+internal sealed class Square : Shape
 {
     public required double Side { get; set; }
 }
 
-internal class Group : Shape
+internal sealed class Group : Shape
 {
     public List<Shape> Shapes { get; set; } = [];
 }
@@ -72,13 +77,13 @@ internal class Group : Shape
 [JsonDerivedType(typeof(Dog), 2)]
 internal record Animal(string Name);
 
-internal record Cat(string Name, bool Purrs) : Animal(Name);
+internal sealed record Cat(string Name, bool Purrs) : Animal(Name);
 
-internal record Dog(string Name, Animal? Friend) : Animal(Name);
+internal sealed record Dog(string Name, Animal? Friend) : Animal(Name);
 
 internal record struct Point(float X, float Y);
 
-internal class Everything
+internal sealed class Everything
 {
     public bool Bool { get; set; }
     public byte Byte { get; set; }
@@ -119,7 +124,7 @@ internal class Everything
     public Point Point { get; set; }
 }
 
-internal class Annotated
+internal sealed class Annotated
 {
     [Range(1, 10)]
     public int Small { get; set; }

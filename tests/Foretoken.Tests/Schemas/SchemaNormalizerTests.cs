@@ -9,7 +9,11 @@ namespace Foretoken.Tests.Schemas;
 public class SchemaNormalizerTests
 {
     [Theory]
-    [InlineData("""{"type":"object","properties":{"n":{"type":"string","minLength":5,"maxLength":2}}}""", "'n'", "minLength")]
+    [InlineData(
+        """{"type":"object","properties":{"n":{"type":"string","minLength":5,"maxLength":2}}}""",
+        "'n'",
+        "minLength"
+    )]
     [InlineData("""{"type":"string","minLength":5,"maxLength":2}""", "a test", "minLength")]
     [InlineData("""{"type":"array","minItems":3,"maxItems":1}""", "a test", "minItems")]
     [InlineData("""{"type":"array","items":{"type":"integer","minimum":5,"maximum":2}}""", "'[]'", "minimum")]
@@ -35,7 +39,10 @@ public class SchemaNormalizerTests
     [InlineData("""{"properties":{"a":{"$ref":"#/$defs/none"}}}""", "#/$defs/none")]
     [InlineData("""{"properties":{"a":{"type":"string","pattern":"(?=x)y"}}}""", "lookahead")]
     [InlineData("""{"properties":{"a":{"type":"word"}}}""", "word")]
-    [InlineData("""{"properties":{"a":{"type":"string","allOf":[{"pattern":"^a$"},{"pattern":"^b$"}]}}}""", "two patterns")]
+    [InlineData(
+        """{"properties":{"a":{"type":"string","allOf":[{"pattern":"^a$"},{"pattern":"^b$"}]}}}""",
+        "two patterns"
+    )]
     [InlineData("""{"properties":{"a":7}}""", "7")]
     public void What_cannot_be_honoured_is_refused_naming_the_property(string schema, string what)
     {
@@ -48,7 +55,9 @@ public class SchemaNormalizerTests
     [InlineData("""{"$ref":"#"}""")]
     [InlineData("""{"allOf":[{"$ref":"#"}]}""")]
     [InlineData("""{"anyOf":[{"$ref":"#"},{"type":"null"}]}""")]
-    [InlineData("""{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"$ref":"#/$defs/A"}},"properties":{"a":{"$ref":"#/$defs/A"}}}""")]
+    [InlineData(
+        """{"$defs":{"A":{"$ref":"#/$defs/B"},"B":{"$ref":"#/$defs/A"}},"properties":{"a":{"$ref":"#/$defs/A"}}}"""
+    )]
     public void References_that_lead_to_themselves_alone_end(string schema)
     {
         try
@@ -153,7 +162,10 @@ public class SchemaNormalizerTests
     public void Denied_strings_are_not_allowed()
     {
         Gbnf grammar = Grammar("""{"type":"string","not":{"enum":["no","none","ä"]}}""");
-        Assert.All((string[])["\"\"", "\"n\"", "\"non\"", "\"nor\"", "\"nones\"", "\"yes\"", "\"a\""], text => Assert.True(grammar.Allows(text), text));
+        Assert.All(
+            (string[])["\"\"", "\"n\"", "\"non\"", "\"nor\"", "\"nones\"", "\"yes\"", "\"a\""],
+            text => Assert.True(grammar.Allows(text), text)
+        );
         Assert.All((string[])["\"no\"", "\"none\"", "\"ä\""], text => Assert.False(grammar.Allows(text), text));
     }
 
@@ -187,14 +199,21 @@ public class SchemaNormalizerTests
             deep.Append("""{"items":""");
         }
         deep.Append("{}").Append('}', 30_000);
-        using JsonDocument document = JsonDocument.Parse(deep.ToString(), new JsonDocumentOptions { MaxDepth = 100_000 });
+        using JsonDocument document = JsonDocument.Parse(
+            deep.ToString(),
+            new JsonDocumentOptions { MaxDepth = 100_000 }
+        );
         GrammarException error = Assert.Throws<GrammarException>(() =>
             SchemaNormalizer.Normalize(document.RootElement, "a test", "r")
         );
         Assert.Contains("64", error.Message, StringComparison.Ordinal);
 
         string many = Object(Enumerable.Range(0, 6000).Select(i => $"\"p{i}\":{{}}"));
-        Assert.Contains("5000", Assert.Throws<GrammarException>(() => Normalize(many)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "5000",
+            Assert.Throws<GrammarException>(() => Normalize(many)).Message,
+            StringComparison.Ordinal
+        );
 
         // doubles with every level when references are copied
         StringBuilder doubling = new("""{"$ref":"#/$defs/d0","$defs":{""");
@@ -205,9 +224,11 @@ public class SchemaNormalizerTests
                 $"\"d{i}\":{Object([$"\"l\":{{\"$ref\":\"#/$defs/d{i + 1}\"}}", $"\"r\":{{\"$ref\":\"#/$defs/d{i + 1}\"}}"])},"
             );
         }
-        doubling.Append("""
+        doubling.Append(
+            """
             "d60":{"type":"null"}}}
-            """);
+            """
+        );
         Assert.NotNull(NativeGrammar.Of(Normalize(doubling.ToString())));
     }
 
@@ -266,11 +287,13 @@ public class SchemaNormalizerTests
         Assert.InRange(converted, all / 5, all);
     }
 
-    private static string Object(IEnumerable<string> properties) => $"{{\"properties\":{{{string.Join(',', properties)}}}}}";
+    private static string Object(IEnumerable<string> properties) =>
+        $"{{\"properties\":{{{string.Join(',', properties)}}}}}";
 
     private static Gbnf Grammar(string schema) => Gbnf.Parse(NativeGrammar.Of(Normalize(schema)));
 
-    private static NormalizedSchema Normalize(string schema) => SchemaNormalizer.Normalize(Parse(schema), "a test", "r");
+    private static NormalizedSchema Normalize(string schema) =>
+        SchemaNormalizer.Normalize(Parse(schema), "a test", "r");
 
     private static JsonElement Parse(string json)
     {

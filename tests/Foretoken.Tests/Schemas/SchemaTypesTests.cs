@@ -67,7 +67,9 @@ public class SchemaTypesTests
         // nor what a decimal holds: 1e99 is a number
         string text = NativeGrammar.Of(normalized);
         Gbnf grammar = Gbnf.Parse(
-            type == typeof(Annotated) ? text.Replace(" ([eE] [-+]? integral-part)?", "", StringComparison.Ordinal) : text
+            type == typeof(Annotated)
+                ? text.Replace(" ([eE] [-+]? integral-part)?", "", StringComparison.Ordinal)
+                : text
         );
         Random random = new(7);
         for (int i = 0; i < 100; i++)
@@ -115,7 +117,15 @@ public class SchemaTypesTests
             // and a URI may be of another kind than the three that [Url] knows
             Assert.DoesNotContain(
                 faults,
-                fault => !fault.MemberNames.Any(name => loosened.Contains(name) || name is nameof(Annotated.Needed) or nameof(Annotated.Small) or nameof(Annotated.Allowed) or nameof(Annotated.Link))
+                fault =>
+                    !fault.MemberNames.Any(name =>
+                        loosened.Contains(name)
+                        || name
+                            is nameof(Annotated.Needed)
+                                or nameof(Annotated.Small)
+                                or nameof(Annotated.Allowed)
+                                or nameof(Annotated.Link)
+                    )
             );
         }
         Assert.Contains(normalized.Loosened, what => what.Contains("share", StringComparison.Ordinal));
@@ -143,19 +153,28 @@ public class SchemaTypesTests
         Random random = new(5);
         for (int i = 0; i < 300; i++)
         {
-            Int128 value = Int128.Parse(grammar.Sample(random, extra: 20), System.Globalization.CultureInfo.InvariantCulture);
+            Int128 value = Int128.Parse(
+                grammar.Sample(random, extra: 20),
+                System.Globalization.CultureInfo.InvariantCulture
+            );
             Assert.InRange(value, min ?? Int128.MinValue, max ?? Int128.MaxValue);
         }
         foreach (Int128 inside in new Int128?[] { min, max, min + 1, max - 1 }.OfType<Int128>())
         {
             if (inside >= (min ?? Int128.MinValue) && inside <= (max ?? Int128.MaxValue))
             {
-                Assert.True(grammar.Allows(inside.ToString(System.Globalization.CultureInfo.InvariantCulture)), $"{inside}");
+                Assert.True(
+                    grammar.Allows(inside.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                    $"{inside}"
+                );
             }
         }
         foreach (Int128 outside in new Int128?[] { min - 1, max + 1 }.OfType<Int128>())
         {
-            Assert.False(grammar.Allows(outside.ToString(System.Globalization.CultureInfo.InvariantCulture)), $"{outside}");
+            Assert.False(
+                grammar.Allows(outside.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                $"{outside}"
+            );
         }
     }
 

@@ -19,6 +19,6 @@ FunctionResult answer = await kernel.InvokePromptAsync(
         ["document"] = string.Concat(Enumerable.Repeat("The ferry crosses the river in the morning. ", 40)),
     }
 );
-PrefillReport report = answer.Metadata.GetPrefillReport()!;
+PrefillReport report = answer.GetPrefillReport()!;
 Console.WriteLine(answer);
 Console.WriteLine($"kept less: {answer.ToString().Length > 0 && report.Stages[^1].Tokens < report.NewTokens}");

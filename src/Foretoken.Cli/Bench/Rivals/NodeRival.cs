@@ -1,74 +1,23 @@
 using System.Diagnostics;
-using System.Text.Json;
-using Foretoken.Inference;
 
 namespace Foretoken.Cli.Bench.Rivals;
 
-/// <summary>node-llama-cpp, driven by a script in the caller's own Node.js, on the very tokens that both sides get.</summary>
-internal sealed class NodeRival : IRival
+/// <summary>node-llama-cpp, driven by a script in the caller's own Node.js.</summary>
+internal static class NodeRival
 {
-    private readonly JsonLineProcess _process;
-
-    private NodeRival(JsonLineProcess process, string version)
-    {
-        _process = process;
-        Name = $"{RivalOption.NodeLlamaCpp} {version}".TrimEnd();
-    }
-
-    public string Name { get; }
-
-    public string Note =>
-        "the same tokens as both sides, from an empty sequence; time to the first generated token by Node's clock, on the CPU, with as many threads and as large batches; the llama.cpp within is its own build.";
-
     /// <exception cref="CliException">There is no Node.js, it does not find the package, or the package fails.</exception>
-    internal static async Task<NodeRival> StartAsync(
-        string modelPath,
-        ContextInfo context,
-        CancellationToken cancellationToken
-    )
+    internal static Task<TokenRival> StartAsync(TokenRivalSettings settings, CancellationToken cancellationToken)
     {
         ProcessStartInfo start = new("node", ["--input-type=module", "--eval", Script]);
-        start.Environment["FORETOKEN_RIVAL"] = JsonSerializer.Serialize(
-            new NodeSettings(
-                Path.GetFullPath(modelPath),
-                context.ContextSize,
-                context.UBatchSize,
-                context.BatchThreads,
-                context.FlashAttention
-            ),
-            NodeJsonContext.Default.NodeSettings
-        );
-        JsonLineProcess process = JsonLineProcess.Start(
-            $"The rival {RivalOption.NodeLlamaCpp} (Node.js from https://nodejs.org)",
-            start
-        );
-        try
-        {
-            JsonElement ready = await process.ReadFirstAsync(cancellationToken);
-            return new NodeRival(process, ready.GetProperty("version").GetString() ?? "");
-        }
-        catch
-        {
-            process.Dispose();
-            throw;
-        }
-    }
-
-    public RivalRun Run(RivalPrompt prompt, int decodeTokens, CancellationToken cancellationToken)
-    {
-        JsonElement answer = _process.Ask(
-            FormattableString.Invariant($"{decodeTokens} {string.Join(' ', prompt.Tokens)}"),
+        start.Environment["FORETOKEN_RIVAL"] = settings.ToJson();
+        return TokenRival.StartAsync(
+            RivalOption.NodeLlamaCpp,
+            "Node.js from https://nodejs.org",
+            "the same tokens as both sides, from an empty sequence; time to the first generated token by Node's clock, on the CPU, with as many threads and as large batches; the llama.cpp within is its own build.",
+            start,
             cancellationToken
         );
-        return new RivalRun
-        {
-            TtftMs = answer.GetProperty("ttft").GetDouble(),
-            PromptTokens = prompt.Tokens.Count,
-            DecodeMs = [.. answer.GetProperty("decode").EnumerateArray().Select(ms => ms.GetDouble())],
-        };
     }
-
-    public void Dispose() => _process.Dispose();
 
     // packages are looked for from the folder that the benchmark is run in
     private const string Script = """
@@ -88,7 +37,7 @@ internal sealed class NodeRival : IRival
             const llama = await llamaCpp.getLlama({ gpu: false, build: "never", progressLogs: false, logLevel: llamaCpp.LlamaLogLevel?.error });
             const model = await llama.loadModel({ modelPath: settings.model });
             const context = await model.createContext({
-                contextSize: settings.context, batchSize: settings.batch, sequences: 1,
+                contextSize: settings.context, batchSize: settings.uBatch, sequences: 1,
                 threads: settings.threads, flashAttention: settings.flashAttention });
             const sequence = context.getSequence();
             let version = "";
@@ -114,12 +63,3 @@ internal sealed class NodeRival : IRival
         }
         """;
 }
-
-/// <summary>What the script is told.</summary>
-internal sealed record NodeSettings(string Model, int Context, int Batch, int Threads, bool FlashAttention);
-
-[System.Text.Json.Serialization.JsonSourceGenerationOptions(
-    PropertyNamingPolicy = System.Text.Json.Serialization.JsonKnownNamingPolicy.CamelCase
-)]
-[System.Text.Json.Serialization.JsonSerializable(typeof(NodeSettings))]
-internal sealed partial class NodeJsonContext : System.Text.Json.Serialization.JsonSerializerContext;

@@ -1,10 +1,15 @@
 namespace Foretoken.Cli.Bench.Rivals;
 
-/// <summary>A rival as it is named on the command line: <c>http://host:port[/path][,model=NAME]</c> or <c>node-llama-cpp</c>.</summary>
-/// <param name="Endpoint">Address of the OpenAI protocol; null for node-llama-cpp.</param>
+/// <summary>
+/// A rival as it is named on the command line: <c>http://host:port[/path][,model=NAME]</c>, <c>llamasharp</c> or
+/// <c>node-llama-cpp</c>.
+/// </summary>
+/// <param name="Endpoint">Address of the OpenAI protocol; null for a program.</param>
 /// <param name="Model">Name of the model in requests; null for the first one that the server lists.</param>
-internal sealed record RivalOption(Uri? Endpoint, string? Model)
+/// <param name="Program">Name of a program; null for a server.</param>
+internal sealed record RivalOption(Uri? Endpoint, string? Model, string? Program = null)
 {
+    internal const string LLamaSharp = "llamasharp";
     internal const string NodeLlamaCpp = "node-llama-cpp";
 
     private const string ModelPart = "model=";
@@ -12,9 +17,9 @@ internal sealed record RivalOption(Uri? Endpoint, string? Model)
     /// <exception cref="CliException">It is neither.</exception>
     internal static RivalOption Parse(string text)
     {
-        if (text == NodeLlamaCpp)
+        if (text is LLamaSharp or NodeLlamaCpp)
         {
-            return new RivalOption(null, null);
+            return new RivalOption(null, null, text);
         }
         string[] parts = text.Split(',', 2, StringSplitOptions.TrimEntries);
         string? model =
@@ -28,7 +33,7 @@ internal sealed record RivalOption(Uri? Endpoint, string? Model)
         )
         {
             throw new CliException(
-                $"'{text}' is no rival. A rival is the address of a server that speaks the OpenAI protocol, as in http://127.0.0.1:8080,model=NAME (the model may be left out), or {NodeLlamaCpp}."
+                $"'{text}' is no rival. A rival is the address of a server that speaks the OpenAI protocol, as in http://127.0.0.1:8080,model=NAME (the model may be left out), {LLamaSharp} or {NodeLlamaCpp}."
             );
         }
         return new RivalOption(WithVersion(address), model);

@@ -28,7 +28,11 @@ internal sealed class RivalSet : IDisposable
                 set._all.Add(
                     rival.Endpoint is { } endpoint
                         ? await OpenAIRival.ConnectAsync(endpoint, rival.Model, server: null, cancellationToken)
-                        : await NodeRival.StartAsync(modelPath, context, cancellationToken)
+                        : await StartProgramAsync(
+                            rival.Program!,
+                            TokenRivalSettings.Of(modelPath, context, options.KvCacheType),
+                            cancellationToken
+                        )
                 );
             }
             if (options.RivalCommand is { } command)
@@ -62,6 +66,15 @@ internal sealed class RivalSet : IDisposable
             throw;
         }
     }
+
+    private static Task<TokenRival> StartProgramAsync(
+        string program,
+        TokenRivalSettings settings,
+        CancellationToken cancellationToken
+    ) =>
+        program == RivalOption.LLamaSharp
+            ? LLamaSharpRival.StartAsync(settings, cancellationToken)
+            : NodeRival.StartAsync(settings, cancellationToken);
 
     public void Dispose()
     {

@@ -1,4 +1,4 @@
-namespace Foretoken.Cli;
+namespace Foretoken.CommandLine;
 
 /// <summary>Something that the user can put right; the message says how.</summary>
 internal sealed class CliException : Exception

@@ -1,6 +1,6 @@
 using Spectre.Console;
 
-namespace Foretoken.Samples.Chat;
+namespace Foretoken.CommandLine;
 
 /// <summary>Consoles for standard output and standard error.</summary>
 internal static class Terminal
