@@ -13,12 +13,11 @@ internal static class DoctorCommand
             HelpName = "path",
             Description = "GGUF file. Default: the model that comes with the samples.",
         };
-        Option<int> contextSize = new("--ctx")
+        Option<int> contextSize = new Option<int>("--ctx")
         {
             HelpName = "n",
             Description = "Tokens of context to count memory for. Default: the model's own, at most 8192.",
-        };
-        CommandOptions.AtLeast(contextSize, 0);
+        }.Whole(0);
         Option<int> threads = CommandOptions.Threads("Threads that you mean to use. Default: as many as suit.");
         Option<bool> json = new("--json") { Description = "Print one JSON object, for a bug report." };
         Command command = new(
