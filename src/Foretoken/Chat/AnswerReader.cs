@@ -248,8 +248,7 @@ internal sealed class AnswerReader
 
     private string TextFrom(int begin, int end) => Encoding.UTF8.GetString(_text.WrittenSpan[begin..end]);
 
-    private bool HasMarker(string text) =>
-        _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
+    private bool HasMarker(string text) => _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
 
     /// <summary>Length of the longest end of <paramref name="text"/> that a marker begins with.</summary>
     private int LongestMarkerBeginning(string text)

@@ -129,11 +129,18 @@ public sealed class TemplateAnswersTests(TestModel test)
             Assert.True(cut.Calls is [] or ["Oslo 2"], $"{one.Answer[..length]}: {string.Join(',', cut.Calls)}");
         }
 
-        using Sample? text = Create(template, tools: true, new TextContent("Let me look."), Call("Oslo", 2, "callabcd1"));
+        using Sample? text = Create(
+            template,
+            tools: true,
+            new TextContent("Let me look."),
+            Call("Oslo", 2, "callabcd1")
+        );
         if (
             text is not null
             && text.Answer.Contains("Let me look.", StringComparison.Ordinal)
-            && text.Answer.Contains("Oslo", StringComparison.Ordinal)
+            // some templates write the text behind the calls, as no model does
+            && text.Answer.LastIndexOf("Oslo", StringComparison.Ordinal)
+                > text.Answer.IndexOf("Let me look.", StringComparison.Ordinal)
         )
         {
             Outcome outcome = Read(text, text.Answer);
@@ -217,17 +224,27 @@ public sealed class TemplateAnswersTests(TestModel test)
         string begin = prompt.Info.Text;
         int same = begin.Zip(history).TakeWhile(pair => pair.First == pair.Second).Count();
         // not in the middle of a marker
-        if (same < begin.Length && begin.LastIndexOf('<', same - 1) is int open && open > begin.LastIndexOf('>', same - 1))
+        if (
+            same < begin.Length
+            && begin.LastIndexOf('<', same - 1) is int open
+            && open > begin.LastIndexOf('>', same - 1)
+        )
         {
             same = open;
         }
         string answer = history[same..];
-        if (begin[same..].Contains("<think>", StringComparison.Ordinal) && !answer.Contains("</think>", StringComparison.Ordinal))
+        if (
+            begin[same..].Contains("<think>", StringComparison.Ordinal)
+            && !answer.Contains("</think>", StringComparison.Ordinal)
+        )
         {
             // the template has begun the reasoning, and leaves it out of a history
             answer = $"</think>{answer}";
         }
-        else if (answer.StartsWith("</think>", StringComparison.Ordinal) && begin[same..].Contains("<think>", StringComparison.Ordinal))
+        else if (
+            answer.StartsWith("</think>", StringComparison.Ordinal)
+            && begin[same..].Contains("<think>", StringComparison.Ordinal)
+        )
         {
             answer = answer.TrimStart();
         }
