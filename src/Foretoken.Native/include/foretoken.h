@@ -175,7 +175,7 @@ FTK_API ftk_status ftk_chat_prompt_tokens(const ftk_chat_prompt * prompt, int32_
 FTK_API ftk_status ftk_chat_prompt_info(const ftk_chat_prompt * prompt, char * buf, int64_t capacity, int64_t * n_needed);
 // parses generated text in this prompt's format; FTK_TEMPLATE_FAILED when it does not follow it.
 // Result JSON: content, reasoning_content, tool_calls [{id, name, arguments (JSON text), begin (bytes of the text in front of it),
-//   closed (bool: the arguments do not go on; of others, as of a text that was cut, they may be no JSON, or lack some)}], complete (bool: the text may end here), last ("content", "reasoning", "call" or "": the
+//   closed (bool: the arguments do not go on; of others, as of a text that was cut, they may be no JSON, or lack some)}], cut_call (where a call without a name begins, or -1), complete (bool: the text may end here), last ("content", "reasoning", "call" or "": the
 //   part that the text ends in) and last_end (bytes of the text that were read as parts; behind them there is markup only)
 FTK_API ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int64_t n_bytes, int32_t is_partial,
         char * buf, int64_t capacity, int64_t * n_needed);

@@ -1127,6 +1127,7 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
     const auto offset = [&](size_t i) { return i - std::min(i, prefix.size()); };
 
     bool tool_is_closed = false;
+    bool has_name       = false;
 
     ctx.ast.visit(result, [&](const common_peg_ast_node & node) {
         if (node.tag == common_chat_peg_builder::CONTENT || node.tag == common_chat_peg_builder::REASONING) {
@@ -1144,8 +1145,11 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
             tool_is_closed = !node.is_partial;
         } else if (node.tag == common_chat_peg_builder::TOOL_OPEN) {
             out.calls.push_back({offset(node.start), tool_is_closed});
-            out.last       = "call";
             tool_is_closed = false;
+            has_name       = false;
+        } else if (node.tag == common_chat_peg_builder::TOOL_NAME) {
+            out.last = "call";
+            has_name = true;
         } else if (!out.calls.empty() && !node.is_partial) {
             // arguments that are JSON end by themselves, others with what closes the call
             const bool is_json = node.tag == common_chat_peg_builder::TOOL_ARGS && node.text.size() > 1 && node.text.front() == '{' && node.text.back() == '}';
@@ -1153,7 +1157,7 @@ static bool try_parse(const ftk_chat_prompt & prompt, const std::string & text, 
                 out.calls.back().is_closed = true;
             }
         }
-        if (out.last == "call") {
+        if (out.last == "call" && has_name) {
             out.last_end = std::max(out.last_end, offset(node.end));
         }
     });
@@ -1265,6 +1269,10 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
 
         const common_chat_msg & message = answer.message;
 
+        // a call of which not even the name was generated
+        const bool    has_cut_call = answer.calls.size() > message.tool_calls.size();
+        const int64_t cut_call     = has_cut_call ? (int64_t) answer.calls[message.tool_calls.size()].begin : -1;
+
         ftk_json tool_calls = ftk_json::array();
         for (size_t i = 0; i < message.tool_calls.size(); ++i) {
             const auto & call = message.tool_calls[i];
@@ -1281,6 +1289,7 @@ ftk_status ftk_chat_parse(const ftk_chat_prompt * prompt, const char * text, int
                                {"content", message.content},
                                {"reasoning_content", message.reasoning_content},
                                {"tool_calls", tool_calls},
+                               {"cut_call", cut_call},
                                {"complete", complete},
                                {"last", answer.last},
                                {"last_end", answer.last_end},

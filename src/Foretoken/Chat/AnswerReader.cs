@@ -142,13 +142,13 @@ internal sealed class AnswerReader
                 )
             );
         }
-        if (answer.ToolCalls.Count > 0 || answer.Complete)
+        if (answer.Complete || (answer.ToolCalls.Count > 0 && answer.CutCall < 0))
         {
             return;
         }
         // cut inside of markup: what of it is no end of the reasoning was to become a call
-        string tail = TextFrom(answer.LastEnd);
-        if (answer.Last == "reasoning")
+        string tail = TextFrom(answer.ToolCalls.Count > 0 ? answer.CutCall : answer.LastEnd);
+        if (answer.ToolCalls.Count == 0 && answer.Last == "reasoning")
         {
             string? end = _prompt.Info.Markers.FirstOrDefault(marker =>
                 tail.Contains(marker, StringComparison.Ordinal)
@@ -248,8 +248,7 @@ internal sealed class AnswerReader
 
     private string TextFrom(int begin, int end) => Encoding.UTF8.GetString(_text.WrittenSpan[begin..end]);
 
-    private bool HasMarker(string text) =>
-        _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
+    private bool HasMarker(string text) => _markers.Any(marker => text.Contains(marker, StringComparison.Ordinal));
 
     /// <summary>Length of the longest end of <paramref name="text"/> that a marker begins with.</summary>
     private int LongestMarkerBeginning(string text)

@@ -27,6 +27,9 @@ internal sealed record ParsedAnswer
     public string? ReasoningContent { get; init; }
     public IReadOnlyList<ParsedToolCall> ToolCalls { get; init; } = [];
 
+    /// <summary>Bytes of the text in front of a call that was cut before its name; negative for none.</summary>
+    public int CutCall { get; init; } = -1;
+
     /// <summary>Whether the format lets the text end here.</summary>
     public bool Complete { get; init; }
 

@@ -44,6 +44,30 @@ public sealed class TemplateAnswersTests(TestModel test)
     // llama.cpp's grammar and parser have a form of their own for two calls of these
     private static readonly string[] WithoutSecondCall = ["MiniMax-M2", "GigaChat3-10B-A1.8B", "GigaChat3.1-10B-A1.8B"];
 
+    private static readonly string[] Ends =
+    [
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|eom|>",
+        "<|end|>",
+        "<|call|>",
+        "</s>",
+        "<end_of_turn>",
+        "<turn|>",
+        "<|tool_response>",
+        "[e~[",
+        "<sep>",
+        "</assistant>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<|end_of_text|>",
+        "<|message_sep|>",
+        "<seed:eos>",
+        "<｜end▁of▁sentence｜>",
+        "<|end_of_msg|>",
+        "<|assistant_end|>",
+    ];
+
     private static readonly AIFunction Weather = AIFunctionFactory.Create(
         (string city, int days = 1) => $"{city}: {days}",
         "get_weather",
@@ -97,23 +121,34 @@ public sealed class TemplateAnswersTests(TestModel test)
         {
             return;
         }
-        Assert.Equal(["Oslo 2"], Read(one, one.Answer).Calls);
+        Outcome whole = Read(one, one.Answer);
+        Assert.True(whole.Calls is ["Oslo 2"], $"{one.Answer} became {whole.Text}");
         for (int length = 0; length < one.Answer.Length; length++)
         {
             Outcome cut = Read(one, one.Answer[..length]);
             Assert.True(cut.Calls is [] or ["Oslo 2"], $"{one.Answer[..length]}: {string.Join(',', cut.Calls)}");
         }
 
-        using Sample? text = Create(template, tools: true, new TextContent("Let me look."), Call("Oslo", 2, "callabcd1"));
+        using Sample? text = Create(
+            template,
+            tools: true,
+            new TextContent("Let me look."),
+            Call("Oslo", 2, "callabcd1")
+        );
         if (
             text is not null
             && text.Answer.Contains("Let me look.", StringComparison.Ordinal)
-            && text.Answer.Contains("Oslo", StringComparison.Ordinal)
+            // some templates write the text behind the calls, as no model does
+            && text.Answer.LastIndexOf("Oslo", StringComparison.Ordinal)
+                > text.Answer.IndexOf("Let me look.", StringComparison.Ordinal)
         )
         {
             Outcome outcome = Read(text, text.Answer);
             Assert.Equal(["Oslo 2"], outcome.Calls);
-            Assert.Contains("Let me look.", outcome.Text + outcome.Reasoning, StringComparison.Ordinal);
+            Assert.True(
+                (outcome.Text + outcome.Reasoning).Contains("Let me look.", StringComparison.Ordinal),
+                $"{text.Answer} became {outcome.Text}"
+            );
         }
 
         using Sample? two = Create(template, tools: true, Call("Oslo", 2, "callabcd1"), Call("Rome", 3, "callabcd2"));
@@ -189,17 +224,27 @@ public sealed class TemplateAnswersTests(TestModel test)
         string begin = prompt.Info.Text;
         int same = begin.Zip(history).TakeWhile(pair => pair.First == pair.Second).Count();
         // not in the middle of a marker
-        if (same < begin.Length && begin.LastIndexOf('<', same - 1) is int open && open > begin.LastIndexOf('>', same - 1))
+        if (
+            same < begin.Length
+            && begin.LastIndexOf('<', same - 1) is int open
+            && open > begin.LastIndexOf('>', same - 1)
+        )
         {
             same = open;
         }
         string answer = history[same..];
-        if (begin[same..].Contains("<think>", StringComparison.Ordinal) && !answer.Contains("</think>", StringComparison.Ordinal))
+        if (
+            begin[same..].Contains("<think>", StringComparison.Ordinal)
+            && !answer.Contains("</think>", StringComparison.Ordinal)
+        )
         {
             // the template has begun the reasoning, and leaves it out of a history
             answer = $"</think>{answer}";
         }
-        else if (answer.StartsWith("</think>", StringComparison.Ordinal) && begin[same..].Contains("<think>", StringComparison.Ordinal))
+        else if (
+            answer.StartsWith("</think>", StringComparison.Ordinal)
+            && begin[same..].Contains("<think>", StringComparison.Ordinal)
+        )
         {
             answer = answer.TrimStart();
         }
@@ -210,20 +255,19 @@ public sealed class TemplateAnswersTests(TestModel test)
     // control tokens that end a turn are not part of an answer
     private static string WithoutEnd(string answer, string lastText)
     {
-        if (lastText.Length > 0)
+        int at = lastText.Length > 0 ? answer.LastIndexOf(lastText, StringComparison.Ordinal) : -1;
+        if (at >= 0)
         {
-            int at = answer.LastIndexOf(lastText, StringComparison.Ordinal);
-            string end = at < 0 ? "" : answer[(at + lastText.Length)..];
             // what closes the text within the format stays
-            return at < 0 || end.Contains("END", StringComparison.Ordinal) ? answer : answer[..(at + lastText.Length)];
+            string end = answer[(at + lastText.Length)..];
+            return end.Contains("END", StringComparison.Ordinal) ? answer : answer[..(at + lastText.Length)];
         }
-        foreach (string end in (string[])["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "</s>", "<end_of_turn>", "<turn|>", "<|tool_response>", "[e~[", "<|eom|>", "<sep>", "</assistant>", "<|call|>", "<|END_OF_TURN_TOKEN|>"])
+        for (bool again = true; again; )
         {
             answer = answer.TrimEnd();
-            if (answer.EndsWith(end, StringComparison.Ordinal))
-            {
-                answer = answer[..^end.Length];
-            }
+            string? end = Array.Find(Ends, end => answer.EndsWith(end, StringComparison.Ordinal));
+            answer = end is null ? answer : answer[..^end.Length];
+            again = end is not null;
         }
         return answer;
     }
