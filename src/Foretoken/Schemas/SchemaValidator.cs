@@ -111,21 +111,26 @@ internal sealed class SchemaValidator
         }
         try
         {
-            // all that PatternParser takes can be matched so, in time linear in the text
-            return
-                text.Pattern is null
-                || Regex.IsMatch(
-                    content,
-                    text.Pattern,
-                    RegexOptions.NonBacktracking | RegexOptions.CultureInvariant,
-                    PatternTime
-                )
-                ? null
-                : "it does not match the pattern";
+            return text.Pattern is null || Matches(content, text.Pattern) ? null : "it does not match the pattern";
         }
-        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException or NotSupportedException)
+        catch (Exception e) when (e is RegexMatchTimeoutException or ArgumentException or OverflowException)
         {
             return "matching the pattern takes too long";
+        }
+    }
+
+    private static bool Matches(string content, string pattern)
+    {
+        try
+        {
+            // in time linear in the text
+            const RegexOptions Linear = RegexOptions.NonBacktracking | RegexOptions.CultureInvariant;
+            return Regex.IsMatch(content, pattern, Linear, PatternTime);
+        }
+        catch (NotSupportedException)
+        {
+            // too large an automaton for .NET
+            return Regex.IsMatch(content, pattern, RegexOptions.CultureInvariant, PatternTime);
         }
     }
 
