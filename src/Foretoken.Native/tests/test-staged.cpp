@@ -61,7 +61,10 @@ struct config {
 
 static model_ptr load(const std::string & path) {
     llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers       = 0;
+    // the same tests on a graphics card: -1 for all layers
+    const char * gpu_layers = getenv("FORETOKEN_TEST_GPU_LAYERS");
+
+    params.n_gpu_layers = gpu_layers != nullptr ? atoi(gpu_layers) : 0;
 
     return model_ptr(llama_model_load_from_file(path.c_str(), params));
 }
