@@ -14,7 +14,7 @@ IConfiguration configuration = new ConfigurationBuilder()
         new Dictionary<string, string?>
         {
             ["Chat:ModelPath"] = args[0],
-            ["Chat:ContextSize"] = "1024",
+            ["Chat:ContextSize"] = "4096",
             ["Chat:TargetTtftSpeedup"] = "2",
             ["Chat:UseGenericTools"] = "true",
         }
@@ -24,7 +24,11 @@ ServiceCollection services = new();
 services.AddSingleton<IDistributedCache>(
     new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions()))
 );
-services.AddForetokenChatClient(configuration.GetSection("Chat")).UseFunctionInvocation().UseDistributedCache();
+// one round of calls: a small model may ask for the lamp again and again, and the conversation would outgrow its context
+services
+    .AddForetokenChatClient(configuration.GetSection("Chat"))
+    .UseFunctionInvocation(configure: invoking => invoking.MaximumIterationsPerRequest = 1)
+    .UseDistributedCache();
 await using ServiceProvider provider = services.BuildServiceProvider();
 IChatClient client = provider.GetRequiredService<IChatClient>();
 
