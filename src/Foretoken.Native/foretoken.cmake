@@ -4,6 +4,8 @@ set(FORETOKEN_SOURCES
     llama-graph-staged.cpp
     llama-kv-cache-staged.cpp
     llama-prefill-staged.cpp
+    llama-complete-staged.cpp
+    llama-residual-store.cpp
     foretoken.cpp
     foretoken-adapter.cpp
     foretoken-chat.cpp

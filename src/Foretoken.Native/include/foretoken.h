@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 // raised whenever a declaration below changes meaning; the managed side refuses any other value
-#define FTK_ABI_VERSION 7
+#define FTK_ABI_VERSION 8
 
 typedef int32_t ftk_status;
 
@@ -286,6 +286,11 @@ FTK_API ftk_status ftk_plan_skip(ftk_plan * plan, int32_t layer, int32_t part);
 // FTK_UNSUPPORTED by the prefill where the architecture has no projections of keys and of values alone
 FTK_API ftk_status ftk_plan_prefill_only(ftk_plan * plan, int32_t layer);
 
+// keep the residual stream of the tokens in front of the lowest layer that lacks some, and of others where they leave, in host
+// memory: n_embd numbers a token (half: of two bytes instead of four), so that ftk_seq_complete() can go on from there. It is
+// part of the sequence: removed, copied, saved and loaded with it
+FTK_API ftk_status ftk_plan_store_residual(ftk_plan * plan, int32_t half);
+
 // at a boundary: read the probes, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
 // with FTK_CALLBACK_FAILED.
 typedef int32_t (*ftk_select)(void * user, ftk_boundary * boundary);
@@ -327,6 +332,24 @@ FTK_API ftk_status ftk_prefill_report(const ftk_context * ctx, char * buf, int64
 // It cannot be cancelled. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT: nothing was changed; FTK_COMPUTE_FAILED: the sequence is as
 // it was, or ends in front of the first of the positions (ftk_seq_pos_max() tells)
 FTK_API ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * tokens, const int32_t * positions, int64_t n_tokens);
+
+// how ftk_seq_complete() completes layers that lack tokens
+enum {
+    FTK_COMPLETE_FILL  = 0, // tokens that they lack run, over those that are there, which stay as they are
+    FTK_COMPLETE_EXACT = 1, // all tokens run again, in order: as a full prefill would have them, when those in front are
+};
+
+// completes upper layers for the tokens at positions [position, position + n_tokens) of the sequence, front to back, until
+// n_run_max tokens (and at most an ubatch) have run: from their stored residual stream, or from the first layer where none is
+// stored. *n_done: positions from `position` on that are complete now, 0 only on failure; *n_run: tokens that ran. Call it again with what is left. There are no
+// logits afterwards. Positions completed exactly let go of their stored residual stream. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT:
+// nothing was completed; FTK_COMPUTE_FAILED: upper layers lack what was to be completed, or the sequence ends in front of it
+// (ftk_seq_pos_max() tells)
+FTK_API ftk_status ftk_seq_complete(ftk_context * ctx, int32_t seq_id, int32_t grade, const int32_t * tokens, int64_t n_tokens, int32_t position, int64_t n_run_max, int64_t * n_done, int64_t * n_run);
+// bytes of stored residual streams
+FTK_API ftk_status ftk_seq_store_bytes(const ftk_context * ctx, int32_t seq_id, int64_t * n_bytes);
+// lets go of them
+FTK_API ftk_status ftk_seq_store_clear(ftk_context * ctx, int32_t seq_id);
 
 //
 // sampling

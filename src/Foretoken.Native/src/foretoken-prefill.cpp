@@ -102,6 +102,13 @@ ftk_status ftk_plan_prefill_only(ftk_plan * plan, int32_t layer) {
     });
 }
 
+ftk_status ftk_plan_store_residual(ftk_plan * plan, int32_t half) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(plan);
+        plan->plan.store = half != 0 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+    });
+}
+
 //
 // boundary
 //
@@ -342,6 +349,52 @@ ftk_status ftk_seq_restore(ftk_context * ctx, int32_t seq_id, const int32_t * to
         fail_unless_ok(llama_staged_restore(ctx->ctx, seq_id, std::vector<llama_token>(tokens, tokens + n_tokens),
                                std::vector<llama_pos>(positions, positions + n_tokens), why),
                 why);
+    });
+}
+
+//
+// completing
+//
+
+static_assert((int) FTK_COMPLETE_FILL == LLAMA_COMPLETE_FILL && (int) FTK_COMPLETE_EXACT == LLAMA_COMPLETE_EXACT);
+
+ftk_status ftk_seq_complete(ftk_context * ctx, int32_t seq_id, int32_t grade, const int32_t * tokens, int64_t n_tokens, int32_t position, int64_t n_run_max, int64_t * n_done, int64_t * n_run) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(n_done);
+        FTK_REQUIRE_NOT_NULL(n_run);
+        *n_done = 0;
+        *n_run  = 0;
+        FTK_REQUIRE_NOT_NULL(ctx);
+        FTK_REQUIRE_NOT_NULL(tokens);
+
+        if (n_tokens <= 0) {
+            ftk_fail(FTK_INVALID_ARGUMENT, "'n_tokens' must be positive, got %" PRId64, n_tokens);
+        }
+
+        ctx->has_logits = false;
+
+        std::string why;
+        fail_unless_ok(llama_staged_complete(ctx->ctx, seq_id, (llama_complete_grade) grade, std::vector<llama_token>(tokens, tokens + n_tokens), position, n_run_max, *n_done, *n_run, why), why);
+    });
+}
+
+ftk_status ftk_seq_store_bytes(const ftk_context * ctx, int32_t seq_id, int64_t * n_bytes) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(n_bytes);
+        *n_bytes = 0;
+        FTK_REQUIRE_NOT_NULL(ctx);
+        ftk_require_seq_id(*ctx, seq_id, "seq_id");
+
+        *n_bytes = llama_staged_store_bytes(ctx->ctx, seq_id);
+    });
+}
+
+ftk_status ftk_seq_store_clear(ftk_context * ctx, int32_t seq_id) {
+    return ftk_guard(__func__, [&]() {
+        FTK_REQUIRE_NOT_NULL(ctx);
+        ftk_require_seq_id(*ctx, seq_id, "seq_id");
+
+        llama_staged_store_clear(ctx->ctx, seq_id);
     });
 }
 

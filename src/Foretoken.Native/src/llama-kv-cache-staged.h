@@ -1,6 +1,7 @@
 #pragma once
 
 #include "llama-kv-cache.h"
+#include "llama-residual-store.h"
 #include "llama-staged.h"
 
 #include <memory>
@@ -112,6 +113,24 @@ public:
     std::vector<uint32_t> get_classes() const;
     void                  join_classes(const std::vector<uint32_t> & classes, const std::vector<uint32_t> & groups);
 
+    // as init_stage(), of one ubatch that goes to these cells of its sequence's stream; a class of layers where one of them is
+    // taken gets others
+    llama_memory_context_ptr init_stage_at(const llama_stage & stage, const llama_ubatch & ubatch, const std::vector<uint32_t> & cells);
+
+    // layers from il_begin on let go of these positions, which ascend
+    void rm_from(llama_seq_id seq_id, int32_t il_begin, const std::vector<llama_pos> & pos);
+
+    // moves what else the sequence has in these cells of the layers from il_begin on to others, behind cell `behind` where
+    // there is room. What cannot be moved stays: cells that several sequences share, and all when too few are free
+    void make_room(llama_seq_id seq_id, int32_t il_begin, const std::vector<uint32_t> & cells, uint32_t behind);
+
+    // layers that have come to hold the same cells are in lock-step from now on
+    void join_equal_classes();
+
+    // residual streams for the completion of upper layers; part of the sequence's state until it is empty
+    llama_residual_store &       get_store(llama_seq_id seq_id);
+    const llama_residual_store & get_store(llama_seq_id seq_id) const;
+
     // what a sequence does without; part of its state until the sequence is empty
     const std::vector<llama_layer_skip> & get_skip(llama_seq_id seq_id) const;
     void                                  set_skip(llama_seq_id seq_id, std::vector<llama_layer_skip> skip);
@@ -133,6 +152,9 @@ public:
 private:
     const llama_hparams & hparams;
 
+    // the values of a cell lie apart
+    const bool v_trans;
+
     const uint32_t n_seq_max;
 
     std::vector<std::unique_ptr<llama_kv_cache>> layers;
@@ -142,6 +164,10 @@ private:
 
     // [n_seq_max]
     std::vector<std::vector<llama_layer_skip>> skips;
+    std::vector<llama_residual_store>          stores;
+
+    // forgets what belongs to sequences that hold nothing
+    void forget_empty();
 
     // the layers of `stage` are about to go through an operation that the others do not
     void split_classes(const llama_stage & stage);
@@ -150,6 +176,9 @@ private:
     void join_if_empty();
 
     bool is_empty() const;
+
+    // whether the layers hold the same tokens in the same cells
+    bool have_equal_cells(int32_t il_a, int32_t il_b) const;
 
     llama_memory_context_ptr init_ubatches(std::vector<llama_stage> stages, std::vector<llama_ubatch> ubatches);
 };

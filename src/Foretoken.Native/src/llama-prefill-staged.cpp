@@ -1,95 +1,14 @@
 #include "llama-staged.h"
 
-#include "llama-context.h"
 #include "llama-graph-staged.h"
 #include "llama-impl.h"
 #include "llama-io.h"
-#include "llama-kv-cache-staged.h"
-#include "llama-model.h"
+#include "llama-staged-access.h"
 
 #include <algorithm>
 #include <cinttypes>
 #include <cstring>
 #include <stdexcept>
-
-// the private parts of llama_context that a staged prefill needs. One place, so that a change upstream shows here first
-struct llama_staged_access {
-    static llama_kv_cache_staged * memory(const llama_context * ctx) {
-        return dynamic_cast<llama_kv_cache_staged *>(ctx->memory.get());
-    }
-
-    static llama_memory_i * any_memory(const llama_context * ctx) {
-        return ctx->memory.get();
-    }
-
-    static bool has_backend_samplers(const llama_context * ctx) {
-        return !ctx->sampling.samplers.empty();
-    }
-
-    // replaces the memory; compute buffers are reserved anew
-    static void set_memory(llama_context * ctx, llama_memory_i * memory) {
-        ctx->memory.reset(memory);
-        for (auto & res : ctx->gf_res_prev) {
-            if (res) {
-                res->reset();
-            }
-        }
-        ctx->gf_res_prev_active = nullptr;
-        ctx->sched_need_reserve = true;
-    }
-
-    static llm_graph_params graph_params(const llama_context * ctx, llm_graph_result * res, const llama_ubatch & ubatch, const llama_memory_context_i * mctx) {
-        return ctx->graph_params(res, ubatch, mctx, LLM_GRAPH_TYPE_DEFAULT);
-    }
-
-    // room for the logits of one token
-    static bool begin_outputs(llama_context * ctx) {
-        // copies into it may be under way
-        if (!ctx->embd_seq.empty()) {
-            ctx->synchronize();
-        }
-        ctx->embd_seq.clear();
-        ctx->output_swaps.clear();
-
-        return ctx->output_reserve(1) >= 1;
-    }
-
-    static void set_n_outputs(llama_context * ctx, uint32_t n_outputs) {
-        ctx->n_outputs = n_outputs;
-    }
-
-    static void get_logits(llama_context * ctx, const llm_graph_result * res) {
-        ggml_tensor * t_logits = res->get_logits();
-
-        ggml_backend_t backend = ggml_backend_sched_get_tensor_backend(ctx->sched.get(), t_logits);
-        GGML_ASSERT(backend != nullptr);
-
-        ggml_backend_tensor_get_async(backend, t_logits, ctx->logits.data, 0, ctx->model.vocab.n_tokens() * sizeof(float));
-    }
-
-    static void get_tensor(llama_context * ctx, ggml_tensor * t, void * data) {
-        ggml_backend_t backend = ggml_backend_sched_get_tensor_backend(ctx->sched.get(), t);
-        GGML_ASSERT(backend != nullptr);
-
-        ggml_backend_tensor_get_async(backend, t, data, 0, ggml_nbytes(t));
-    }
-
-    // as llama_context::decode() does
-    static void count_tokens(llama_context * ctx, int64_t n_tokens) {
-        if (ctx->t_compute_start_us == 0) {
-            ctx->t_compute_start_us = ggml_time_us();
-        }
-        ctx->n_queued_tokens += n_tokens;
-    }
-
-    static ggml_abort_callback abort_callback(const llama_context * ctx) {
-        return ctx->abort_callback;
-    }
-
-    static void * abort_callback_data(const llama_context * ctx) {
-        return ctx->abort_callback_data;
-    }
-};
 
 llama_abort_scope::llama_abort_scope(llama_context * ctx, const std::atomic<bool> * cancel) :
     ctx(ctx),
@@ -248,43 +167,11 @@ bool llama_staged_enable(llama_context * ctx, std::string & why) {
 }
 
 //
-// cells of a sequence
+// what a staged prefill and the completion behind it share
 //
 
-// counts the bytes of keys and values that state_write() would write
-class llama_io_write_count : public llama_io_write_i {
-public:
-    void write(const void * src, size_t size) override {
-        GGML_UNUSED(src);
-        n_other_bytes += size;
-    }
-
-    void write_tensor(ggml_tensor * tensor, size_t offset, size_t size) override {
-        GGML_UNUSED(tensor);
-        GGML_UNUSED(offset);
-        n_tensor_bytes += size;
-    }
-
-    size_t n_bytes() override {
-        return n_other_bytes + n_tensor_bytes;
-    }
-
-    size_t n_other_bytes  = 0;
-    size_t n_tensor_bytes = 0;
-};
-
-namespace {
-
-struct seq_cell {
-    llama_pos pos;
-    uint32_t  cell; // in the stream of the sequence
-};
-
-} // namespace
-
-// ascending by position
-static std::vector<seq_cell> get_seq_cells(const llama_kv_cache & kv, llama_seq_id seq_id) {
-    std::vector<seq_cell> res;
+std::vector<llama_staged_cell> llama_staged_get_cells(const llama_kv_cache & kv, llama_seq_id seq_id) {
+    std::vector<llama_staged_cell> res;
 
     const auto & cells = kv.get_cells(seq_id);
 
@@ -294,17 +181,12 @@ static std::vector<seq_cell> get_seq_cells(const llama_kv_cache & kv, llama_seq_
         }
     }
 
-    std::sort(res.begin(), res.end(), [](const seq_cell & a, const seq_cell & b) { return a.pos < b.pos; });
+    std::sort(res.begin(), res.end(), [](const llama_staged_cell & a, const llama_staged_cell & b) { return a.pos < b.pos; });
 
     return res;
 }
 
-//
-// prefill
-//
-
-// tokens [i0, i1) of one sequence
-static llama_ubatch build_ubatch(
+llama_ubatch llama_staged_build_ubatch(
         const std::vector<llama_token> & tokens,
         const std::vector<llama_pos> &   pos,
         int64_t                          i0,
@@ -355,6 +237,33 @@ static llama_ubatch build_ubatch(
     return res;
 }
 
+bool llama_staged_check_tokens(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, std::string & why) {
+    const int32_t n_vocab = ctx->get_model().vocab.n_tokens();
+
+    if (seq_id < 0 || seq_id >= (llama_seq_id) ctx->n_seq_max()) {
+        why = format("sequence %d is out of range [0, %u)", seq_id, ctx->n_seq_max());
+        return false;
+    }
+
+    if (tokens.empty()) {
+        why = "there are no tokens";
+        return false;
+    }
+
+    for (const auto token : tokens) {
+        if (token < 0 || token >= n_vocab) {
+            why = format("token %d is out of range [0, %d)", token, n_vocab);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+//
+// prefill
+//
+
 // ascending, without duplicates
 static void sort_skip(std::vector<llama_layer_skip> & skip) {
     std::sort(skip.begin(), skip.end());
@@ -401,33 +310,10 @@ static llama_staged_status check_skip(const llama_kv_cache_staged * kv, const st
     return LLAMA_STAGED_OK;
 }
 
-static bool check_tokens(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, std::string & why) {
-    const int32_t n_vocab = ctx->get_model().vocab.n_tokens();
-
-    if (seq_id < 0 || seq_id >= (llama_seq_id) ctx->n_seq_max()) {
-        why = format("sequence %d is out of range [0, %u)", seq_id, ctx->n_seq_max());
-        return false;
-    }
-
-    if (tokens.empty()) {
-        why = "there are no tokens";
-        return false;
-    }
-
-    for (const auto token : tokens) {
-        if (token < 0 || token >= n_vocab) {
-            why = format("token %d is out of range [0, %d)", token, n_vocab);
-            return false;
-        }
-    }
-
-    return true;
-}
-
 static bool check_plan(const llama_context * ctx, llama_seq_id seq_id, const std::vector<llama_token> & tokens, const llama_staged_plan & plan, std::string & why) {
     const int32_t n_layer = ctx->get_model().hparams.n_layer();
 
-    if (!check_tokens(ctx, seq_id, tokens, why)) {
+    if (!llama_staged_check_tokens(ctx, seq_id, tokens, why)) {
         return false;
     }
 
@@ -474,7 +360,7 @@ struct stage_probe {
     int64_t q_stride;
 
     // keys in front of the tokens of the stage, ascending by position: what the layer held already
-    std::vector<seq_cell> past;
+    std::vector<llama_staged_cell> past;
 
     std::vector<float> acc; // [n_head, n_past + n_tokens of the stage]
     int32_t            n_head = 0;
@@ -576,6 +462,46 @@ static llama_staged_status prefill_stages(
         pos_cur[i] = pos0 + i;
     }
 
+    // what is kept for the completion of upper layers; the sequence gets it when everything went well
+    auto &               store    = kv->get_store(seq_id);
+    int32_t              il_exact = store.il_exact;
+    llama_residual_store stored;
+
+    auto keep_residual = [&](const llama_boundary & boundary) {
+        const auto & keep = boundary.keep;
+        if (keep.size() == tokens_cur.size()) {
+            return;
+        }
+
+        // where the first tokens leave, all of them run again; further up those that leave
+        const bool is_first = stored.n_bytes() == 0;
+        const bool is_exact = is_first && boundary.il <= store.il_exact;
+
+        il_exact = std::min(il_exact, boundary.il);
+
+        if (plan.store == GGML_TYPE_COUNT) {
+            return;
+        }
+        if (is_first) {
+            stored.add(boundary.il, plan.store, is_exact, n_embd, pos_cur, boundary.residual);
+            return;
+        }
+
+        std::vector<llama_pos> pos;
+        std::vector<float>     rows;
+
+        for (size_t i = 0, ik = 0; i < pos_cur.size(); ++i) {
+            if (ik < keep.size() && (size_t) keep[ik] == i) {
+                ++ik;
+                continue;
+            }
+            pos.push_back(pos_cur[i]);
+            rows.insert(rows.end(), boundary.residual + i * n_embd, boundary.residual + (i + 1) * n_embd);
+        }
+
+        stored.add(boundary.il, plan.store, is_exact, n_embd, std::move(pos), rows.data());
+    };
+
     // residual stream of the tokens at the last boundary; a chunk of a stage reads its rows and later overwrites them
     std::vector<float> residual;
 
@@ -664,7 +590,7 @@ static llama_staged_status prefill_stages(
         for (int64_t i0 = 0; i0 < n_tokens; i0 += n_ubatch) {
             const int64_t i1 = std::min(n_tokens, i0 + n_ubatch);
 
-            ubatches.push_back(build_ubatch(tokens_cur, pos_cur, i0, i1, seq_id, kv->get_n_stream() > 1, is_last && i1 == n_tokens));
+            ubatches.push_back(llama_staged_build_ubatch(tokens_cur, pos_cur, i0, i1, seq_id, kv->get_n_stream() > 1, is_last && i1 == n_tokens));
         }
 
         const auto mctx_ptr = kv->init_stage(stage, std::move(ubatches));
@@ -680,7 +606,7 @@ static llama_staged_status prefill_stages(
             const auto & def = plan.probes[probe.index];
 
             if (def.keys == LLAMA_PROBE_KEYS_SEQUENCE) {
-                probe.past = get_seq_cells(*kv->get_layer(def.il), seq_id);
+                probe.past = llama_staged_get_cells(*kv->get_layer(def.il), seq_id);
             }
         }
 
@@ -909,6 +835,8 @@ static llama_staged_status prefill_stages(
             kv->set_skip(seq_id, std::move(skip));
         }
 
+        keep_residual(boundary);
+
         // close the gaps; every row moves down or stays
         for (size_t i = 0; i < keep.size(); ++i) {
             tokens_cur[i] = tokens_cur[keep[i]];
@@ -926,6 +854,13 @@ static llama_staged_status prefill_stages(
     }
 
     kv->join_classes(classes_old, groups);
+
+    if (plan.il_prefill_only != 0 && tokens.size() > 1) {
+        il_exact = std::min(il_exact, plan.il_prefill_only);
+    }
+
+    store.append(std::move(stored));
+    store.il_exact = il_exact;
 
     return LLAMA_STAGED_OK;
 }
@@ -1042,149 +977,30 @@ llama_staged_status llama_staged_prefill(
 }
 
 //
-// restoring
-//
-
-static llama_staged_status restore(
-        llama_context *                  ctx,
-        llama_seq_id                     seq_id,
-        const std::vector<llama_token> & tokens,
-        const std::vector<llama_pos> &   pos,
-        std::string &                    why) {
-    auto * kv = llama_staged_access::memory(ctx);
-
-    const int64_t n_tokens = tokens.size();
-    const int64_t n_ubatch = ctx->n_ubatch();
-
-    llama_stage stage;
-    stage.il_begin = 0;
-    stage.il_end   = kv->get_n_layer();
-    stage.skip     = kv->get_skip(seq_id);
-
-    auto build_ubatches = [&]() {
-        std::vector<llama_ubatch> res;
-        for (int64_t i0 = 0; i0 < n_tokens; i0 += n_ubatch) {
-            res.push_back(build_ubatch(tokens, pos, i0, std::min(n_tokens, i0 + n_ubatch), seq_id, kv->get_n_stream() > 1, false));
-        }
-        return res;
-    };
-
-    // room for all of them, while nothing has been let go of
-    if (kv->init_stage(stage, build_ubatches())->get_status() != LLAMA_MEMORY_STATUS_SUCCESS) {
-        why = format("no room in the KV cache for %" PRId64 " tokens that are restored", n_tokens);
-        return LLAMA_STAGED_FULL;
-    }
-
-    // a layer that held some of them gets new ones: a key must not be there twice
-    for (size_t i = 0; i < pos.size();) {
-        // each removal looks at every cell: those in a row go together
-        size_t i1 = i + 1;
-        while (i1 < pos.size() && pos[i1] == pos[i1 - 1] + 1) {
-            ++i1;
-        }
-
-        kv->seq_rm(seq_id, pos[i], pos[i1 - 1] + 1);
-
-        i = i1;
-    }
-
-    auto status = LLAMA_STAGED_FAILED;
-
-    try {
-        const auto mctx_ptr = kv->init_stage(stage, build_ubatches());
-        auto *     mctx     = static_cast<llama_kv_cache_staged_context *>(mctx_ptr.get());
-
-        if (mctx->get_status() == LLAMA_MEMORY_STATUS_SUCCESS) {
-            status = LLAMA_STAGED_OK;
-
-            do {
-                llama_staged_access::set_n_outputs(ctx, 0);
-
-                ggml_status status_graph;
-
-                if (ctx->process_ubatch(mctx->get_ubatch(), LLM_GRAPH_TYPE_DEFAULT, mctx, status_graph) == nullptr) {
-                    why    = "computing the graph of restored tokens failed";
-                    status = LLAMA_STAGED_FAILED;
-                    break;
-                }
-
-                ctx->synchronize();
-            } while (mctx->next());
-        } else {
-            why = "restored tokens could not be placed in the KV cache";
-        }
-    } catch (const std::exception & err) {
-        why    = err.what();
-        status = LLAMA_STAGED_FAILED;
-    }
-
-    if (status != LLAMA_STAGED_OK) {
-        // a gap would be read as if nothing had stood there
-        ctx->synchronize();
-        kv->seq_rm(seq_id, pos.front(), -1);
-    }
-
-    return status;
-}
-
-llama_staged_status llama_staged_restore(
-        llama_context *                  ctx,
-        llama_seq_id                     seq_id,
-        const std::vector<llama_token> & tokens,
-        const std::vector<llama_pos> &   pos,
-        std::string &                    why) {
-    why.clear();
-
-    auto * kv = llama_staged_access::memory(ctx);
-    if (kv == nullptr) {
-        why = "staging is not enabled on this context";
-        return LLAMA_STAGED_INVALID;
-    }
-
-    if (!check_tokens(ctx, seq_id, tokens, why)) {
-        return LLAMA_STAGED_INVALID;
-    }
-
-    const llama_pos pos_min = kv->seq_pos_min(seq_id);
-    const llama_pos pos_max = kv->seq_pos_max(seq_id);
-
-    if (pos.size() != tokens.size()) {
-        why = format("%zu tokens have %zu positions", tokens.size(), pos.size());
-        return LLAMA_STAGED_INVALID;
-    }
-
-    for (size_t i = 0; i < pos.size(); ++i) {
-        if (pos[i] < pos_min || pos[i] >= pos_max || (i > 0 && pos[i] <= pos[i - 1])) {
-            why = format("position %d: they ascend, and lie in front of the last token of the sequence, which holds [%d, %d]", pos[i], pos_min, pos_max);
-            return LLAMA_STAGED_INVALID;
-        }
-    }
-
-    try {
-        ctx->sched_reserve();
-
-        // handle any pending shifts/copies
-        ctx->memory_update(false);
-
-        if (!llama_staged_access::begin_outputs(ctx)) {
-            why = "the output buffer could not be allocated";
-            return LLAMA_STAGED_FAILED;
-        }
-    } catch (const std::exception & err) {
-        why = err.what();
-        return LLAMA_STAGED_FAILED;
-    }
-
-    const auto status = restore(ctx, seq_id, tokens, pos, why);
-
-    llama_staged_access::set_n_outputs(ctx, 0);
-
-    return status;
-}
-
-//
 // looking into the memory
 //
+
+// counts the bytes of keys and values that state_write() would write
+class llama_io_write_count : public llama_io_write_i {
+public:
+    void write(const void * src, size_t size) override {
+        GGML_UNUSED(src);
+        n_other_bytes += size;
+    }
+
+    void write_tensor(ggml_tensor * tensor, size_t offset, size_t size) override {
+        GGML_UNUSED(tensor);
+        GGML_UNUSED(offset);
+        n_tensor_bytes += size;
+    }
+
+    size_t n_bytes() override {
+        return n_other_bytes + n_tensor_bytes;
+    }
+
+    size_t n_other_bytes  = 0;
+    size_t n_tensor_bytes = 0;
+};
 
 static const llama_kv_cache * get_layer_cache(const llama_context * ctx, int32_t il) {
     if (const auto * staged = llama_staged_access::memory(ctx)) {
@@ -1202,7 +1018,7 @@ std::vector<llama_pos> llama_staged_positions(const llama_context * ctx, llama_s
         return res;
     }
 
-    for (const auto & cell : get_seq_cells(*kv, seq_id)) {
+    for (const auto & cell : llama_staged_get_cells(*kv, seq_id)) {
         res.push_back(cell.pos);
     }
 
@@ -1227,6 +1043,18 @@ int64_t llama_staged_kv_bytes_used(const llama_context * ctx, llama_seq_id seq_i
     }
 
     return res;
+}
+
+int64_t llama_staged_store_bytes(const llama_context * ctx, llama_seq_id seq_id) {
+    const auto * kv = llama_staged_access::memory(ctx);
+
+    return kv ? kv->get_store(seq_id).n_bytes() : 0;
+}
+
+void llama_staged_store_clear(llama_context * ctx, llama_seq_id seq_id) {
+    if (auto * kv = llama_staged_access::memory(ctx)) {
+        kv->get_store(seq_id).rm(0, -1);
+    }
 }
 
 int64_t llama_staged_kv_bytes_allocated(const llama_context * ctx) {

@@ -91,6 +91,10 @@ struct llama_staged_plan {
     // prefill-only pruning, 0: none. From this layer on only the last token runs. The residual stream of every other token
     // stays what it is in front of the layer, and the layers write the keys and values that they project from it
     int32_t il_prefill_only = 0;
+
+    // keep the residual stream of the tokens where the first of them leave, and of those that leave later, so that the layers
+    // above can be completed: F32, F16, or COUNT for none
+    ggml_type store = GGML_TYPE_COUNT;
 };
 
 struct llama_staged_stage_report {
@@ -142,6 +146,34 @@ llama_staged_status llama_staged_restore(
         const std::vector<llama_token> & tokens,
         const std::vector<llama_pos> &   pos,
         std::string &                    why);
+
+enum llama_complete_grade {
+    LLAMA_COMPLETE_FILL  = 0, // tokens that upper layers lack run there, over those that are there, which stay as they are
+    LLAMA_COMPLETE_EXACT = 1, // all tokens run there again, in order
+};
+
+// completes the layers that lack tokens of the sequence, front to back: one ubatch of at most n_run_max tokens at positions
+// [pos0, pos0 + tokens.size()), which start from their stored residual stream, or from the first layer where none is stored.
+//   n_done: positions from pos0 on that are complete now; EXACT, as a full prefill would have them if those in front of them are
+//   n_run:  tokens that were run for it
+// There are no logits afterwards. LLAMA_STAGED_FULL: nothing was changed. LLAMA_STAGED_FAILED: upper layers lack what was to be
+// completed; the sequence ends in front of the first of the tokens that ran from the first layer
+llama_staged_status llama_staged_complete(
+        llama_context *                  ctx,
+        llama_seq_id                     seq_id,
+        llama_complete_grade             grade,
+        const std::vector<llama_token> & tokens,
+        llama_pos                        pos0,
+        int64_t                          n_run_max,
+        int64_t &                        n_done,
+        int64_t &                        n_run,
+        std::string &                    why);
+
+// bytes of stored residual streams of the sequence
+int64_t llama_staged_store_bytes(const llama_context * ctx, llama_seq_id seq_id);
+
+// lets go of the stored residual streams: what is completed later runs from the first layer
+void llama_staged_store_clear(llama_context * ctx, llama_seq_id seq_id);
 
 // while it lives, a graph of the context stops when the flag is set; then the host's own abort callback is back
 class llama_abort_scope {

@@ -977,6 +977,56 @@ static void test_prefill(ftk_model * model, const json & info) {
     OK(ftk_decode(ctx.get(), 0, thinned.data(), 1, nullptr));
     CHECK(generate(ctx.get(), n_vocab, 0, 3).size() == 3);
 
+    // the layers that lack tokens are completed: filled, then exactly
+    {
+        const ptr<ftk_plan> storing = create_plan({4});
+        OK(ftk_plan_store_residual(storing.get(), 0));
+
+        selection again = base;
+        again.every     = 2;
+        OK(ftk_clear(ctx.get()));
+        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &again, nullptr));
+
+        int64_t n_bytes = 0;
+        int64_t n_done  = 0;
+        int64_t n_run   = 0;
+        OK(ftk_seq_store_bytes(ctx.get(), 0, &n_bytes));
+        CHECK(n_bytes > n);
+
+        FAILS(FTK_INVALID_ARGUMENT, "tokens", ftk_seq_complete(ctx.get(), 0, FTK_COMPLETE_FILL, nullptr, n, 0, 64, &n_done, &n_run));
+        FAILS(FTK_INVALID_ARGUMENT, "n_tokens", ftk_seq_complete(ctx.get(), 0, FTK_COMPLETE_FILL, prompt.data(), 0, 0, 64, &n_done, &n_run));
+        FAILS(FTK_INVALID_ARGUMENT, "grade 5", ftk_seq_complete(ctx.get(), 0, 5, prompt.data(), n, 0, 64, &n_done, &n_run));
+        FAILS(FTK_INVALID_ARGUMENT, "positions", ftk_seq_complete(ctx.get(), 0, FTK_COMPLETE_FILL, prompt.data(), n, 1, 64, &n_done, &n_run));
+        FAILS(FTK_INVALID_ARGUMENT, "at least one", ftk_seq_complete(ctx.get(), 0, FTK_COMPLETE_FILL, prompt.data(), n, 0, 0, &n_done, &n_run));
+        FAILS(FTK_INVALID_ARGUMENT, "range", ftk_seq_complete(ctx.get(), 9, FTK_COMPLETE_FILL, prompt.data(), n, 0, 64, &n_done, &n_run));
+
+        for (const int32_t grade : {FTK_COMPLETE_FILL, FTK_COMPLETE_EXACT}) {
+            int64_t n_all = 0;
+            for (int32_t at = 0; at < n; at += (int32_t) n_done) {
+                OK(ftk_seq_complete(ctx.get(), 0, grade, prompt.data() + at, n - at, at, 64, &n_done, &n_run));
+                CHECK(n_done > 0 && n_run <= 64);
+                n_all += n_run;
+                if (n_done <= 0) {
+                    break;
+                }
+            }
+            CHECK(n_all == (grade == FTK_COMPLETE_FILL ? n - (int64_t) above.size() : n));
+            CHECK((int64_t) get_positions(ctx.get(), 0, n_layer - 1).size() == n);
+        }
+        OK(ftk_seq_store_bytes(ctx.get(), 0, &n_bytes));
+        CHECK(n_bytes == 0);
+        {
+            std::vector<float> none(n_vocab);
+            FAILS(FTK_INVALID_ARGUMENT, "no logits", ftk_logits(ctx.get(), none.data(), n_vocab));
+        }
+
+        OK(ftk_clear(ctx.get()));
+        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &again, nullptr));
+        OK(ftk_seq_store_clear(ctx.get(), 0));
+        OK(ftk_seq_store_bytes(ctx.get(), 0, &n_bytes));
+        CHECK(n_bytes == 0);
+    }
+
     // failures leave the sequence as it was
     const int32_t  pos_max   = ftk_seq_pos_max(ctx.get(), 0);
     const tokens_t positions = get_positions(ctx.get(), 0, n_layer - 1);

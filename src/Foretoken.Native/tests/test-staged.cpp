@@ -1321,6 +1321,264 @@ static void restored_tokens_are_as_if_never_dropped(llama_model * model, const c
     CHECK(llama_staged_positions(staged.get(), 0, n_layer - 1) == held);
 }
 
+static std::vector<uint8_t> save_cells(llama_context * ctx);
+
+static llama_staged_plan storing(std::vector<int32_t> boundaries, ggml_type type = GGML_TYPE_F32) {
+    llama_staged_plan plan = stages(std::move(boundaries));
+    plan.store             = type;
+    return plan;
+}
+
+// completes [p0, all.size()) in steps; `between` is called with the positions done behind every step. Returns tokens that ran
+static int64_t complete_all(context_ptr & ctx, llama_complete_grade grade, const std::vector<llama_token> & all, int64_t p0, int64_t n_run_max,
+        const std::function<void(int64_t)> & between = {}) {
+    int64_t n_total = 0;
+
+    while (p0 < (int64_t) all.size()) {
+        int64_t     n_done = 0;
+        int64_t     n_run  = 0;
+        std::string why;
+
+        const std::vector<llama_token> rest(all.begin() + p0, all.end());
+
+        CHECK(llama_staged_complete(ctx.get(), 0, grade, rest, p0, n_run_max, n_done, n_run, why) == LLAMA_STAGED_OK);
+        CHECK(n_done > 0 && n_run <= n_run_max);
+        if (n_done <= 0) {
+            break;
+        }
+
+        p0 += n_done;
+        n_total += n_run;
+
+        if (between) {
+            between(p0);
+        }
+    }
+
+    return n_total;
+}
+
+// exact completion: the caches, cell for cell and bit for bit, are those of a prefill that dropped nothing, and so are the logits
+static void completed_layers_are_those_of_a_full_prefill(llama_model * model, const config & cfg) {
+    const auto a = make_tokens(150, 61, n_vocab(make_context(model, cfg, false).get()));
+    const auto c = make_tokens(7, 62, 100);
+
+    auto full = make_context(model, cfg, true);
+    CHECK(prefill(full.get(), 0, a, stages({}), {}) == LLAMA_STAGED_OK);
+    const auto expected = save_cells(full.get());
+    const auto forced_c = forced(full.get(), 0, c);
+
+    for (const auto & boundaries : std::vector<std::vector<int32_t>>{{2}, {2, 4}, {1, 2, 3}}) {
+        // straight away
+        {
+            auto ctx = make_context(model, cfg, true);
+            CHECK(prefill(ctx.get(), 0, a, storing(boundaries), keep_every(3)) == LLAMA_STAGED_OK);
+            CHECK(llama_staged_store_bytes(ctx.get(), 0) > 0);
+            CHECK(save_cells(ctx.get()) != expected);
+            CHECK(complete_all(ctx, LLAMA_COMPLETE_EXACT, a, 0, cfg.n_ubatch) == (int64_t) a.size());
+            CHECK(save_cells(ctx.get()) == expected);
+            CHECK(llama_staged_store_bytes(ctx.get(), 0) == 0);
+            CHECK(same(forced(ctx.get(), 0, c), forced_c));
+        }
+
+        // filled first, with an answer that is decoded meanwhile, stopped at every chunk, saved and loaded into another context
+        {
+            auto                     ctx = make_context(model, cfg, true);
+            std::vector<llama_token> all = a;
+            size_t                   i_c = 0;
+
+            auto decode_next = [&](int64_t) {
+                if (i_c < c.size()) {
+                    all.push_back(c[i_c]);
+                    decode(ctx.get(), 0, {c[i_c++]});
+                }
+            };
+
+            CHECK(prefill(ctx.get(), 0, a, storing(boundaries), keep_every(4)) == LLAMA_STAGED_OK);
+            complete_all(ctx, LLAMA_COMPLETE_FILL, a, 0, 24, decode_next);
+            for (int32_t il = 0; il < llama_model_n_layer(model); ++il) {
+                CHECK(llama_staged_positions(ctx.get(), 0, il).size() == all.size());
+            }
+
+            complete_all(ctx, LLAMA_COMPLETE_EXACT, a, 0, cfg.n_ubatch, [&](int64_t p0) {
+                decode_next(p0);
+
+                const auto state = save(ctx.get(), 0);
+                auto       other = make_context(model, cfg, true);
+                CHECK(llama_state_seq_set_data(other.get(), state.data(), state.size(), 0) == state.size());
+                ctx = std::move(other);
+            });
+            while (i_c < c.size()) {
+                decode_next(0);
+            }
+
+            // the answer, too
+            CHECK(complete_all(ctx, LLAMA_COMPLETE_EXACT, all, a.size(), cfg.n_ubatch) == (int64_t) c.size());
+            CHECK(llama_memory_seq_rm(llama_get_memory(ctx.get()), 0, a.size(), -1));
+            CHECK(save_cells(ctx.get()) == expected);
+            CHECK(same(forced(ctx.get(), 0, c), forced_c));
+        }
+    }
+
+    // in halves of f16 it is close
+    {
+        auto ctx = make_context(model, cfg, true);
+        CHECK(prefill(ctx.get(), 0, a, storing({2, 4}, GGML_TYPE_F16), keep_every(3)) == LLAMA_STAGED_OK);
+        complete_all(ctx, LLAMA_COMPLETE_EXACT, a, 0, cfg.n_ubatch);
+        const auto got = forced(ctx.get(), 0, c);
+        for (size_t i = 0; i < c.size(); ++i) {
+            CHECK(max_diff(got[i], forced_c[i]) < 0.2);
+        }
+    }
+
+    // without a store all tokens run from the first layer, with the same result
+    {
+        auto ctx = make_context(model, cfg, true);
+        CHECK(prefill(ctx.get(), 0, a, stages({2, 4}), keep_every(3)) == LLAMA_STAGED_OK);
+        CHECK(llama_staged_store_bytes(ctx.get(), 0) == 0);
+        CHECK(complete_all(ctx, LLAMA_COMPLETE_EXACT, a, 0, cfg.n_ubatch) == (int64_t) a.size());
+        CHECK(save_cells(ctx.get()) == expected);
+    }
+}
+
+// a second thinned prompt on top of a thinned one and its answer, with other boundaries; then everything is completed
+static void a_thinned_conversation_is_completed(llama_model * model, const config & cfg) {
+    const int32_t n = n_vocab(make_context(model, cfg, false).get());
+
+    const auto a = make_tokens(90, 63, n);
+    const auto b = make_tokens(70, 64, n);
+    const auto c = make_tokens(7, 65, n);
+
+    std::vector<llama_token> all = a;
+    all.insert(all.end(), c.begin(), c.end());
+    all.insert(all.end(), b.begin(), b.end());
+
+    auto full = make_context(model, cfg, true);
+    CHECK(prefill(full.get(), 0, a, stages({}), {}) == LLAMA_STAGED_OK);
+    decode(full.get(), 0, c);
+    CHECK(prefill(full.get(), 0, b, stages({}), {}) == LLAMA_STAGED_OK);
+
+    for (const auto & second : std::vector<std::vector<int32_t>>{{3}, {2, 4}, {1}}) {
+        auto ctx = make_context(model, cfg, true);
+        CHECK(prefill(ctx.get(), 0, a, storing({2, 4}), keep_every(3)) == LLAMA_STAGED_OK);
+        // in one piece, as it is completed: token by token it would differ in its last bits, and so would what is computed on it
+        decode(ctx.get(), 0, c);
+        CHECK(prefill(ctx.get(), 0, b, storing(second), keep_every(2)) == LLAMA_STAGED_OK);
+        CHECK(complete_all(ctx, LLAMA_COMPLETE_EXACT, all, 0, cfg.n_ubatch) == (int64_t) all.size());
+        CHECK(save_cells(ctx.get()) == save_cells(full.get()));
+
+        // what is thinned afterwards is in front of nothing that lacks tokens
+        CHECK(prefill(ctx.get(), 0, b, storing({3}), keep_every(2)) == LLAMA_STAGED_OK);
+        CHECK(llama_staged_store_bytes(ctx.get(), 0) > 0);
+    }
+}
+
+// the tokens that upper layers lack run there over those that are there: as if they had been brought back one chunk at a time
+static void filled_layers_hold_all_tokens_and_keep_their_own(llama_model * model, const config & cfg_in) {
+    config cfg    = cfg_in;
+    cfg.n_seq_max = 2;
+    cfg.n_ctx     = cfg.unified ? 512 : 1024;
+
+    const int32_t n_layer = llama_model_n_layer(model);
+
+    auto filled   = make_context(model, cfg, true);
+    auto restored = make_context(model, cfg, true);
+
+    const auto a = make_tokens(100, 66, n_vocab(filled.get()));
+    const auto b = make_tokens(40, 67, n_vocab(filled.get()));
+    const auto c = make_tokens(6, 68, n_vocab(filled.get()));
+
+    for (auto * ctx : {filled.get(), restored.get()}) {
+        CHECK(prefill(ctx, 1, b, stages({2}), keep_all()) == LLAMA_STAGED_OK);
+        CHECK(prefill(ctx, 0, a, storing({2}), keep_every(3)) == LLAMA_STAGED_OK);
+    }
+    const auto kept = llama_staged_positions(filled.get(), 0, n_layer - 1);
+
+    std::vector<llama_pos>   pos;
+    std::vector<llama_token> tokens;
+    for (size_t i = 0; i < a.size(); ++i) {
+        if (!std::binary_search(kept.begin(), kept.end(), (llama_pos) i)) {
+            pos.push_back(i);
+            tokens.push_back(a[i]);
+        }
+    }
+
+    std::string why;
+    CHECK(llama_staged_restore(restored.get(), 0, tokens, pos, why) == LLAMA_STAGED_OK);
+    CHECK(complete_all(filled, LLAMA_COMPLETE_FILL, a, 0, cfg.n_ubatch) == (int64_t) tokens.size());
+    CHECK(complete_all(filled, LLAMA_COMPLETE_FILL, a, 0, cfg.n_ubatch) == 0);
+
+    for (int32_t il = 0; il < n_layer; ++il) {
+        const auto held = llama_staged_positions(filled.get(), 0, il);
+        CHECK(held.size() == a.size());
+        CHECK(std::adjacent_find(held.begin(), held.end()) == held.end());
+    }
+
+    const double tolerance = cfg.type_kv == GGML_TYPE_Q8_0 || cfg.type_v == GGML_TYPE_Q8_0 ? 0.2 : 2e-2;
+
+    const auto expected = forced(restored.get(), 0, c);
+    const auto got      = forced(filled.get(), 0, c);
+    for (size_t i = 0; i < c.size(); ++i) {
+        CHECK(max_diff(got[i], expected[i]) < tolerance);
+    }
+
+    // the neighbour has noticed nothing
+    const auto expected_other = forced(restored.get(), 1, c);
+    const auto got_other      = forced(filled.get(), 1, c);
+    for (size_t i = 0; i < c.size(); ++i) {
+        CHECK(max_diff(got_other[i], expected_other[i]) < tolerance);
+    }
+
+    // what is removed takes its residual stream along, what is copied has it, too
+    const int64_t n_bytes = llama_staged_store_bytes(filled.get(), 0);
+    auto *        mem     = llama_get_memory(filled.get());
+    llama_memory_seq_rm(mem, 1, -1, -1);
+    llama_memory_seq_cp(mem, 0, 1, -1, -1);
+    CHECK(llama_staged_store_bytes(filled.get(), 1) == n_bytes);
+    CHECK(llama_memory_seq_rm(mem, 0, 50, -1));
+    CHECK(llama_staged_store_bytes(filled.get(), 0) == n_bytes / 2);
+    CHECK(llama_memory_seq_rm(mem, 0, -1, -1));
+    CHECK(llama_staged_store_bytes(filled.get(), 0) == 0);
+    CHECK(llama_staged_store_bytes(filled.get(), 1) == n_bytes);
+
+    // refused, and nothing changes
+    int64_t n_done = 0;
+    int64_t n_run  = 0;
+    CHECK(llama_staged_complete(filled.get(), 1, LLAMA_COMPLETE_FILL, {5, 6}, -1, 8, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(llama_staged_complete(filled.get(), 1, LLAMA_COMPLETE_FILL, {5, 6}, 1000, 8, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(llama_staged_complete(filled.get(), 1, LLAMA_COMPLETE_FILL, {5, 6}, 0, 0, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(llama_staged_complete(filled.get(), 1, LLAMA_COMPLETE_FILL, {}, 0, 8, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(llama_staged_complete(filled.get(), 1, (llama_complete_grade) 7, {5}, 0, 8, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(llama_staged_complete(filled.get(), 0, LLAMA_COMPLETE_EXACT, {5}, 0, 8, n_done, n_run, why) == LLAMA_STAGED_INVALID);
+    CHECK(!why.empty());
+}
+
+// what a sequence does without, and adapters, are part of a completion
+static void completion_does_without_what_the_sequence_does_without(llama_model * model, const config & cfg) {
+    const auto a = make_tokens(100, 69, n_vocab(make_context(model, cfg, false).get()));
+    const auto c = make_tokens(6, 70, 100);
+
+    for (const auto & skip : std::vector<std::vector<llama_layer_skip>>{
+                 {{3, LLAMA_LAYER_PART_BLOCK}},
+                 {{1, LLAMA_LAYER_PART_ATTENTION}, {4, LLAMA_LAYER_PART_FEED_FORWARD}},
+                 {{llama_model_n_layer(model) - 1, LLAMA_LAYER_PART_ATTENTION}},
+         }) {
+        llama_staged_plan plain = stages({});
+        llama_staged_plan plan  = storing({2, 4});
+        plain.skip              = skip;
+        plan.skip               = skip;
+
+        auto full = make_context(model, cfg, true);
+        auto ctx  = make_context(model, cfg, true);
+
+        CHECK(prefill(full.get(), 0, a, plain, {}) == LLAMA_STAGED_OK);
+        CHECK(prefill(ctx.get(), 0, a, plan, keep_every(3)) == LLAMA_STAGED_OK);
+        CHECK(complete_all(ctx, LLAMA_COMPLETE_EXACT, a, 0, cfg.n_ubatch) == (int64_t) a.size());
+        CHECK(save_cells(ctx.get()) == save_cells(full.get()));
+        CHECK(same(forced(ctx.get(), 0, c), forced(full.get(), 0, c)));
+    }
+}
+
 static llama_staged_plan prefill_only(int32_t il, std::vector<int32_t> boundaries = {}, std::vector<llama_layer_skip> skip = {}) {
     llama_staged_plan plan = stages(std::move(boundaries));
     plan.skip              = std::move(skip);
@@ -1344,7 +1602,7 @@ static void copy_state(llama_context * from, llama_context * to) {
     CHECK(llama_state_seq_set_data(to, state.data(), state.size(), 0) == state.size());
 }
 
-// the state of a sequence without the lock-step classes, which say how the caches came about and not what they hold
+// the state of a sequence without what says how the caches came about and not what they hold: without the lock-step classes
 static std::vector<uint8_t> save_cells(llama_context * ctx) {
     const int32_t n_layer = llama_model_n_layer(llama_get_model(ctx));
 
@@ -1352,8 +1610,14 @@ static std::vector<uint8_t> save_cells(llama_context * ctx) {
 
     // what llama.cpp puts in front (magic, sequence), then magic, version, n_layer
     const size_t offs = 5 * sizeof(uint32_t);
-    CHECK(res.size() > offs + n_layer * sizeof(uint32_t));
+    CHECK(res.size() > offs + (n_layer + 3) * sizeof(uint32_t));
     res.erase(res.begin() + offs, res.begin() + std::min(res.size(), offs + n_layer * sizeof(uint32_t)));
+
+    // nor the layer up to which the residual stream is exact, behind the numbers of sequences and of skipped parts
+    uint32_t n_skip;
+    memcpy(&n_skip, res.data() + offs + sizeof(uint32_t), sizeof(n_skip));
+    const size_t at = offs + (2 + 2 * n_skip) * sizeof(uint32_t);
+    res.erase(res.begin() + at, res.begin() + at + sizeof(int32_t));
 
     return res;
 }
@@ -1916,6 +2180,10 @@ static void claims(const tiny_model & def, const std::string & dir, const std::v
             sequences_do_not_disturb_each_other(model.get(), cfg);
             context_shift_equals_stock(model.get(), cfg);
             restored_tokens_are_as_if_never_dropped(model.get(), cfg);
+            completed_layers_are_those_of_a_full_prefill(model.get(), cfg);
+            a_thinned_conversation_is_completed(model.get(), cfg);
+            filled_layers_hold_all_tokens_and_keep_their_own(model.get(), cfg);
+            completion_does_without_what_the_sequence_does_without(model.get(), cfg);
 
             const bool   is_q8     = kind.type_kv == GGML_TYPE_Q8_0 || kind.type_v == GGML_TYPE_Q8_0;
             const double tolerance = is_q8 ? 0.1 : kind.flash_attn ? 5e-3 :

@@ -25,6 +25,10 @@ namespace Foretoken.Inference;
 /// </para>
 /// <para>A prefix is reused only with the LoRA adapters and scales that it was computed with.</para>
 /// <para>
+/// What was thinned can be completed later (<see cref="Complete"/>), between two output tokens or after the answer. A span that was
+/// filled is reused by every prompt whose target is not 1, one that was completed exactly by every prompt.
+/// </para>
+/// <para>
 /// Tokens of a thinned span that came back while an answer was decoded (<see cref="RestoredTokens"/>) stay for later turns. The
 /// same prompt again is computed again where some came back, so that it finds what it found before.
 /// </para>
@@ -36,7 +40,7 @@ public sealed class ForetokenSession : IDisposable
 
     // SHA-256 and scale
     private const int IdentityLength = 9;
-    private const int StateVersion = 4;
+    private const int StateVersion = 5;
 
     // a passage is brought back when one of so many tokens that may be quoted next is missing
     private const int RestoreWithin = 4;
@@ -48,6 +52,15 @@ public sealed class ForetokenSession : IDisposable
 
     // spans of _tokens that were thinned, ascending; Prompt is the length of the prompt they were thinned for
     private readonly List<ThinnedSpan> _thinned = [];
+
+    // in front of this, every layer holds what a full prefill would have left there, although spans behind it start below
+    private int _exactFront;
+
+    // tokens from here on were computed while upper layers lacked some in front of them, and are not part of a span
+    private int _derivedFrom = int.MaxValue;
+
+    // in front of this, no layer lacks a token of a span
+    private int _filledFront;
     private LayerSkip[] _skips = [];
 
     // what _tokens were computed with; set in the context
@@ -144,7 +157,24 @@ public sealed class ForetokenSession : IDisposable
     /// Whether some positions of the sequence are absent from upper layers, or have keys and values there of a residual stream
     /// that stopped below (<see cref="PrefillPlan.PrefillOnlyFrom"/>).
     /// </summary>
-    public bool IsThinned => _thinned.Count > 0;
+    public bool IsThinned => _thinned.Exists(span => span.State != SpanState.Filled);
+
+    /// <summary>
+    /// Whether every layer holds what a full prefill and decode of the same tokens would have left there: nothing was thinned, or
+    /// everything was completed with <see cref="CompletionGrade.Exact"/>.
+    /// </summary>
+    public bool IsExact => _thinned.Count == 0 && _derivedFrom >= _tokens.Count;
+
+    /// <summary>Bytes of stored residual streams (<see cref="PrefillRequest.ResidualStorage"/>), in host memory.</summary>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public long ResidualBytes
+    {
+        get
+        {
+            NativeCall.Check(NativeMethods.ftk_seq_store_bytes(_context, Sequence, out long bytes));
+            return bytes;
+        }
+    }
 
     /// <summary>
     /// Tokens of the prompt that upper layers had dropped and that were brought back since the last prefill, because the answer
@@ -232,17 +262,34 @@ public sealed class ForetokenSession : IDisposable
         {
             native = NotStagedReason is not null
                 ? StockPrefill(prompt[reused..], progress, cancellationToken)
-                : StagedPrefill.Run(_context, _cancel, decision, prompt[reused..], reused, progress, cancellationToken);
+                : StagedPrefill.Run(
+                    _context,
+                    _cancel,
+                    decision,
+                    request.ResidualStorage,
+                    prompt[reused..],
+                    reused,
+                    progress,
+                    cancellationToken
+                );
         }
         TimeSpan elapsed = time.GetElapsedTime(start);
         double cpuShare = (Environment.CpuUsage.TotalTime - cpuBefore) / elapsed / Info.BatchThreads;
 
+        Derive();
         _tokens.AddRange(prompt[reused..]);
         _hasLogits = true;
         int computed = prompt.Length - reused;
         if (native.Stages.Any(stage => stage.NTokens < computed))
         {
-            _thinned.Add(new ThinnedSpan(reused, prompt.Length, HasRestored: false));
+            _thinned.Add(
+                new ThinnedSpan(
+                    reused,
+                    prompt.Length,
+                    HasRestored: false,
+                    decision.Plan.PrefillOnlyFrom is null ? SpanState.Thinned : SpanState.Frozen
+                )
+            );
         }
         _skips = [.. native.Skips];
         RestoredTokens = 0;
@@ -365,7 +412,11 @@ public sealed class ForetokenSession : IDisposable
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
     public void Decode(int token, CancellationToken cancellationToken = default)
     {
-        if (_restoresQuotes && _thinned.Count > 0 && _tokens.Count < ContextSize)
+        if (
+            _restoresQuotes
+            && _thinned.Exists(span => span.State != SpanState.Filled)
+            && _tokens.Count < ContextSize
+        )
         {
             RestoreQuoted(token, cancellationToken);
         }
@@ -401,8 +452,79 @@ public sealed class ForetokenSession : IDisposable
                 );
             }
         }
+        Derive();
         _tokens.AddRange(tokens);
         _hasLogits = true;
+    }
+
+    /// <summary>
+    /// Completes upper layers of what was thinned, front to back: runs some of the tokens that are left, and returns. Call it
+    /// again until nothing remains; between two calls the sequence can be decoded, rewound, saved, and prefilled.
+    /// </summary>
+    /// <param name="grade">How.</param>
+    /// <param name="maxTokens">Tokens that run at most, and never more than an ubatch.</param>
+    /// <param name="cancellationToken">Looked at before anything runs.</param>
+    /// <returns>What ran, and what remains.</returns>
+    /// <remarks>
+    /// <para>
+    /// Tokens start from their residual stream in front of the layers that lack tokens where it was stored
+    /// (<see cref="PrefillRequest.ResidualStorage"/>), otherwise from the first layer. There are no logits afterwards until the next
+    /// decode or prefill: complete between sampling a token and decoding it.
+    /// </para>
+    /// <para>
+    /// <see cref="CompletionGrade.Exact"/> goes on through the answer to the end of the sequence. A conversation that is complete is an
+    /// ordinary one: any prompt can begin with any part of it, also one with a target of 1. One that is filled serves any prompt with
+    /// another target.
+    /// </para>
+    /// </remarks>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxTokens"/> is not positive, or there is no such grade.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled before anything ran.</exception>
+    /// <exception cref="ContextFullException">The KV cache has no room. Nothing was changed.</exception>
+    /// <exception cref="ComputeException">The computation failed: upper layers lack what was to be completed, or the sequence ends in front of it.</exception>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public CompletionStep Complete(
+        CompletionGrade grade,
+        int maxTokens = int.MaxValue,
+        CancellationToken cancellationToken = default
+    )
+    {
+        ObjectDisposedException.ThrowIf(_context.IsClosed, this);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxTokens);
+        if (!Enum.IsDefined(grade))
+        {
+            throw new ArgumentOutOfRangeException(nameof(grade), grade, "There is no such grade of completion.");
+        }
+        cancellationToken.ThrowIfCancellationRequested();
+        return grade == CompletionGrade.Exact
+            ? CompleteExactly(maxTokens, cancellationToken)
+            : Fill(maxTokens, cancellationToken);
+    }
+
+    /// <summary>Tokens that <see cref="Complete"/> would have to run until the sequence is complete.</summary>
+    /// <param name="grade">How.</param>
+    /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
+    public int CountRemaining(CompletionGrade grade)
+    {
+        ObjectDisposedException.ThrowIf(_context.IsClosed, this);
+        if (grade == CompletionGrade.Exact)
+        {
+            return IsExact ? 0 : _tokens.Count - InexactFrom;
+        }
+        int count = 0;
+        foreach (ThinnedSpan span in _thinned)
+        {
+            if (span.State != SpanState.Thinned)
+            {
+                continue;
+            }
+            _heldByAll ??= FindHeldByAll();
+            int end = Math.Min(span.End, _tokens.Count);
+            for (int position = Math.Max(span.Start, _filledFront); position < end; position++)
+            {
+                count += _heldByAll[position] ? 0 : 1;
+            }
+        }
+        return count;
     }
 
     /// <summary>Chooses the next token from the logits. It is not yet part of the sequence: <see cref="Decode(int, CancellationToken)"/> appends it.</summary>
@@ -462,7 +584,7 @@ public sealed class ForetokenSession : IDisposable
         Truncate(tokenCount);
         for (int i = 0; i < _thinned.Count; i++)
         {
-            if (_thinned[i].End > tokenCount)
+            if (_thinned[i].End > tokenCount && _thinned[i].State != SpanState.Filled)
             {
                 _thinned[i] = _thinned[i] with { End = int.MaxValue };
             }
@@ -492,8 +614,11 @@ public sealed class ForetokenSession : IDisposable
             _skips.Length,
             _adapters.Length,
             native.Length,
+            _exactFront,
+            _filledFront,
+            _derivedFrom,
             .. _tokens,
-            .. _thinned.SelectMany(span => (int[])[span.Start, span.End, span.HasRestored ? 1 : 0]),
+            .. _thinned.SelectMany(span => (int[])[span.Start, span.End, span.HasRestored ? 1 : 0, (int)span.State]),
             .. _skips.SelectMany(skip => (int[])[skip.Layer, (int)skip.Part]),
             .. _adapters.SelectMany(Identity),
         ];
@@ -516,7 +641,7 @@ public sealed class ForetokenSession : IDisposable
     {
         ScaledAdapter[] usable = Usable(adapters ?? []);
         Clear();
-        const int HeaderLength = 7;
+        const int HeaderLength = 10;
         if (
             state.Length < HeaderLength * sizeof(int)
             || (uint)Number(state, 0) != StateMagic
@@ -533,7 +658,7 @@ public sealed class ForetokenSession : IDisposable
         long numbers =
             (long)HeaderLength
             + tokenCount
-            + (3L * spanCount)
+            + (4L * spanCount)
             + (2L * skippedCount)
             + ((long)IdentityLength * adapterCount);
         if (
@@ -542,6 +667,8 @@ public sealed class ForetokenSession : IDisposable
             || skippedCount < 0
             || adapterCount < 0
             || nativeLength < 0
+            || Math.Min(Number(state, 7), Math.Min(Number(state, 8), Number(state, 9))) < 0
+            || Math.Max(Number(state, 7), Number(state, 8)) > tokenCount
             || (numbers * sizeof(int)) + nativeLength != state.Length
         )
         {
@@ -578,8 +705,18 @@ public sealed class ForetokenSession : IDisposable
         }
         for (int i = 0; i < spanCount; i++)
         {
-            _thinned.Add(new ThinnedSpan(Number(state, at++), Number(state, at++), Number(state, at++) != 0));
+            _thinned.Add(
+                new ThinnedSpan(
+                    Number(state, at++),
+                    Number(state, at++),
+                    Number(state, at++) != 0,
+                    (SpanState)Number(state, at++)
+                )
+            );
         }
+        _exactFront = Number(state, 7);
+        _filledFront = Number(state, 8);
+        _derivedFrom = Number(state, 9);
         _skips = new LayerSkip[skippedCount];
         for (int i = 0; i < skippedCount; i++)
         {
@@ -613,16 +750,28 @@ public sealed class ForetokenSession : IDisposable
         {
             return 0;
         }
-        int common = Tokens.CommonPrefixLength(prompt);
+        int common = Math.Min(Tokens.CommonPrefixLength(prompt), prompt.Length - 1);
+        if (exact && !IsExact)
+        {
+            return Math.Min(common, InexactFrom);
+        }
         foreach (ThinnedSpan span in _thinned)
         {
+            // what was completed of it can serve any prompt
+            int start = Math.Max(span.Start, _exactFront);
+            bool isWhole =
+                span.State == SpanState.Filled
+                || (common >= Math.Min(span.End, prompt.Length - 1) && prompt.Length >= span.End);
             bool isSamePrompt = prompt.Length == span.End;
-            if (span.Start < common && (exact || common < span.End || (span.HasRestored && isSamePrompt)))
+            if (
+                start < common
+                && (!isWhole || (span.HasRestored && isSamePrompt && span.State != SpanState.Filled))
+            )
             {
-                return span.Start;
+                return start;
             }
         }
-        return Math.Min(common, prompt.Length - 1);
+        return common;
     }
 
     private void Truncate(int tokenCount)
@@ -639,7 +788,123 @@ public sealed class ForetokenSession : IDisposable
             NativeCall.Check(NativeMethods.ftk_seq_rm(_context, Sequence, tokenCount, -1));
         }
         _tokens.RemoveRange(tokenCount, _tokens.Count - tokenCount);
-        _thinned.RemoveAll(span => span.Start >= tokenCount);
+        // what was completed exactly is no span any more
+        _thinned.RemoveAll(span => span.Start >= tokenCount || tokenCount <= _exactFront);
+        for (int i = 0; i < _thinned.Count; i++)
+        {
+            if (_thinned[i].State == SpanState.Filled)
+            {
+                _thinned[i] = _thinned[i] with { End = Math.Min(_thinned[i].End, tokenCount) };
+            }
+        }
+        if (_derivedFrom >= tokenCount)
+        {
+            _derivedFrom = int.MaxValue;
+        }
+        _exactFront = Math.Min(_exactFront, tokenCount);
+        _filledFront = Math.Min(_filledFront, tokenCount);
+    }
+
+    /// <summary>What is about to be appended is computed on what is there: on a thinned sequence it is not what it could be.</summary>
+    private void Derive()
+    {
+        if (_thinned.Count > 0)
+        {
+            _derivedFrom = Math.Min(_derivedFrom, _tokens.Count);
+        }
+    }
+
+    /// <summary>The first token that differs from what full prefill and decode would have left.</summary>
+    private int InexactFrom =>
+        Math.Max(_exactFront, Math.Min(_thinned.Count > 0 ? _thinned[0].Start : int.MaxValue, _derivedFrom));
+
+    private CompletionStep Fill(int maxTokens, CancellationToken cancellationToken)
+    {
+        int ran = 0;
+        for (int i = 0; i < _thinned.Count && ran < maxTokens; i++)
+        {
+            ThinnedSpan span = _thinned[i];
+            if (span.State != SpanState.Thinned)
+            {
+                continue;
+            }
+            int end = Math.Min(span.End, _tokens.Count);
+            _filledFront = Math.Max(_filledFront, span.Start);
+            if (_filledFront < end && ran == 0)
+            {
+                (int done, ran) = RunCompletion(CompletionGrade.Fill, _filledFront, end, maxTokens, cancellationToken);
+                _filledFront += done;
+            }
+            if (_filledFront >= end)
+            {
+                _thinned[i] = span with { End = end, State = SpanState.Filled };
+            }
+        }
+        return new CompletionStep(ran, CountRemaining(CompletionGrade.Fill));
+    }
+
+    private CompletionStep CompleteExactly(int maxTokens, CancellationToken cancellationToken)
+    {
+        int ran = 0;
+        if (!IsExact)
+        {
+            int from = InexactFrom;
+            (int done, ran) = RunCompletion(CompletionGrade.Exact, from, _tokens.Count, maxTokens, cancellationToken);
+            _exactFront = from + done;
+            if (_exactFront < _tokens.Count && _thinned.Exists(span => span.End <= _exactFront))
+            {
+                _derivedFrom = Math.Min(_derivedFrom, _exactFront);
+            }
+            _thinned.RemoveAll(span => Math.Min(span.End, _tokens.Count) <= _exactFront);
+            if (_exactFront >= _tokens.Count)
+            {
+                _derivedFrom = int.MaxValue;
+            }
+        }
+        return new CompletionStep(ran, CountRemaining(CompletionGrade.Exact));
+    }
+
+    private unsafe (int Done, int Ran) RunCompletion(
+        CompletionGrade grade,
+        int from,
+        int end,
+        int maxTokens,
+        CancellationToken cancellationToken
+    )
+    {
+        int status;
+        long done;
+        long ran;
+        using (_gate.Enter(cancellationToken))
+        {
+            _hasLogits = false;
+            _heldByAll = null;
+            fixed (int* tokens = Tokens[from..end])
+            {
+                status = NativeMethods.ftk_seq_complete(
+                    _context,
+                    Sequence,
+                    (int)grade,
+                    tokens,
+                    end - from,
+                    from,
+                    maxTokens,
+                    out done,
+                    out ran
+                );
+            }
+        }
+        if (status != 0)
+        {
+            string message = NativeCall.LastError();
+            int held = NativeMethods.ftk_seq_pos_max(_context, Sequence) + 1;
+            if (held < _tokens.Count)
+            {
+                Rewind(held);
+            }
+            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+        }
+        return ((int)done, (int)ran);
     }
 
     private void RestoreQuoted(int token, CancellationToken cancellationToken)
@@ -992,5 +1257,17 @@ public sealed class ForetokenSession : IDisposable
         return JsonSerializer.Deserialize(json, InferenceJsonContext.Default.ContextInfo)!;
     }
 
-    private readonly record struct ThinnedSpan(int Start, int End, bool HasRestored);
+    private enum SpanState
+    {
+        /// <summary>Upper layers lack tokens.</summary>
+        Thinned = 0,
+
+        /// <summary>Every layer holds all tokens; those that came later attended to those that were there.</summary>
+        Filled = 1,
+
+        /// <summary>Upper layers hold keys and values of a residual stream that stopped below them.</summary>
+        Frozen = 2,
+    }
+
+    private readonly record struct ThinnedSpan(int Start, int End, bool HasRestored, SpanState State);
 }

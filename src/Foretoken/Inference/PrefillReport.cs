@@ -128,6 +128,12 @@ public sealed record PrefillReport
     /// </summary>
     public double? PrefillOnlySaving { get; init; }
 
+    /// <summary>
+    /// How the prefill went on behind the first output token. Null where nothing was completed, and in a report that is read before
+    /// the answer has ended.
+    /// </summary>
+    public CompletionReport? Completion { get; init; }
+
     /// <summary>The LoRA adapters that the prompt was computed with.</summary>
     public IReadOnlyList<AdapterReport> Adapters { get; init; } = [];
 

@@ -102,6 +102,12 @@ public sealed class PrefillRequest
     /// <summary>Spans of the prompt, in tokens, that must be kept.</summary>
     public IReadOnlyList<Range> ProtectedSpans { get; set; } = [];
 
+    /// <summary>
+    /// Whether the residual stream of a thinned prompt is kept in host memory, for <see cref="ForetokenSession.Complete"/>. It lasts
+    /// until the tokens are completed exactly or removed. Default <see cref="ResidualStorage.None"/>.
+    /// </summary>
+    public ResidualStorage ResidualStorage { get; set; }
+
     /// <summary>The speedup if one was set; null leaves it to <see cref="MaxQualityLoss"/>.</summary>
     internal double? AskedSpeedup { get; set; }
 

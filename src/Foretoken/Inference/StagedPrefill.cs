@@ -16,6 +16,7 @@ namespace Foretoken.Inference;
 internal sealed unsafe class StagedPrefill
 {
     private readonly PrefillDecision _decision;
+    private readonly ResidualStorage _storage;
     private readonly IProgress<PrefillProgress>? _progress;
     private readonly CancellationToken _cancellationToken;
     private readonly int[] _tokens;
@@ -35,6 +36,7 @@ internal sealed unsafe class StagedPrefill
 
     private StagedPrefill(
         PrefillDecision decision,
+        ResidualStorage storage,
         ReadOnlySpan<int> tokens,
         int firstPosition,
         IProgress<PrefillProgress>? progress,
@@ -42,6 +44,7 @@ internal sealed unsafe class StagedPrefill
     )
     {
         _decision = decision;
+        _storage = storage;
         _boundaryLayers = [.. decision.Plan.Boundaries.Select(boundary => boundary.Layer)];
         _skips = [.. decision.Plan.Skips];
         _tokens = tokens.ToArray();
@@ -56,6 +59,7 @@ internal sealed unsafe class StagedPrefill
         SafeContextHandle context,
         SafeCancelHandle cancel,
         PrefillDecision decision,
+        ResidualStorage storage,
         ReadOnlySpan<int> tokens,
         int firstPosition,
         IProgress<PrefillProgress>? progress,
@@ -63,7 +67,7 @@ internal sealed unsafe class StagedPrefill
     )
     {
         cancellationToken.ThrowIfCancellationRequested();
-        StagedPrefill prefill = new(decision, tokens, firstPosition, progress, cancellationToken);
+        StagedPrefill prefill = new(decision, storage, tokens, firstPosition, progress, cancellationToken);
         using SafePlanHandle plan = prefill.CreateNativePlan();
         GCHandle user = GCHandle.Alloc(prefill);
         try
@@ -306,6 +310,12 @@ internal sealed unsafe class StagedPrefill
             foreach ((int layer, LayerPart part) in _decision.Plan.Skips)
             {
                 NativeCall.Check(NativeMethods.ftk_plan_skip(plan, layer, (int)part));
+            }
+            if (_storage != ResidualStorage.None && _boundaryLayers.Length > 0)
+            {
+                NativeCall.Check(
+                    NativeMethods.ftk_plan_store_residual(plan, _storage == ResidualStorage.Half ? 1 : 0)
+                );
             }
             if (_decision.Plan.PrefillOnlyFrom is { } from)
             {

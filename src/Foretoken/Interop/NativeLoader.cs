@@ -12,7 +12,7 @@ namespace Foretoken.Interop;
 internal static unsafe class NativeLoader
 {
     /// <summary>FTK_ABI_VERSION of the header that <see cref="NativeMethods"/> mirrors.</summary>
-    internal const int ExpectedAbiVersion = 7;
+    internal const int ExpectedAbiVersion = 8;
 
     /// <summary>A folder that is searched before all others.</summary>
     internal const string DirectoryVariable = "FORETOKEN_NATIVE_DIR";

@@ -132,4 +132,30 @@ internal static unsafe partial class NativeMethods
         int* positions,
         long count
     );
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_plan_store_residual(SafePlanHandle plan, int half);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_seq_complete(
+        SafeContextHandle context,
+        int sequence,
+        int grade,
+        int* tokens,
+        long count,
+        int position,
+        long runAtMost,
+        out long done,
+        out long run
+    );
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_seq_store_bytes(SafeContextHandle context, int sequence, out long bytes);
+
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ftk_seq_store_clear(SafeContextHandle context, int sequence);
 }
