@@ -87,6 +87,27 @@ internal static class QualityCommand
             Description =
                 "Leave out what upper layers dropped for good: no passage comes back when the answer begins to quote it.",
         };
+        Option<string?> complete = new("--complete")
+        {
+            HelpName = "fill|exact",
+            Description =
+                "Complete the thinned prompt behind the first tokens of the answer, as a chat does: fill (what upper layers lack) or exact (all tokens again, in order).",
+        };
+        complete.AcceptOnlyFromAmong("fill", "exact");
+        Option<int> byToken = new("--by-token")
+        {
+            HelpName = "n",
+            Description = "The output token in front of which the completion is finished.",
+            DefaultValueFactory = _ => new CompletionOptions().ByOutputToken,
+        };
+        byToken.Whole(2);
+        Option<int> summaryTokens = new("--summary-tokens")
+        {
+            HelpName = "n",
+            Description = "Tokens of a summary that are compared, at most.",
+            DefaultValueFactory = _ => defaults.SummaryTokens,
+        };
+        summaryTokens.Whole(1);
         Option<int> threads = CommandOptions.Threads();
         DeviceOptions devices = new();
         Option<string> flashAttention = CommandOptions.FlashAttention();
@@ -116,6 +137,9 @@ internal static class QualityCommand
             lora,
             fullWithoutLora,
             noRestore,
+            complete,
+            byToken,
+            summaryTokens,
             threads,
             flashAttention,
             json,
@@ -154,6 +178,14 @@ internal static class QualityCommand
                             Adapters = CommandOptions.LoraOf(parsed, lora),
                             FullWithoutAdapters = parsed.GetValue(fullWithoutLora),
                             RestoreQuotes = !parsed.GetValue(noRestore),
+                            Completion = parsed.GetValue(complete) is { } grade
+                                ? new CompletionOptions
+                                {
+                                    Grade = grade == "fill" ? CompletionGrade.Fill : CompletionGrade.Exact,
+                                    ByOutputToken = parsed.GetValue(byToken),
+                                }
+                                : null,
+                            SummaryTokens = parsed.GetValue(summaryTokens),
                             Threads = parsed.GetValue(threads),
                             Devices = devices.Read(parsed),
                             FlashAttention = CommandOptions.FlashAttentionOf(parsed, flashAttention),
@@ -232,6 +264,8 @@ internal static class QualityCommand
             Adapters = adapters.Scaled,
             FullWithoutAdapters = options.FullWithoutAdapters,
             RestoreQuotes = options.RestoreQuotes,
+            Completion = options.Completion,
+            SummaryTokens = options.SummaryTokens,
         };
         context.Note(
             string.Create(
@@ -280,7 +314,7 @@ internal static class QualityCommand
             options.Json,
             options.Html,
             report.ToJson,
-            () => QualityTableView.Render(report, lines),
+            () => QualityTableView.Render(report, lines, samples),
             () => QualityPage.Render(report, lines)
         );
         if (!isComplete)
@@ -347,6 +381,7 @@ internal static class QualityCommand
                 ],
                 FullWithoutAdapters = evaluator.FullWithoutAdapters,
                 RestoreQuotes = evaluator.RestoreQuotes,
+                Completion = evaluator.Completion,
                 Threads = evaluator.Threads,
                 GpuLayers = options.Devices.GpuLayers,
 #pragma warning disable CA1308 // as the option is spelled
@@ -390,6 +425,9 @@ internal static class QualityCommand
                     KeptShare = sample.KeptShare,
                     ForcedTokens = sample.ForcedTokens,
                     Kl = sample.Kl,
+                    KlOfFirst = sample.KlOfFirst,
+                    FullArrivalsMs = sample.Completion is null ? [] : sample.FullArrivalsMs,
+                    ArrivalsMs = sample.Completion is null ? [] : sample.ArrivalsMs,
                     Agreement = sample.Agreement,
                     RestoredTokens = sample.RestoredTokens,
                     AnsweredByFullPrefill = sample.AnsweredByFullPrefill,

@@ -1,5 +1,6 @@
 using Foretoken.Inference;
 using Foretoken.Planning;
+using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Quality;
 
@@ -49,6 +50,12 @@ internal sealed record QualityOptions
 
     /// <summary>Whether quoted passages are brought back.</summary>
     internal bool RestoreQuotes { get; init; } = true;
+
+    /// <summary>How thinned prompts are completed behind the first tokens of the answer; null for not at all.</summary>
+    internal CompletionOptions? Completion { get; init; }
+
+    /// <summary>Tokens of a summary that are forced, at most.</summary>
+    internal int SummaryTokens { get; init; } = new QualityEvaluatorOptions().SummaryTokens;
 
     internal int Threads { get; init; }
     internal DeviceChoice Devices { get; init; } = new();

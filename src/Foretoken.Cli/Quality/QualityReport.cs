@@ -115,6 +115,9 @@ internal sealed record QualitySettings
 
     /// <summary>Whether passages came back when the answer began to quote them.</summary>
     public bool RestoreQuotes { get; init; }
+
+    /// <summary>How thinned prompts were completed behind the first tokens of the answer; null for not at all.</summary>
+    public CompletionOptions? Completion { get; init; }
     public required int Threads { get; init; }
     public required int GpuLayers { get; init; }
     public required string FlashAttention { get; init; }
@@ -170,6 +173,13 @@ internal sealed record QualityReportSample
     public required double KeptShare { get; init; }
     public required int ForcedTokens { get; init; }
     public required double Kl { get; init; }
+    public double KlOfFirst { get; init; }
+
+    /// <summary>From the beginning of full prefill until each output token was there; empty where nothing was completed.</summary>
+    public IReadOnlyList<double> FullArrivalsMs { get; init; } = [];
+
+    /// <summary>From the beginning of the thinned prefill, likewise.</summary>
+    public IReadOnlyList<double> ArrivalsMs { get; init; } = [];
     public required double Agreement { get; init; }
     public int RestoredTokens { get; init; }
     public required bool? AnsweredByFullPrefill { get; init; }

@@ -1,3 +1,4 @@
+using Foretoken.Tuning;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.InvariantText;
@@ -7,7 +8,11 @@ namespace Foretoken.Cli.Quality;
 /// <summary>The report for people at a terminal.</summary>
 internal static class QualityTableView
 {
-    internal static IRenderable Render(QualityReport report, IReadOnlyList<QualityLine> lines)
+    internal static IRenderable Render(
+        QualityReport report,
+        IReadOnlyList<QualityLine> lines,
+        IReadOnlyList<QualitySample>? samples = null
+    )
     {
         IReadOnlyList<string> kinds = QualityLine.KindsOf(lines);
         bool severalLengths = lines.Select(line => line.Length).Distinct().Count() > 1;
@@ -43,7 +48,8 @@ internal static class QualityTableView
                     + Prompts(report)
             ),
             table,
-            new Text(Legend)
+            new Text(Legend),
+            ArrivalTable.Render(samples ?? []) ?? new Text("")
         );
     }
 
@@ -59,6 +65,9 @@ internal static class QualityTableView
         string with =
             AdapterText.With(report.Settings.Adapters.Select(adapter => (adapter.Name, adapter.Scale)))
             + (report.Settings.FullWithoutAdapters ? ", full prefill without" : "");
+        with += report.Settings.Completion is { } completion
+            ? I($", completed ({completion.Grade}) by output token {completion.ByOutputToken}")
+            : "";
         with += report.Settings.RestoreQuotes ? "" : ", without bringing quoted passages back";
         return $"prompts: {string.Join(", ", kinds)}, from {from}{with}"
             + (report.Settings.PromptFile is null ? I($", seed {report.Settings.Seed}") : "");

@@ -48,6 +48,9 @@ internal sealed class ChatRequest
 
     internal required bool Strict { get; init; }
 
+    /// <summary>When the thinned prompt is completed; null leaves it to the client.</summary>
+    internal required CompletionMode? Completion { get; init; }
+
     /// <summary>Scales of the LoRA adapters to compute with, by names that the client knows.</summary>
     internal required IReadOnlyDictionary<string, float> Adapters { get; init; }
 
@@ -178,6 +181,12 @@ internal sealed class ChatRequest
             UseThresholds = useThresholds,
             Importance = importance,
             Strict = defaults.StrictSpeedup,
+            Completion = Find(properties, ForetokenChatOptionsExtensions.CompletionKey) is { } askedCompletion
+                ? CompletionModeText.Parse(
+                    ForetokenChatOptionsExtensions.CompletionKey,
+                    OptionValue.ToText(ForetokenChatOptionsExtensions.CompletionKey, askedCompletion)
+                )
+                : null,
             Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
             Progress = progress,
             Tools = schemas,

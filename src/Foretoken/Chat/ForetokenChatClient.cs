@@ -515,6 +515,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         long arrived = _time.GetTimestamp();
         PreparedRequest? prepared = null;
         SlotPool<InferenceSlot>? pool = null;
+        CompletionOptions? idle = null;
         Volatile.Read(ref _background)?.Cancel();
         try
         {
@@ -559,8 +560,13 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             {
                 // it holds on to the model, which the next request may have to load again
                 prepared!.Prompt.Dispose();
+                idle = ChooseIdleCompletion(request, slot.Session);
                 // the next request may start before this one's reader has seen the end
                 pool!.Release(slot);
+            }
+            if (idle is not null)
+            {
+                CompleteWhenIdle(pool, idle.IdleThreads);
             }
         }
         finally
@@ -739,6 +745,121 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
     }
 
+    /// <summary>How the thinned prompt of a request is completed; its prefill keeps what is needed for that.</summary>
+    private CompletionOptions ChooseCompletion(PreparedRequest prepared, ForetokenSession session)
+    {
+        CompletionOptions chosen = CompletionOf(prepared.Request, session.Model);
+        ForetokenModel model = session.Model;
+        if (chosen.Mode == CompletionMode.Never || session.NotStagedReason is not null)
+        {
+            return chosen with { Mode = CompletionMode.Never };
+        }
+        bool fits =
+            session.ResidualBytes + chosen.StorageBytes(prepared.Prompt.Tokens.Length, model.Info.EmbeddingSize)
+            <= chosen.MaxStorageBytes;
+        prepared.Prefill.ResidualStorage = fits ? chosen.Storage : ResidualStorage.None;
+        return fits && chosen.Storage != ResidualStorage.None
+            ? chosen
+            : chosen with
+            {
+                Mode = chosen.Mode & ~CompletionMode.WhileAnswering,
+            };
+    }
+
+    private CompletionOptions CompletionOf(ChatRequest request, ForetokenModel model)
+    {
+        CompletionOptions options =
+            _options.Completion
+            ?? new CompletionOptions
+            {
+                Mode =
+                    model.Profile is null ? CompletionMode.Never
+                    : _slots.Length == 1 ? CompletionMode.Always
+                    : CompletionMode.WhileAnswering,
+            };
+        if (request.Completion is { } mode)
+        {
+            return options with { Mode = mode };
+        }
+        // output tokens are faster behind fewer keys and values: completed, they would not be
+        return request.TargetDecodeSpeedup > 1 ? options with { Mode = CompletionMode.Never } : options;
+    }
+
+    /// <summary>How what a request has left in its slot is completed when idle; null for not at all.</summary>
+    private CompletionOptions? ChooseIdleCompletion(ChatRequest request, ForetokenSession session)
+    {
+        // of several slots each would compute beside requests in the others
+        if (_slots.Length > 1 || session.NotStagedReason is not null || session.IsExact)
+        {
+            return null;
+        }
+        CompletionOptions options = CompletionOf(request, session.Model);
+        return options.Mode.HasFlag(CompletionMode.WhenIdle) ? options : null;
+    }
+
+    /// <summary>
+    /// Completes what the request has left thinned, in chunks between which the slot is free for others, until a request comes.
+    /// </summary>
+    private void CompleteWhenIdle(SlotPool<InferenceSlot> pool, int threads)
+    {
+        CancellationTokenSource nextRequest = new();
+        Volatile.Write(ref _background, nextRequest);
+        _ = CompleteWhenIdleAsync(pool, threads, nextRequest);
+    }
+
+    private async Task CompleteWhenIdleAsync(
+        SlotPool<InferenceSlot> pool,
+        int threads,
+        CancellationTokenSource nextRequest
+    )
+    {
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(
+            nextRequest.Token,
+            _disposing.Token
+        );
+        CancellationToken stop = either.Token;
+        long start = _time.GetTimestamp();
+        int tokens = 0;
+        try
+        {
+            for (int remaining = 1; remaining > 0; )
+            {
+                InferenceSlot slot = await pool.AcquireAsync(_ => default, stop).ConfigureAwait(false);
+                try
+                {
+                    CompletionStep step = await slot
+                        .Thread.Run(() => slot.Session.CompleteWithThreads(CompletionGrade.Exact, threads, stop))
+                        .ConfigureAwait(false);
+                    tokens += step.Tokens;
+                    remaining = step.Remaining;
+                }
+                finally
+                {
+                    pool.Release(slot);
+                }
+            }
+            _logger.CompletedWhenIdle(tokens, _time.GetElapsedTime(start).TotalMilliseconds);
+        }
+        catch (OperationCanceledException)
+        {
+            // the next request goes on from there
+        }
+#pragma warning disable CA1031 // nobody waits for it: what is wrong with the slot the next request finds, too
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            if (e is DeviceLostException)
+            {
+                Volatile.Write(ref _lostPool, pool);
+            }
+            _logger.IdleCompletionFailed(e);
+        }
+        finally
+        {
+            Interlocked.CompareExchange(ref _background, null, nextRequest);
+        }
+    }
+
     /// <summary>Prefill and answer, on the thread of a slot that the request holds.</summary>
     private void Answer(
         PreparedRequest prepared,
@@ -754,6 +875,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         ForetokenModel model = session.Model;
         cancellationToken.ThrowIfCancellationRequested();
         using Sampler sampler = model.CreateSampler(prompt.Constrain(request.Sampling));
+        CompletionOptions completing = ChooseCompletion(prepared, session);
         PrefillReport report = session.Prefill(prompt.Tokens, prepared.Prefill, request.Progress, cancellationToken);
         _logger.Prefilled(
             report.PromptTokens,
@@ -767,6 +889,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         );
         LogCostProblem(session);
 
+        AnswerCompletion? completion = completing.Mode.HasFlag(CompletionMode.WhileAnswering)
+            ? new AnswerCompletion(completing, session, _time)
+            : null;
         AnswerReader reader = new(model, prompt, request);
         ChatFinishReason finish = ChatFinishReason.Length;
         int outputTokens = 0;
@@ -800,9 +925,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             {
                 break;
             }
+            completion?.Continue(outputTokens, cancellationToken);
             session.Decode(token, cancellationToken);
         }
 
+        report = report with { Completion = completion?.Report };
         List<AIContent> rest = reader.Finish();
         // an answer that was cut inside of a call ended for the reason that cut it
         if (reader.RefusedCalls.Count == 0 && rest.Exists(content => content is FunctionCallContent))
@@ -832,6 +959,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                         ["foretoken.computed_tokens"] = report.NewTokens,
                         ["foretoken.kept_tokens"] = report.KeptTokens,
                         ["foretoken.restored_tokens"] = session.RestoredTokens,
+                        ["foretoken.completed_tokens"] = report.Completion?.Tokens ?? 0,
                     },
                 }
             )
@@ -843,6 +971,15 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         updates.TryWrite(last);
 
         telemetry.Answered(finish, outputTokens);
+        if (report.Completion is { } completed)
+        {
+            _logger.CompletedWhileAnswering(
+                request.ResponseId,
+                completed.Tokens,
+                completed.Time.TotalMilliseconds,
+                completed.RemainingTokens
+            );
+        }
         if (session.RestoredTokens > 0)
         {
             _logger.QuotesRestored(request.ResponseId, session.RestoredTokens, session.RestoreTime.TotalMilliseconds);

@@ -122,6 +122,13 @@ public sealed class ForetokenChatClientOptions
     public bool RestoreQuotes { get; set; } = true;
 
     /// <summary>
+    /// How a thinned prefill goes on behind the first output token. Default null: as <see cref="CompletionOptions"/> says by default
+    /// where the model has a tuned profile (idle completion only with one slot), and never where it has none. A request overrides
+    /// when with <see cref="ForetokenChatOptionsExtensions.WithCompletion"/>.
+    /// </summary>
+    public CompletionOptions? Completion { get; set; }
+
+    /// <summary>
     /// Whether plans and promises rest on times that were measured on this machine, see
     /// <see cref="PrefillCostProfile"/>: those that are cached, and those of the prefills that run. Default true. False:
     /// operations are counted, so that the same request always gets the same plan.

@@ -17,6 +17,7 @@ public static class ForetokenChatOptionsExtensions
     internal const string UseThresholdsKey = "use_thresholds";
     internal const string ImportanceKey = "importance";
     internal const string MinPKey = "min_p";
+    internal const string CompletionKey = "completion";
     internal const string LoraAdaptersKey = "lora_adapters";
 
     /// <summary>Asks for a speedup of the time to first token in this request.</summary>
@@ -67,6 +68,17 @@ public static class ForetokenChatOptionsExtensions
         ImportancePolicies.EnsureKnown(importance);
         return With(options, ImportanceKey, importance);
     }
+
+    /// <summary>
+    /// Says when the thinned prompt of this request is completed behind the first output token, instead of
+    /// <see cref="ForetokenChatClientOptions.Completion"/>.
+    /// </summary>
+    /// <param name="options">The options; changed in place.</param>
+    /// <param name="mode">When.</param>
+    /// <returns><paramref name="options"/>.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such mode.</exception>
+    public static ChatOptions WithCompletion(this ChatOptions options, CompletionMode mode) =>
+        With(options, CompletionKey, CompletionModeText.Format(mode));
 
     /// <summary>
     /// Names the LoRA adapters that this request computes with, instead of the client's defaults; none is the model alone. What

@@ -153,6 +153,29 @@ internal static partial class LogMessages
     )]
     internal static partial void CallRefused(this ILogger logger, string responseId, string function, string reason);
 
+    [LoggerMessage(
+        27,
+        LogLevel.Debug,
+        "Response {ResponseId}: {Tokens} tokens were completed in {Milliseconds:F1} ms between output tokens, {Remaining} are left"
+    )]
+    internal static partial void CompletedWhileAnswering(
+        this ILogger logger,
+        string responseId,
+        int tokens,
+        double milliseconds,
+        int remaining
+    );
+
+    [LoggerMessage(
+        28,
+        LogLevel.Debug,
+        "The conversation was completed when idle: {Tokens} tokens ran again in {Milliseconds:F1} ms"
+    )]
+    internal static partial void CompletedWhenIdle(this ILogger logger, int tokens, double milliseconds);
+
+    [LoggerMessage(29, LogLevel.Warning, "Completing the conversation when idle failed; it stays as it is")]
+    internal static partial void IdleCompletionFailed(this ILogger logger, Exception exception);
+
     [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
     internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

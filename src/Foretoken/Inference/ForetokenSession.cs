@@ -814,6 +814,30 @@ public sealed class ForetokenSession : IDisposable
         }
     }
 
+    /// <summary>As <see cref="Complete"/>, an ubatch, with another number of threads; 0: as many as prefill.</summary>
+    internal CompletionStep CompleteWithThreads(
+        CompletionGrade grade,
+        int threads,
+        CancellationToken cancellationToken
+    )
+    {
+        if (threads == 0)
+        {
+            return Complete(grade, int.MaxValue, cancellationToken);
+        }
+        NativeCall.Check(
+            NativeMethods.ftk_context_set_threads(_context, Info.Threads, Math.Min(threads, Info.BatchThreads))
+        );
+        try
+        {
+            return Complete(grade, int.MaxValue, cancellationToken);
+        }
+        finally
+        {
+            NativeCall.Check(NativeMethods.ftk_context_set_threads(_context, Info.Threads, Info.BatchThreads));
+        }
+    }
+
     /// <summary>The first token that differs from what full prefill and decode would have left.</summary>
     private int InexactFrom =>
         Math.Max(_exactFront, Math.Min(_thinned.Count > 0 ? _thinned[0].Start : int.MaxValue, _derivedFrom));

@@ -9,8 +9,17 @@ namespace Foretoken.Tuning;
 /// <param name="Tokens">The answer, at least one token.</param>
 /// <param name="Logits">In front of each of its tokens, [vocabulary].</param>
 /// <param name="DecodeMs">Median time of a decoded token; <see langword="null"/> when none was decoded.</param>
-internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<float[]> Logits, double? DecodeMs)
+/// <param name="ArrivalsMs">When each token was there, from the first one on; that of the first is 0.</param>
+internal sealed record ForcedAnswer(
+    IReadOnlyList<int> Tokens,
+    IReadOnlyList<float[]> Logits,
+    double? DecodeMs,
+    IReadOnlyList<double> ArrivalsMs
+)
 {
+    // what an answer begins with
+    private const int FirstTokens = 8;
+
     /// <summary>Lets the model answer.</summary>
     /// <param name="model">The model.</param>
     /// <param name="session">A session whose last token is the prompt's.</param>
@@ -28,6 +37,7 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
         List<int> tokens = [];
         List<float[]> logits = [];
         List<double> times = [];
+        List<double> arrivals = [0];
         while (true)
         {
             float[] next = session.GetLogits();
@@ -37,20 +47,30 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
             // that the answer ends here is a prediction like any other: it is compared, but nothing comes behind it
             if (tokens.Count == limit || model.IsEndOfGeneration(token))
             {
-                return new ForcedAnswer(tokens, logits, MedianOf(times));
+                return new ForcedAnswer(tokens, logits, MedianOf(times), arrivals);
             }
 
             times.Add(TimeDecode(session, token, time, cancellationToken));
+            arrivals.Add(arrivals[^1] + times[^1]);
         }
     }
 
     /// <summary>Forces the answer and compares what the model would have said.</summary>
     /// <param name="session">A session whose last token is the prompt's; afterwards it holds the answer, too.</param>
+    /// <param name="completion">Completes the thinned prompt meanwhile; <see langword="null"/> for not at all.</param>
     /// <param name="time">The clock.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    internal ForcedComparison Compare(ForetokenSession session, TimeProvider time, CancellationToken cancellationToken)
+    internal ForcedComparison Compare(
+        ForetokenSession session,
+        AnswerCompletion? completion,
+        TimeProvider time,
+        CancellationToken cancellationToken
+    )
     {
         double kl = 0;
+        double klOfFirst = 0;
+        double now = 0;
+        List<double> arrivals = [0];
         int agreements = 0;
         List<double> times = [];
         int parting = -1;
@@ -61,6 +81,7 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
         {
             float[] logits = session.GetLogits();
             kl += LogitComparison.KlDivergence(Logits[i], logits);
+            klOfFirst = i < FirstTokens ? kl : klOfFirst;
             int token = LogitComparison.ArgMax(logits);
             if (token == Tokens[i])
             {
@@ -75,7 +96,11 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
 
             if (i + 1 < Tokens.Count)
             {
+                long start = time.GetTimestamp();
+                completion?.Continue(i + 1, cancellationToken);
                 times.Add(TimeDecode(session, Tokens[i], time, cancellationToken));
+                now += time.GetElapsedTime(start).TotalMilliseconds;
+                arrivals.Add(now);
             }
         }
 
@@ -87,7 +112,12 @@ internal sealed record ForcedAnswer(IReadOnlyList<int> Tokens, IReadOnlyList<flo
             MedianOf(times) + ((session.RestoreTime - restoring).TotalMilliseconds / times.Count),
             session.RestoredTokens,
             restoredAtParting
-        );
+        )
+        {
+            KlOfFirst = klOfFirst / Math.Min(FirstTokens, Tokens.Count),
+            ArrivalsMs = arrivals,
+            Completion = completion?.Report,
+        };
     }
 
     private static double? MedianOf(List<double> times) => times.Count == 0 ? null : QualityTable.Median(times);

@@ -1,3 +1,5 @@
+using Foretoken.Inference;
+
 namespace Foretoken.Tuning;
 
 /// <summary>What leaving something out did to a forced answer.</summary>
@@ -19,4 +21,14 @@ internal readonly record struct ForcedComparison(
     double? DecodeMs,
     int RestoredTokens,
     int RestoredAtParting
-);
+)
+{
+    /// <summary>As <see cref="Kl"/>, over the first eight tokens.</summary>
+    internal double KlOfFirst { get; init; }
+
+    /// <summary>When each token was there, from the first one on, with what was completed in front of it; that of the first is 0.</summary>
+    internal IReadOnlyList<double> ArrivalsMs { get; init; } = [];
+
+    /// <summary>What was completed meanwhile.</summary>
+    internal CompletionReport? Completion { get; init; }
+}

@@ -167,6 +167,7 @@ public sealed class QualityEvaluator : IDisposable
             request.Plan = one.Plan;
             request.TargetTtftSpeedup = one.Target ?? 1;
             request.UseThresholds = one.UseThresholds;
+            request.ResidualStorage = _options.Completion?.Storage ?? ResidualStorage.None;
         }
 
         session.Clear();
@@ -218,7 +219,12 @@ public sealed class QualityEvaluator : IDisposable
     )
     {
         PrefillReport report = Prefill(session, rendered, one, cancellationToken);
-        ForcedComparison comparison = full.Forced.Compare(session, _options.TimeProvider, cancellationToken);
+        ForcedComparison comparison = full.Forced.Compare(
+            session,
+            Complete(session),
+            _options.TimeProvider,
+            cancellationToken
+        );
         string? answer =
             full.IsAnswer == true ? Greedy(session, prompt, rendered, full, one, comparison, cancellationToken) : null;
         PrefillPlan plan = report.Plan ?? PrefillPlan.KeepAll;
@@ -242,6 +248,10 @@ public sealed class QualityEvaluator : IDisposable
             KeptShare = KeptShare(report),
             ForcedTokens = full.Forced.Tokens.Count,
             Kl = comparison.Kl,
+            KlOfFirst = comparison.KlOfFirst,
+            FullArrivalsMs = Behind(full.PrefillTime, full.Forced.ArrivalsMs),
+            ArrivalsMs = Behind(report.PrefillTime, comparison.ArrivalsMs),
+            Completion = comparison.Completion,
             Agreement = comparison.Agreement,
             RestoredTokens = comparison.RestoredTokens,
             AnsweredByFullPrefill = full.IsAnswer,
@@ -250,6 +260,9 @@ public sealed class QualityEvaluator : IDisposable
             Answer = answer,
         };
     }
+
+    private AnswerCompletion? Complete(ForetokenSession session) =>
+        _options.Completion is { } completion ? new AnswerCompletion(completion, session, _options.TimeProvider) : null;
 
     /// <summary>The thinned model's own answer: the full model's up to where they part, and from there on greedily.</summary>
     private string Greedy(
@@ -268,7 +281,8 @@ public sealed class QualityEvaluator : IDisposable
         }
 
         List<int> tokens = [.. full.Forced.Tokens.Take(comparison.Parting), comparison.Chosen];
-        if (comparison.RestoredTokens == comparison.RestoredAtParting)
+        AnswerCompletion? completion = null;
+        if (comparison.RestoredTokens == comparison.RestoredAtParting && _options.Completion is null)
         {
             session.Rewind(rendered.Tokens.Length + comparison.Parting);
         }
@@ -276,9 +290,11 @@ public sealed class QualityEvaluator : IDisposable
         {
             // the rest of the full model's answer has brought back what the thinned model might never have quoted
             Prefill(session, rendered, one, cancellationToken);
-            foreach (int token in full.Forced.Tokens.Take(comparison.Parting))
+            completion = Complete(session);
+            for (int i = 0; i < comparison.Parting; i++)
             {
-                session.Decode(token, cancellationToken);
+                completion?.Continue(i + 1, cancellationToken);
+                session.Decode(full.Forced.Tokens[i], cancellationToken);
             }
         }
 
@@ -294,6 +310,7 @@ public sealed class QualityEvaluator : IDisposable
                 return text;
             }
 
+            completion?.Continue(tokens.Count, cancellationToken);
             session.Decode(tokens[^1], cancellationToken);
             tokens.Add(LogitComparison.ArgMax(session.GetLogits()));
         }
@@ -302,6 +319,9 @@ public sealed class QualityEvaluator : IDisposable
     // a number may still grow a digit and be another one
     private static bool IsSettled(DocumentPrompt prompt, string text) =>
         prompt.IsAnsweredBy(text) && !char.IsAsciiDigit(text[^1]);
+
+    private static double[] Behind(TimeSpan prefill, IReadOnlyList<double> arrivals) =>
+        [.. arrivals.Select(arrival => prefill.TotalMilliseconds + arrival)];
 
     private double KeptShare(PrefillReport report)
     {

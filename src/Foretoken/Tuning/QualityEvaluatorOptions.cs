@@ -36,6 +36,12 @@ public sealed record QualityEvaluatorOptions
     /// <summary>Whether quoted passages are brought back, see <see cref="SessionOptions.RestoreQuotes"/>. Default true.</summary>
     public bool RestoreQuotes { get; init; } = true;
 
+    /// <summary>
+    /// How thinned prefills are completed while the answer is forced, as a chat does it
+    /// (<see cref="CompletionMode.WhileAnswering"/>). Default <see langword="null"/>: not at all.
+    /// </summary>
+    public CompletionOptions? Completion { get; init; }
+
     /// <summary>Threads that compute. Default 0: one per core.</summary>
     public int Threads { get; init; }
 

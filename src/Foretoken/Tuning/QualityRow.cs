@@ -33,6 +33,9 @@ public sealed record QualityRow
     /// <summary>Mean over the prompts of <see cref="QualitySample.Kl"/>, nats.</summary>
     public required double Kl { get; init; }
 
+    /// <summary>Mean over the prompts of <see cref="QualitySample.KlOfFirst"/>, nats.</summary>
+    public double KlOfFirst { get; init; }
+
     /// <summary>Mean over the prompts of <see cref="QualitySample.Agreement"/>.</summary>
     public required double Agreement { get; init; }
 

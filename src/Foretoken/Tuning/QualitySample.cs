@@ -1,3 +1,4 @@
+using Foretoken.Inference;
 using Foretoken.Planning;
 
 namespace Foretoken.Tuning;
@@ -66,6 +67,20 @@ public sealed record QualitySample
 
     /// <summary>KL divergence of the next-token distribution from that behind full prefill, KL(full || thinned), mean over the forced tokens, nats.</summary>
     public required double Kl { get; init; }
+
+    /// <summary>As <see cref="Kl"/>, over the first eight of them.</summary>
+    public double KlOfFirst { get; init; }
+
+    /// <summary>
+    /// Milliseconds from the beginning of full prefill until each token of the answer was there, from the first one on.
+    /// </summary>
+    public IReadOnlyList<double> FullArrivalsMs { get; init; } = [];
+
+    /// <summary>The same from the beginning of the thinned prefill, with what was completed meanwhile.</summary>
+    public IReadOnlyList<double> ArrivalsMs { get; init; } = [];
+
+    /// <summary>What was completed while the answer was forced; <see langword="null"/> for nothing.</summary>
+    public CompletionReport? Completion { get; init; }
 
     /// <summary>Share of the forced tokens at which the most likely token is the same.</summary>
     public required double Agreement { get; init; }

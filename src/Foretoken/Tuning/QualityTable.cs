@@ -42,6 +42,7 @@ public static class QualityTable
                     Answered = isJudged ? all.Count(sample => sample.Answered == true) : null,
                     AnsweredByFullPrefill = isJudged ? all.Count(sample => sample.AnsweredByFullPrefill == true) : null,
                     Kl = all.Average(sample => sample.Kl),
+                    KlOfFirst = all.Average(sample => sample.KlOfFirst),
                     Agreement = all.Average(sample => sample.Agreement),
                     MeasuredSpeedup = Median(all.Select(sample => sample.FullPrefillMs / sample.PrefillMs)),
                     DecodeTimeRatio = DecodeTimeRatio(all),

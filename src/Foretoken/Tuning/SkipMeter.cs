@@ -93,7 +93,12 @@ internal sealed class SkipMeter : IDisposable
             null,
             cancellationToken
         );
-        ForcedComparison comparison = answer.Compare(_session, _options.TimeProvider, cancellationToken);
+        ForcedComparison comparison = answer.Compare(
+            _session,
+            completion: null,
+            _options.TimeProvider,
+            cancellationToken
+        );
         SkipLoss loss = new(comparison.Kl, comparison.Agreement);
         _examples[prompt]!.Losses.Add(what, loss);
         Save(prompt);

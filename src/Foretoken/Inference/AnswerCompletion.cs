@@ -1,6 +1,4 @@
-using Foretoken.Inference;
-
-namespace Foretoken.Chat;
+namespace Foretoken.Inference;
 
 /// <summary>
 /// Completes a thinned prompt between the output tokens of its answer, at the pace that the options ask for. On the thread of the
