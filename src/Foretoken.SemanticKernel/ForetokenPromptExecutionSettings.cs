@@ -26,6 +26,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     private const string TargetDecodeSpeedupName = "target_decode_speedup";
     private const string MaxQualityLossName = "max_quality_loss";
     private const string UseThresholdsName = "use_thresholds";
+    private const string CompletionName = "completion";
     private const string ImportanceName = "importance";
     private const string LoraAdaptersName = "lora_adapters";
     private const string TemperatureName = "temperature";
@@ -45,6 +46,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         TargetDecodeSpeedupName,
         MaxQualityLossName,
         UseThresholdsName,
+        CompletionName,
         ImportanceName,
         LoraAdaptersName,
         TemperatureName,
@@ -70,6 +72,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     private double? _targetDecodeSpeedup;
     private double? _maxQualityLoss;
     private bool? _useThresholds;
+    private string? _completion;
     private string? _importance;
     private IDictionary<string, float>? _loraAdapters;
     private float? _temperature;
@@ -145,6 +148,18 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
     {
         get => _useThresholds;
         set => Set(ref _useThresholds, value);
+    }
+
+    /// <summary>
+    /// When a thinned prompt is completed behind the first output token: <c>never</c>, <c>while_answering</c>, <c>when_idle</c> or
+    /// <c>always</c>; <see langword="null"/> leaves it to the client.
+    /// </summary>
+    [JsonPropertyName(CompletionName)]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Completion
+    {
+        get => _completion;
+        set => Set(ref _completion, value);
     }
 
     /// <summary>Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>.</summary>
@@ -351,6 +366,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
             TargetDecodeSpeedup = TargetDecodeSpeedup,
             MaxQualityLoss = MaxQualityLoss,
             UseThresholds = UseThresholds,
+            Completion = Completion,
             Importance = Importance,
             LoraAdapters = LoraAdapters is null ? null : Copy(LoraAdapters),
             Temperature = Temperature,
@@ -389,6 +405,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         SetAdditional(options, TargetDecodeSpeedupName, TargetDecodeSpeedup);
         SetAdditional(options, MaxQualityLossName, MaxQualityLoss);
         SetAdditional(options, UseThresholdsName, UseThresholds);
+        SetAdditional(options, CompletionName, Completion);
         SetAdditional(options, ImportanceName, Importance);
         SetAdditional(options, LoraAdaptersName, LoraAdapters is null ? null : Copy(LoraAdapters));
         SetAdditional(options, MinPName, MinP);

@@ -31,6 +31,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
             TargetDecodeSpeedup = 1.1,
             MaxQualityLoss = 0.1,
             UseThresholds = true,
+            Completion = "when_idle",
             Importance = "recent-window",
             LoraAdapters = new Dictionary<string, float> { ["tone"] = 0.3f, ["Tone"] = -1 },
             Temperature = 0.7f,
@@ -58,6 +59,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     {
         Assert.Equal(
             [
+                "completion",
                 "frequency_penalty",
                 "importance",
                 "lora_adapters",
@@ -118,6 +120,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 ["Target_Decode_Speedup"] = Element("1.1"),
                 ["MAX_QUALITY_LOSS"] = "0.1",
                 ["use_thresholds"] = true,
+                ["Completion"] = Element("\"when_idle\""),
                 ["importance"] = Element("\"recent-window\""),
                 ["Lora_Adapters"] = new Dictionary<string, object> { ["tone"] = "0.3", ["Tone"] = -1 },
                 ["temperature"] = 0.7,
@@ -205,6 +208,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
                 target_decode_speedup: 1.1
                 max_quality_loss: 0.1
                 use_thresholds: true
+                completion: when_idle
                 importance: most-recent
                 lora_adapters:
                   tone: 0.5
@@ -229,6 +233,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Equal(1.1, read.TargetDecodeSpeedup);
         Assert.Equal(0.1, read.MaxQualityLoss);
         Assert.True(read.UseThresholds);
+        Assert.Equal("when_idle", read.Completion);
         Assert.Equal("most-recent", read.Importance);
         Assert.Equal(new Dictionary<string, float> { ["tone"] = 0.5f, ["law"] = -1 }, read.LoraAdapters);
         Assert.Equal(0.7f, read.Temperature);
@@ -399,6 +404,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Equal(1.1, properties["target_decode_speedup"]);
         Assert.Equal(0.1, properties["max_quality_loss"]);
         Assert.Equal(true, properties["use_thresholds"]);
+        Assert.Equal("when_idle", properties["completion"]);
         Assert.Equal("recent-window", properties["importance"]);
         Assert.Equal(new Dictionary<string, float> { ["tone"] = 0.3f, ["Tone"] = -1 }, properties["lora_adapters"]);
         Assert.NotSame(settings.LoraAdapters, properties["lora_adapters"]);
