@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Text.Json;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
@@ -44,6 +45,51 @@ public sealed class FunctionInvocationTests
         Assert.EndsWith("It rains.", string.Concat(pieces), StringComparison.Ordinal);
         Assert.Equal(["Oslo"], weather.Asked);
         AssertToldResult(client);
+    }
+
+    [Theory]
+    [InlineData(Registration.ChatCompletion, false)]
+    [InlineData(Registration.ChatCompletion, true)]
+    [InlineData(Registration.ChatClient, false)]
+    [InlineData(Registration.ChatClient, true)]
+    public async Task Arguments_of_any_type_arrive_as_the_model_writes_them(Registration registration, bool streams)
+    {
+        // what a client reads from a model: JSON
+        Dictionary<string, object?> written = JsonElement
+            .Parse(
+                """{"unit": "Fahrenheit", "day": "2026-03-01T00:00:00", "count": 3, "exact": true, "place": {"Name": "Oslo"}, "names": ["a", "b"], "note": "7"}"""
+            )
+            .EnumerateObject()
+            .ToDictionary(argument => argument.Name, argument => (object?)argument.Value);
+        FunctionCallContent call = new("call-1", "weather_forecast", written);
+        using ScriptedChatClient client = new(call, new TextContent("It rains."));
+        string? arrived = null;
+        Kernel kernel = CreateKernel(client, registration, new Weather());
+        kernel.Plugins.Clear();
+        kernel.ImportPluginFromFunctions(
+            "weather",
+            [
+                KernelFunctionFactory.CreateFromMethod(
+                    (Unit unit, DateTime day, int count, bool exact, Place place, string[] names, string note) =>
+                        arrived =
+                            $"{unit} {day:yyyy-MM-dd} {count} {exact} {place.Name} {string.Join('+', names)} {note}",
+                    "forecast"
+                ),
+            ]
+        );
+
+        if (streams)
+        {
+            await kernel.InvokePromptStreamingAsync<string>("Forecast?", Auto()).ToListAsync();
+        }
+        else
+        {
+            await kernel.InvokePromptAsync("Forecast?", Auto());
+        }
+
+        Assert.Equal("Fahrenheit 2026-03-01 3 True Oslo a+b 7", arrived);
+        // the answer of the client, which a cache may keep, is as it was
+        Assert.IsType<JsonElement>(call.Arguments!["unit"]);
     }
 
     [Theory]
@@ -211,6 +257,14 @@ public sealed class FunctionInvocationTests
         ChatCompletion,
         ChatClient,
     }
+
+    private enum Unit
+    {
+        Celsius,
+        Fahrenheit,
+    }
+
+    private sealed record Place(string Name);
 
     private sealed class Weather
     {

@@ -64,7 +64,11 @@ public sealed class GenericToolsTests(TinyChatModel test)
             },
             "switch_lamp"
         );
-        using IChatClient pipeline = client.AsBuilder().UseFunctionInvocation().Build();
+        // what a random model writes after the demanded call may be a call again
+        using IChatClient pipeline = client
+            .AsBuilder()
+            .UseFunctionInvocation(configure: invoking => invoking.MaximumIterationsPerRequest = 1)
+            .Build();
         ChatResponse response = await pipeline.GetResponseAsync(
             "Light!",
             new ChatOptions { Tools = [lamp], ToolMode = ChatToolMode.RequireAny }
