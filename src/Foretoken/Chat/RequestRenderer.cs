@@ -64,7 +64,10 @@ internal sealed class RequestRenderer : IDisposable
         ChatPrompt prompt = _template.Render(json.ToJsonString());
         if (hasFunctions)
         {
-            prompt.RestrictCalls(request.RequiresCall, several: (bool?)json["parallel_tool_calls"] == true);
+            bool several = (bool?)json["parallel_tool_calls"] == true;
+            prompt.RestrictCalls(request.RequiresCall, several);
+            // a demanded call cannot but be in the template's format
+            prompt.Untagged = request.RequiresCall ? null : new UntaggedCalls([.. request.Tools.Keys], several);
         }
         return prompt;
     }
