@@ -94,6 +94,12 @@ internal sealed class RequestRenderer : IDisposable
             }
             _logger.FunctionsWithoutFormat();
         }
+        if (request.IsJson)
+        {
+            throw new NotSupportedException(
+                "A response format beside tools is not supported in the format of calls of this model's chat template: one grammar would have to be both. Ask for the JSON in a request of its own, without tools or with ChatToolMode.None, once the tools have been called."
+            );
+        }
     }
 
     private static void SetEffort(JsonObject json, ReasoningEffort effort, TemplateAbilities abilities)

@@ -98,6 +98,31 @@ public sealed class GenericToolsTests(TinyChatModel test)
     }
 
     [Fact]
+    public async Task Beside_functions_an_answer_has_the_shape_that_is_asked_for()
+    {
+        using ForetokenChatClient client = CreateClient(Templates.Plain);
+        ChatOptions options = new()
+        {
+            Tools = [Lamp],
+            ResponseFormat = ChatResponseFormat.ForJsonSchema(
+                System.Text.Json.JsonElement.Parse("""{"type": "boolean"}""")
+            ),
+        };
+        // a random model may do either
+        ChatResponse response = await client.GetResponseAsync("Light!", options);
+        AIContent content = Assert.Single(response.Messages[0].Contents);
+        Assert.True(
+            content is FunctionCallContent { Name: "switch_lamp" } || response.Text.Trim() is "true" or "false",
+            response.Text
+        );
+        Assert.True(response.GetPrefillReport()!.UsesGenericTools);
+
+        options.ToolMode = ChatToolMode.RequireAny;
+        response = await client.GetResponseAsync("Light!", options);
+        Assert.IsType<FunctionCallContent>(Assert.Single(response.Messages[0].Contents));
+    }
+
+    [Fact]
     public async Task A_template_with_a_format_of_its_own_keeps_it()
     {
         using ForetokenChatClient client = CreateClient(ToolTemplate.Text);
