@@ -132,6 +132,64 @@ public sealed class FunctionInvocationTests
         Assert.Single(client.Options[0]!.Tools!);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_call_that_the_caller_invokes_names_plugin_and_function_and_goes_back_under_the_model_s_name(
+        bool streams
+    )
+    {
+        using ScriptedChatClient client = new(Call("Oslo"), new TextContent("It rains."));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, Registration.ChatCompletion, weather);
+        IChatCompletionService service = kernel.GetRequiredService<IChatCompletionService>();
+        ForetokenPromptExecutionSettings settings = new()
+        {
+            FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false),
+        };
+        ChatHistory history = new("You answer briefly.");
+        history.AddUserMessage("How is the weather in Oslo?");
+
+        Microsoft.SemanticKernel.FunctionCallContent call;
+        if (streams)
+        {
+            FunctionCallContentBuilder builder = new();
+            await foreach (
+                StreamingChatMessageContent update in service.GetStreamingChatMessageContentsAsync(
+                    history,
+                    settings,
+                    kernel
+                )
+            )
+            {
+                builder.Append(update);
+            }
+            // Semantic Kernel adds the call of a streamed answer to the history by itself
+            call = Assert.Single(builder.Build());
+            Assert.Equal(AuthorRole.Assistant, history[^1].Role);
+        }
+        else
+        {
+            ChatMessageContent answer = await service.GetChatMessageContentAsync(history, settings, kernel);
+            call = Assert.Single(Microsoft.SemanticKernel.FunctionCallContent.GetFunctionCalls(answer));
+            history.Add(answer);
+        }
+        Assert.Equal("weather", call.PluginName);
+        Assert.Equal("current_weather", call.FunctionName);
+        Assert.Equal("call-1", call.Id);
+
+        history.Add((await call.InvokeAsync(kernel)).ToChatMessage());
+        Assert.Equal(["Oslo"], weather.Asked);
+        await service.GetChatMessageContentAsync(history, settings, kernel);
+        Assert.Equal(
+            "weather_current_weather",
+            Assert
+                .Single(client.Requests[1].SelectMany(message => message.Contents).OfType<FunctionCallContent>())
+                .Name
+        );
+        AssertToldResult(client);
+    }
+
     [Fact]
     public async Task The_choice_of_functions_reaches_the_client()
     {
