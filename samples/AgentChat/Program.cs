@@ -38,6 +38,7 @@ using ForetokenChatClient client = new(
         MaxOutputTokens = 60,
     }
 );
+
 // one round of calls: a small model may go on to read the same document until its context is full
 ChatClientAgent agent = client
     .AsBuilder()

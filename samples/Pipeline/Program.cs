@@ -44,6 +44,7 @@ ForetokenChatClient local = new(
         TargetTtftSpeedup = speedup,
     }
 );
+
 // one round of calls: a small model may count the same lines until its context is full
 using IChatClient client = local
     .AsBuilder()

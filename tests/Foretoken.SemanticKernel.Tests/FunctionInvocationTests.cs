@@ -183,9 +183,7 @@ public sealed class FunctionInvocationTests
         await service.GetChatMessageContentAsync(history, settings, kernel);
         Assert.Equal(
             "weather_current_weather",
-            Assert
-                .Single(client.Requests[1].SelectMany(message => message.Contents).OfType<FunctionCallContent>())
-                .Name
+            Assert.Single(client.Requests[1].SelectMany(message => message.Contents).OfType<FunctionCallContent>()).Name
         );
         AssertToldResult(client);
     }

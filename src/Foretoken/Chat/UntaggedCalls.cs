@@ -101,7 +101,13 @@ internal sealed partial class UntaggedCalls(IReadOnlyCollection<string> names, b
         catch (JsonException)
         {
             // one that is cut, or something that was no JSON from the beginning
-            return calls.Count == 0 ? cut : cut with { ToolCalls = Allowed(calls), CutCall = CutAt(calls, before + end) };
+            return calls.Count == 0
+                ? cut
+                : cut with
+                {
+                    ToolCalls = Allowed(calls),
+                    CutCall = CutAt(calls, before + end),
+                };
         }
         string rest = Encoding.UTF8.GetString(json.AsSpan(end)).Trim();
         if (rest.Length > 0 && rest != Fence)

@@ -144,10 +144,7 @@ public sealed class CutCallTests(TestModel test)
             options.UseGenericTools = true;
         });
         NotSupportedException error = await Assert.ThrowsAsync<NotSupportedException>(() =>
-            client.GetResponseAsync(
-                [Question],
-                new() { Tools = [Delete], ResponseFormat = ChatResponseFormat.Json }
-            )
+            client.GetResponseAsync([Question], new() { Tools = [Delete], ResponseFormat = ChatResponseFormat.Json })
         );
         Assert.Contains("tools", error.Message, StringComparison.Ordinal);
     }

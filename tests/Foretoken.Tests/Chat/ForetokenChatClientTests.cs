@@ -773,10 +773,7 @@ public sealed class ForetokenChatClientTests(TestModel test)
         );
 
     // with limits, so that an answer ends within its tokens whatever the model writes
-    private sealed record Colour(
-        [property: StringLength(20)] string Name,
-        [property: Range(0, 255)] int Red
-    );
+    private sealed record Colour([property: StringLength(20)] string Name, [property: Range(0, 255)] int Red);
 
     private sealed class Reporter(Action<PrefillProgress> report) : IProgress<PrefillProgress>
     {
