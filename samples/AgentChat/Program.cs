@@ -38,11 +38,17 @@ using ForetokenChatClient client = new(
         MaxOutputTokens = 60,
     }
 );
-ChatClientAgent agent = client.AsAIAgent(
-    instructions: "You answer questions about a document in one sentence.",
-    name: "reader",
-    tools: [AIFunctionFactory.Create(ReadDocument, "read_document")]
-);
+
+// one round of calls: a small model may go on to read the same document until its context is full
+ChatClientAgent agent = client
+    .AsBuilder()
+    .UseFunctionInvocation(configure: invoking => invoking.MaximumIterationsPerRequest = 1)
+    .Build()
+    .AsAIAgent(
+        instructions: "You answer questions about a document in one sentence.",
+        name: "reader",
+        tools: [AIFunctionFactory.Create(ReadDocument, "read_document")]
+    );
 
 try
 {

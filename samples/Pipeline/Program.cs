@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
 using System.Diagnostics;
 using Foretoken;
 using Foretoken.Samples;
@@ -41,12 +42,13 @@ ForetokenChatClient local = new(
         ModelPath = SampleFiles.Model,
         ChatTemplate = SampleFiles.ToolTemplate,
         TargetTtftSpeedup = speedup,
-        MaxOutputTokens = 80,
     }
 );
+
+// one round of calls: a small model may count the same lines until its context is full
 using IChatClient client = local
     .AsBuilder()
-    .UseFunctionInvocation()
+    .UseFunctionInvocation(configure: invoking => invoking.MaximumIterationsPerRequest = 1)
     .UseDistributedCache(new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions())))
     .UseOpenTelemetry(sourceName: source)
     .UseLogging(loggers)
@@ -85,6 +87,7 @@ try
         new ChatOptions
         {
             Temperature = 0,
+            MaxOutputTokens = 80,
             Tools = [lines],
             ToolMode = ChatToolMode.RequireAny,
         }
@@ -98,9 +101,9 @@ catch (Exception e) when (e is ForetokenException or NotSupportedException or Ar
     return 1;
 }
 
-/// <summary>What the model is asked to fill in.</summary>
+/// <summary>What the model is asked to fill in; with limits, so that its answer ends and fits whatever it writes.</summary>
 internal sealed record Description(
-    [property: Description("What is described, in a few words.")] string Name,
-    [property: Description("The licence.")] string Licence,
-    [property: Description("How many pages it has, from 0 to 9.")] int? Pages
+    [property: Description("What is described, in a few words.")] [property: StringLength(60)] string Name,
+    [property: Description("The licence.")] [property: StringLength(30)] string Licence,
+    [property: Description("How many pages it has, from 0 to 9.")] [property: Range(0, 9)] int? Pages
 );

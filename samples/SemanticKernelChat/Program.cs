@@ -29,6 +29,7 @@ try
         .AddForetokenChatCompletion(options => options.ModelPath = model ?? SampleFiles.Model);
     builder.Plugins.AddFromObject(new DocumentPlugin(document), "document");
     Kernel kernel = builder.Build();
+    kernel.AutoFunctionInvocationFilters.Add(new CallLimit());
     using IDisposable? services = kernel.Services as IDisposable;
 
     ForetokenPromptExecutionSettings settings = new()

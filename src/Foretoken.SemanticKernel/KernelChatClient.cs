@@ -16,6 +16,7 @@ internal static class KernelChatClient
             .AsBuilder()
             .Use(pipeline => new KernelAnswers(pipeline))
             .UseKernelFunctionInvocation(loggerFactory)
+            .Use(model => new KernelCalls(model))
             .ConfigureOptions(ForetokenPromptExecutionSettings.ApplyLeftovers)
             .Build(services);
 

@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Text.Json;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
@@ -47,6 +48,51 @@ public sealed class FunctionInvocationTests
     }
 
     [Theory]
+    [InlineData(Registration.ChatCompletion, false)]
+    [InlineData(Registration.ChatCompletion, true)]
+    [InlineData(Registration.ChatClient, false)]
+    [InlineData(Registration.ChatClient, true)]
+    public async Task Arguments_of_any_type_arrive_as_the_model_writes_them(Registration registration, bool streams)
+    {
+        // what a client reads from a model: JSON
+        Dictionary<string, object?> written = JsonElement
+            .Parse(
+                """{"unit": "Fahrenheit", "day": "2026-03-01T00:00:00", "count": 3, "exact": true, "place": {"Name": "Oslo"}, "names": ["a", "b"], "note": "7"}"""
+            )
+            .EnumerateObject()
+            .ToDictionary(argument => argument.Name, argument => (object?)argument.Value);
+        FunctionCallContent call = new("call-1", "weather_forecast", written);
+        using ScriptedChatClient client = new(call, new TextContent("It rains."));
+        string? arrived = null;
+        Kernel kernel = CreateKernel(client, registration, new Weather());
+        kernel.Plugins.Clear();
+        kernel.ImportPluginFromFunctions(
+            "weather",
+            [
+                KernelFunctionFactory.CreateFromMethod(
+                    (Unit unit, DateTime day, int count, bool exact, Place place, string[] names, string note) =>
+                        arrived =
+                            $"{unit} {day:yyyy-MM-dd} {count} {exact} {place.Name} {string.Join('+', names)} {note}",
+                    "forecast"
+                ),
+            ]
+        );
+
+        if (streams)
+        {
+            await kernel.InvokePromptStreamingAsync<string>("Forecast?", Auto()).ToListAsync();
+        }
+        else
+        {
+            await kernel.InvokePromptAsync("Forecast?", Auto());
+        }
+
+        Assert.Equal("Fahrenheit 2026-03-01 3 True Oslo a+b 7", arrived);
+        // the answer of the client, which a cache may keep, is as it was
+        Assert.IsType<JsonElement>(call.Arguments!["unit"]);
+    }
+
+    [Theory]
     [MemberData(nameof(Registrations))]
     public async Task Filters_of_the_kernel_see_the_call_and_may_end_the_request(Registration registration)
     {
@@ -84,6 +130,62 @@ public sealed class FunctionInvocationTests
         Assert.Empty(weather.Asked);
         Assert.Single(client.Requests);
         Assert.Single(client.Options[0]!.Tools!);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_call_that_the_caller_invokes_names_plugin_and_function_and_goes_back_under_the_model_s_name(
+        bool streams
+    )
+    {
+        using ScriptedChatClient client = new(Call("Oslo"), new TextContent("It rains."));
+        Weather weather = new();
+        Kernel kernel = CreateKernel(client, Registration.ChatCompletion, weather);
+        IChatCompletionService service = kernel.GetRequiredService<IChatCompletionService>();
+        ForetokenPromptExecutionSettings settings = new()
+        {
+            FunctionChoiceBehavior = FunctionChoiceBehavior.Auto(autoInvoke: false),
+        };
+        ChatHistory history = new("You answer briefly.");
+        history.AddUserMessage("How is the weather in Oslo?");
+
+        Microsoft.SemanticKernel.FunctionCallContent call;
+        if (streams)
+        {
+            FunctionCallContentBuilder builder = new();
+            await foreach (
+                StreamingChatMessageContent update in service.GetStreamingChatMessageContentsAsync(
+                    history,
+                    settings,
+                    kernel
+                )
+            )
+            {
+                builder.Append(update);
+            }
+            // Semantic Kernel adds the call of a streamed answer to the history by itself
+            call = Assert.Single(builder.Build());
+            Assert.Equal(AuthorRole.Assistant, history[^1].Role);
+        }
+        else
+        {
+            ChatMessageContent answer = await service.GetChatMessageContentAsync(history, settings, kernel);
+            call = Assert.Single(Microsoft.SemanticKernel.FunctionCallContent.GetFunctionCalls(answer));
+            history.Add(answer);
+        }
+        Assert.Equal("weather", call.PluginName);
+        Assert.Equal("current_weather", call.FunctionName);
+        Assert.Equal("call-1", call.Id);
+
+        history.Add((await call.InvokeAsync(kernel)).ToChatMessage());
+        Assert.Equal(["Oslo"], weather.Asked);
+        await service.GetChatMessageContentAsync(history, settings, kernel);
+        Assert.Equal(
+            "weather_current_weather",
+            Assert.Single(client.Requests[1].SelectMany(message => message.Contents).OfType<FunctionCallContent>()).Name
+        );
+        AssertToldResult(client);
     }
 
     [Fact]
@@ -211,6 +313,14 @@ public sealed class FunctionInvocationTests
         ChatCompletion,
         ChatClient,
     }
+
+    private enum Unit
+    {
+        Celsius,
+        Fahrenheit,
+    }
+
+    private sealed record Place(string Name);
 
     private sealed class Weather
     {

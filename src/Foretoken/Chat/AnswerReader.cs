@@ -129,7 +129,10 @@ internal sealed class AnswerReader
             if (FindFault(call) is { } fault)
             {
                 _refusedCalls.Add((call.Name, fault));
-                int end = i + 1 < answer.ToolCalls.Count ? answer.ToolCalls[i + 1].Begin : _text.WrittenCount;
+                int end =
+                    i + 1 < answer.ToolCalls.Count ? answer.ToolCalls[i + 1].Begin
+                    : answer.CutCall >= 0 ? answer.CutCall
+                    : _text.WrittenCount;
                 contents.Add(new TextContent(TextFrom(call.Begin, end)));
                 continue;
             }

@@ -158,7 +158,7 @@ internal sealed class ChatRequest
 
         AIFunctionDeclaration[] tools = ChooseTools(options, out string toolChoice);
         Dictionary<string, NormalizedSchema> schemas = Normalize(tools);
-        NormalizedSchema? answerSchema = Normalize(options.ResponseFormat, tools);
+        NormalizedSchema? answerSchema = Normalize(options.ResponseFormat);
         foreach (NormalizedSchema schema in schemas.Values.Append(answerSchema).OfType<NormalizedSchema>())
         {
             foreach (string loosened in schema.Loosened)
@@ -367,20 +367,10 @@ internal sealed class ChatRequest
         return schemas;
     }
 
-    private static NormalizedSchema? Normalize(ChatResponseFormat? format, AIFunctionDeclaration[] tools)
-    {
-        if (format is not ChatResponseFormatJson json)
-        {
-            return null;
-        }
-        if (tools.Length > 0)
-        {
-            throw new NotSupportedException(
-                "A response format beside tools is not supported: one grammar would have to be both. Ask for the JSON in a request of its own, without tools or with ChatToolMode.None, once the tools have been called."
-            );
-        }
-        return SchemaNormalizer.Normalize(json.Schema ?? AnyObject, "the response format", "r");
-    }
+    private static NormalizedSchema? Normalize(ChatResponseFormat? format) =>
+        format is ChatResponseFormatJson json
+            ? SchemaNormalizer.Normalize(json.Schema ?? AnyObject, "the response format", "r")
+            : null;
 
     private static string Render(
         ChatMessage[] messages,

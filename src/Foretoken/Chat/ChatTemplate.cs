@@ -85,6 +85,9 @@ internal sealed partial class ChatPrompt : IDisposable
     /// <summary>The format of calls; null where it is the template's own.</summary>
     internal GenericTools? Tools { get; }
 
+    /// <summary>What reads calls that are not in the template's format; null where that is all that is read.</summary>
+    internal UntaggedCalls? Untagged { get; set; }
+
     /// <summary>
     /// Makes the grammar of calls as strict as the request is. Where a call is demanded, llama.cpp still lets a model write what it
     /// likes first, which may be all that it writes; and some formats let it go on with more calls although one is allowed.
@@ -133,7 +136,7 @@ internal sealed partial class ChatPrompt : IDisposable
                     NativeMethods.ftk_chat_parse(_handle, begin, count, isPartial ? 1 : 0, buffer, capacity, out needed)
             );
             ParsedAnswer answer = JsonSerializer.Deserialize(json, ChatJsonContext.Default.ParsedAnswer)!;
-            return Tools?.Read(answer, isPartial) ?? answer;
+            return Tools?.Read(answer, isPartial) ?? Untagged?.Read(answer, isPartial) ?? answer;
         }
     }
 

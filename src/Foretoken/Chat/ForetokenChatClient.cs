@@ -34,7 +34,8 @@ namespace Foretoken;
 /// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools,
 /// functions where the model's template knows of none, a call that is demanded where it has no format for calls, and an effort or
 /// summary of reasoning that it does not know, are refused with <see cref="NotSupportedException"/>, and so is a JSON
-/// response format beside functions.
+/// response format beside functions, but with <see cref="ForetokenChatClientOptions.UseGenericTools"/> where the template has no
+/// format of calls.
 /// </para>
 /// <para>
 /// A function call is handed over only when its arguments are complete and fit the function's schema. One that the token limit

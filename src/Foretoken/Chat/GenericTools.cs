@@ -53,14 +53,15 @@ internal sealed class GenericTools
         {
             return null;
         }
-        AddToSystem(messages, Describe(tools, required, several));
+        JsonObject? answer = request["json_schema"] as JsonObject;
+        AddToSystem(messages, Describe(tools, required, several, isJson: answer is not null));
         JsonObject calls = CallsSchema(tools, several);
         string? grammar = null;
         if (required)
         {
             request["json_schema"] = calls;
         }
-        else if (request["json_schema"] is JsonObject answer)
+        else if (answer is not null)
         {
             request["json_schema"] = Either(calls, answer);
         }
@@ -141,7 +142,7 @@ internal sealed class GenericTools
         }
     }
 
-    private static string Describe(JsonArray tools, bool required, bool several)
+    private static string Describe(JsonArray tools, bool required, bool several, bool isJson)
     {
         StringBuilder text = new();
         text.Append(required ? "Answer by calling " : "You can call ")
@@ -152,7 +153,8 @@ internal sealed class GenericTools
             .Append('\n');
         if (!required)
         {
-            text.Append("You are then told the result. When no function is needed, answer without JSON.\n");
+            text.Append("You are then told the result. When no function is needed, ")
+                .Append(isJson ? "write the answer as JSON.\n" : "answer without JSON.\n");
         }
         text.Append("These are the functions, with the JSON schemas of their arguments:");
         foreach (JsonNode? tool in tools)

@@ -64,7 +64,10 @@ internal sealed class RequestRenderer : IDisposable
         ChatPrompt prompt = _template.Render(json.ToJsonString());
         if (hasFunctions)
         {
-            prompt.RestrictCalls(request.RequiresCall, several: (bool?)json["parallel_tool_calls"] == true);
+            bool several = (bool?)json["parallel_tool_calls"] == true;
+            prompt.RestrictCalls(request.RequiresCall, several);
+            // a demanded call cannot but be in the template's format
+            prompt.Untagged = request.RequiresCall ? null : new UntaggedCalls([.. request.Tools.Keys], several);
         }
         return prompt;
     }
@@ -90,6 +93,12 @@ internal sealed class RequestRenderer : IDisposable
                 );
             }
             _logger.FunctionsWithoutFormat();
+        }
+        if (request.IsJson)
+        {
+            throw new NotSupportedException(
+                "A response format beside tools is not supported in the format of calls of this model's chat template: one grammar would have to be both. Ask for the JSON in a request of its own, without tools or with ChatToolMode.None, once the tools have been called."
+            );
         }
     }
 

@@ -139,7 +139,7 @@ internal static partial class LogMessages
     [LoggerMessage(
         20,
         LogLevel.Warning,
-        "The chat template describes functions, but in no format that is known here: calls come as text. UseGenericTools of the options describes them in a known one"
+        "The chat template describes functions, but in no format that is known here: calls come as text, unless they are JSON alone. UseGenericTools of the options describes them in a known one"
     )]
     internal static partial void FunctionsWithoutFormat(this ILogger logger);
 
