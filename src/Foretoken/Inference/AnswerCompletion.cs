@@ -50,6 +50,8 @@ internal sealed class AnswerCompletion
         {
             return;
         }
+        // what was decoded since has to run again, too, where the grade is exact
+        Remaining = _session.CountRemaining(_options.Grade);
         int due = Due(outputTokens);
         long start = _time.GetTimestamp();
         while (due > 0 && Remaining > 0)
