@@ -35,7 +35,10 @@ internal static class ArrivalTable
                 I($"{group.Key.Importance}, {group.Key.Target:0.##}x, {group.Key.Length} tokens"),
                 .. Tokens.Select(token => Share(group, token, sample => sample.ArrivalsMs)),
             ]);
-            table.AddRow(["full prefill", .. Tokens.Select(token => Share(group, token, sample => sample.FullArrivalsMs))]);
+            table.AddRow([
+                "full prefill",
+                .. Tokens.Select(token => Share(group, token, sample => sample.FullArrivalsMs)),
+            ]);
         }
 
         return new Rows(

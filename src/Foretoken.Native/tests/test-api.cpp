@@ -1020,8 +1020,10 @@ static void test_prefill(ftk_model * model, const json & info) {
             FAILS(FTK_INVALID_ARGUMENT, "no logits", ftk_logits(ctx.get(), none.data(), n_vocab));
         }
 
+        selection once_more = base;
+        once_more.every     = 2;
         OK(ftk_clear(ctx.get()));
-        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &again, nullptr));
+        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &once_more, nullptr));
         OK(ftk_seq_store_clear(ctx.get(), 0));
         OK(ftk_seq_store_bytes(ctx.get(), 0, &n_bytes));
         CHECK(n_bytes == 0);
