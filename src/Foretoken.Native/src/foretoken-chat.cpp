@@ -606,6 +606,9 @@ public:
         try {
             parsed = ftk_parse_json(raw.c_str(), "arguments of a tool call", true);
         } catch (const ftk_error &) {
+            if (ftk_json::accept(raw)) {
+                throw; // nested too deep for what works on it later, which is recursive
+            }
             // whatever it is, only its characters count
             return text(raw, true, true);
         }

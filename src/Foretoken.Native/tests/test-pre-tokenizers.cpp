@@ -7,7 +7,7 @@
 
 #include "unicode.h"
 
-#include "foretoken-regex.h"
+#include "foretoken-regex.cpp" // no library exports it
 
 #include "ggml.h"
 #include "gguf.h"
