@@ -82,9 +82,9 @@ enum regex_op {
     REGEX_SPLIT, // go on at the next instruction; if that leads nowhere, at the target
     REGEX_RETRY, // go on at the target; if that leads nowhere, at the next instruction
     REGEX_JUMP,
-    REGEX_NEXT,  // the next character is of a set (or, negated, is not, or there is none)
-    REGEX_LOOK,  // a program of its own matches here (or, negated, does not)
-    REGEX_END,   // the end of the range
+    REGEX_NEXT, // the next character is of a set (or, negated, is not, or there is none)
+    REGEX_LOOK, // a program of its own matches here (or, negated, does not)
+    REGEX_END,  // the end of the range
     REGEX_MATCH,
 };
 
@@ -108,7 +108,8 @@ struct regex_compiled {
 
 class regex_compiler {
 public:
-    explicit regex_compiler(std::vector<uint32_t> expression) : expression(std::move(expression)) {}
+    explicit regex_compiler(std::vector<uint32_t> expression) :
+        expression(std::move(expression)) {}
 
     regex_compiled compile() {
         add_program(0);
@@ -285,14 +286,16 @@ private:
             fail("a backslash that escapes nothing");
         }
 
-        const uint32_t c = expression[at];
-        const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        const uint32_t c         = expression[at];
+        const bool     is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         if (is_letter && c != 'r' && c != 'n' && c != 't') {
             fail(std::string("an escape '") + (char) c + "' that is not supported");
         }
 
         ++at;
-        return c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : c;
+        return c == 'r' ? '\r' : c == 'n' ? '\n' :
+                         c == 't'         ? '\t' :
+                                            c;
     }
 
     void parse_class(regex_set & set) {
@@ -398,9 +401,12 @@ private:
 
 // What follows from an instruction and a position does not depend on how a search came there, so each branch is taken at
 // each position once: if it is met again, it led nowhere. This makes the time linear, whatever the expression.
-template <typename CharT> class regex_matcher {
+template <typename CharT>
+class regex_matcher {
 public:
-    explicit regex_matcher(const regex_compiled & compiled) : compiled(compiled), ahead(compiled.programs.size()) {}
+    explicit regex_matcher(const regex_compiled & compiled) :
+        compiled(compiled),
+        ahead(compiled.programs.size()) {}
 
     void begin_range(const CharT * range_text, size_t range_length) {
         text   = range_text;

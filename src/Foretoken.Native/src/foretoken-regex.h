@@ -15,5 +15,5 @@
 //   offsets: the lengths of the ranges that the text was cut into before; they are cut further
 //
 // returns the lengths of the ranges: what matched, and what lies between
-std::vector<size_t> ftk_regex_split(const std::string  & text, const std::string  & regex, const std::vector<size_t> & offsets);
+std::vector<size_t> ftk_regex_split(const std::string & text, const std::string & regex, const std::vector<size_t> & offsets);
 std::vector<size_t> ftk_regex_split(const std::wstring & text, const std::wstring & regex, const std::vector<size_t> & offsets);

@@ -16,9 +16,9 @@
 // Without one nothing is counted but the depth
 class ftk_template_budget {
 public:
-    static constexpr uint64_t STEPS     = 2000000;     // statements and expressions that run, values and nodes that are made
+    static constexpr uint64_t STEPS     = 2000000;      // statements and expressions that run, values and nodes that are made
     static constexpr uint64_t BYTES     = 128ull << 20; // of text that is made or copied
-    static constexpr int      MAX_DEPTH = 400;         // of statements, expressions, calls and values in each other
+    static constexpr int      MAX_DEPTH = 400;          // of statements, expressions, calls and values in each other
 
     // what a longer conversation may take beyond that
     static constexpr uint64_t STEPS_PER_MESSAGE = 1000;
@@ -27,7 +27,7 @@ public:
     explicit ftk_template_budget(const std::atomic<bool> * cancel = nullptr, uint64_t n_messages = 0, uint64_t n_bytes = 0);
     ~ftk_template_budget();
 
-    ftk_template_budget(const ftk_template_budget &) = delete;
+    ftk_template_budget(const ftk_template_budget &)             = delete;
     ftk_template_budget & operator=(const ftk_template_budget &) = delete;
 
     // what stopped the template; empty: nothing. common/jinja and its callers catch some exceptions and go on, so this is asked
@@ -35,7 +35,7 @@ public:
     const std::string & reached() const { return why; }
     bool                is_cancelled() const { return cancelled; }
 
-    void add(uint64_t n_steps, uint64_t n_bytes);
+    void              add(uint64_t n_steps, uint64_t n_bytes);
     [[noreturn]] void stop(std::string reason);
 
     // Values that hold others are kept until the end, or until nothing else holds them, and are then emptied one by one:
@@ -90,17 +90,22 @@ public:
     ftk_template_level();
     ~ftk_template_level();
 
-    ftk_template_level(const ftk_template_level &) = delete;
+    ftk_template_level(const ftk_template_level &)             = delete;
     ftk_template_level & operator=(const ftk_template_level &) = delete;
 };
 
-template <typename T, typename = void> struct ftk_is_template_array : std::false_type {};
-template <typename T> struct ftk_is_template_array<T, std::void_t<decltype(std::declval<T &>().pop_at(0))>> : std::true_type {};
+template <typename T, typename = void>
+struct ftk_is_template_array : std::false_type {};
+template <typename T>
+struct ftk_is_template_array<T, std::void_t<decltype(std::declval<T &>().pop_at(0))>> : std::true_type {};
 
-template <typename T, typename = void> struct ftk_is_template_object : std::false_type {};
-template <typename T> struct ftk_is_template_object<T, std::void_t<decltype(std::declval<T &>().unordered)>> : std::true_type {};
+template <typename T, typename = void>
+struct ftk_is_template_object : std::false_type {};
+template <typename T>
+struct ftk_is_template_object<T, std::void_t<decltype(std::declval<T &>().unordered)>> : std::true_type {};
 
-template <typename T> void ftk_template_made(const std::shared_ptr<T> & value) {
+template <typename T>
+void ftk_template_made(const std::shared_ptr<T> & value) {
     ftk_template_budget * budget = ftk_template_budget::current();
     if (budget == nullptr) {
         return;
@@ -120,31 +125,36 @@ template <typename T> void ftk_template_made(const std::shared_ptr<T> & value) {
 // how many nodes a node stands on: trees are run and freed by functions that call themselves
 void ftk_template_height_check(int height);
 
-template <typename T> int ftk_template_height(const T & part) {
+template <typename T>
+int ftk_template_height(const T & part) {
     (void) part;
     return 0;
 }
 
-template <typename Node> int ftk_template_height(const std::unique_ptr<Node> & node) {
+template <typename Node>
+int ftk_template_height(const std::unique_ptr<Node> & node) {
     return node ? node->height : 0;
 }
 
-template <typename First, typename Second> int ftk_template_height(const std::pair<First, Second> & pair) {
+template <typename First, typename Second>
+int ftk_template_height(const std::pair<First, Second> & pair) {
     const int first  = ftk_template_height(pair.first);
     const int second = ftk_template_height(pair.second);
     return first > second ? first : second;
 }
 
-template <typename Item> int ftk_template_height(const std::vector<Item> & items) {
+template <typename Item>
+int ftk_template_height(const std::vector<Item> & items) {
     int res = 0;
     for (const auto & item : items) {
         const int height = ftk_template_height(item);
-        res = height > res ? height : res;
+        res              = height > res ? height : res;
     }
     return res;
 }
 
-template <typename... Parts> int ftk_template_node_height(const Parts &... parts) {
+template <typename... Parts>
+int ftk_template_node_height(const Parts &... parts) {
     int res = 0;
     ((res = ftk_template_height(parts) > res ? ftk_template_height(parts) : res), ...);
     ftk_template_height_check(res + 1);

@@ -30,15 +30,15 @@
 #define unicode_regex_split reference_regex_split
 #define ftk_regex_split     unicode_regex_split_stl
 #if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#pragma GCC diagnostic ignored "-Wunused-variable"
-#pragma GCC diagnostic ignored "-Wsign-compare"
+#    pragma GCC diagnostic push
+#    pragma GCC diagnostic ignored "-Wunused-function"
+#    pragma GCC diagnostic ignored "-Wunused-parameter"
+#    pragma GCC diagnostic ignored "-Wunused-variable"
+#    pragma GCC diagnostic ignored "-Wsign-compare"
 #endif
 #include "unicode.cpp"
 #if defined(__GNUC__)
-#pragma GCC diagnostic pop
+#    pragma GCC diagnostic pop
 #endif
 #undef unicode_regex_split
 #undef ftk_regex_split
@@ -90,7 +90,9 @@ static std::vector<std::string> get_literals(const std::string & source) {
         for (++i; i < source.size() && source[i] != '"'; ++i) {
             if (source[i] == '\\') {
                 ++i;
-                literal += source[i] == 'r' ? '\r' : source[i] == 'n' ? '\n' : source[i] == 't' ? '\t' : source[i];
+                literal += source[i] == 'r' ? '\r' : source[i] == 'n' ? '\n' :
+                                             source[i] == 't'         ? '\t' :
+                                                                        source[i];
             } else {
                 literal += source[i];
             }
@@ -130,12 +132,92 @@ static std::vector<std::string> get_pre_tokenizers(const std::string & source) {
 
 // characters of each kind that an expression may tell apart
 static const std::vector<uint32_t> CHARACTERS = {
-        ' ',    ' ',    '\n',   '\r',   '\t',   0x0B,   0x00A0, 0x0085, 0x2028, 0x3000, 'a',    'b',    'Z',    'Q',     's',    't',
-        'r',    'e',    'v',    'l',    'm',    'd',    'S',    'E',    '\'',   '\'',   '0',    '1',    '9',    0x0663,  0x00BD, '-',
-        '.',    ',',    '!',    '?',    '/',    '(',    '|',    '<',    '>',    '$',    '+',    '=',    '^',    '~',     '`',    '_',
-        '{',    '[',    ']',    '\\',   '"',    0x00E9, 0x00C9, 0x00DF, 0x0416, 0x0436, 0x01C5, 0x02B0, 0x4E2D, 0x9FA5,  0x3042, 0x30AB,
-        0xAC00, 0x3131, 0x0E01, 0x0E34, 0x0301, 0x0300, 0x0903, 0x1F600, 0x20AC, 0x2026, 0x201C, 0xFF0C, 0x3001, 0x200B, 0x200D, 0xE000,
-        0x0000, 0x007F, 0x0001, 0x10400, 0x20000, 0xFFFD,
+        ' ',
+        ' ',
+        '\n',
+        '\r',
+        '\t',
+        0x0B,
+        0x00A0,
+        0x0085,
+        0x2028,
+        0x3000,
+        'a',
+        'b',
+        'Z',
+        'Q',
+        's',
+        't',
+        'r',
+        'e',
+        'v',
+        'l',
+        'm',
+        'd',
+        'S',
+        'E',
+        '\'',
+        '\'',
+        '0',
+        '1',
+        '9',
+        0x0663,
+        0x00BD,
+        '-',
+        '.',
+        ',',
+        '!',
+        '?',
+        '/',
+        '(',
+        '|',
+        '<',
+        '>',
+        '$',
+        '+',
+        '=',
+        '^',
+        '~',
+        '`',
+        '_',
+        '{',
+        '[',
+        ']',
+        '\\',
+        '"',
+        0x00E9,
+        0x00C9,
+        0x00DF,
+        0x0416,
+        0x0436,
+        0x01C5,
+        0x02B0,
+        0x4E2D,
+        0x9FA5,
+        0x3042,
+        0x30AB,
+        0xAC00,
+        0x3131,
+        0x0E01,
+        0x0E34,
+        0x0301,
+        0x0300,
+        0x0903,
+        0x1F600,
+        0x20AC,
+        0x2026,
+        0x201C,
+        0xFF0C,
+        0x3001,
+        0x200B,
+        0x200D,
+        0xE000,
+        0x0000,
+        0x007F,
+        0x0001,
+        0x10400,
+        0x20000,
+        0xFFFD,
 };
 
 static std::string random_text(uint32_t seed) {
@@ -148,9 +230,9 @@ static std::string random_text(uint32_t seed) {
     const size_t n_runs = 1 + rng() % 12;
     for (size_t i = 0; i < n_runs; ++i) {
         // runs of one, and of two that take turns: what is repeated and what is tried again
-        const uint32_t a   = pick();
-        const uint32_t b   = rng() % 2 == 0 ? a : pick();
-        const size_t   n   = rng() % 8 == 0 ? rng() % 40 : 1 + rng() % 4;
+        const uint32_t a = pick();
+        const uint32_t b = rng() % 2 == 0 ? a : pick();
+        const size_t   n = rng() % 8 == 0 ? rng() % 40 : 1 + rng() % 4;
         for (size_t j = 0; j < n; ++j) {
             res += unicode_cpt_to_utf8(j % 2 == 0 ? a : b);
         }
@@ -244,8 +326,7 @@ static void write_vocabulary(const vocabulary & v) {
 
     std::vector<std::string> merges;
 
-    const bool has_bytes = v.model == "llama" || v.model == "plamo2" || v.model == "t5" || v.model == "gemma4";
-    if (has_bytes) {
+    if (v.model != "bert" && v.model != "rwkv") {
         for (int i = 0; i < 256; ++i) {
             char text[8];
             snprintf(text, sizeof(text), "<0x%02X>", i);
@@ -253,7 +334,7 @@ static void write_vocabulary(const vocabulary & v) {
         }
     }
 
-    if (v.model == "gpt2" || v.model == "gemma4") {
+    if (v.model == "gpt2") {
         for (const std::string & text : get_byte_texts()) {
             add(text, 0.0f, LLAMA_TOKEN_TYPE_NORMAL);
         }
@@ -306,7 +387,8 @@ static void write_vocabulary(const vocabulary & v) {
     gguf_set_arr_str(gguf, "tokenizer.ggml.merges", merge_pointers.data(), merge_pointers.size());
 
     for (const char * key : {"bos", "eos", "eot", "unknown", "separator", "padding", "cls", "mask"}) {
-        gguf_set_val_u32(gguf, (std::string("tokenizer.ggml.") + key + "_token_id").c_str(), key[0] == 'u' ? 0 : key[0] == 'b' ? 1 : 2);
+        gguf_set_val_u32(gguf, (std::string("tokenizer.ggml.") + key + "_token_id").c_str(), key[0] == 'u' ? 0 : key[0] == 'b' ? 1 :
+                                                                                                                                 2);
     }
     gguf_set_val_u32(gguf, "llama.vocab_size", texts.size());
 
@@ -326,7 +408,7 @@ static llama_model * load_vocabulary(const vocabulary & v) {
     return res;
 }
 
-// how many tokens, or -1 - the error's number; and how long it took
+// how many tokens; negative where there was no room for them
 static int32_t tokenize(const llama_vocab * vocab, const std::string & text, std::vector<llama_token> & tokens) {
     tokens.resize(4 * text.size() + 16);
 
@@ -401,7 +483,8 @@ static void test_runs(const std::vector<vocabulary> & vocabularies) {
             const int32_t n     = tokenize(vocab, text, tokens);
             const double  took  = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-            check(n > 0, name + " has no tokens for " + what);
+            // BERT drops what it counts as whitespace and as control characters
+            check(v.model == "bert" ? n >= 0 : n > 0, name + " has no tokens for " + what);
             if (took > slowest) {
                 slowest      = took;
                 slowest_what = name + ", " + what;

@@ -181,7 +181,10 @@ public sealed class SoakTests(TinyChatModel test, ITestOutputHelper output)
             where T : Exception => await Assert.ThrowsAsync<T>(() => client.GetResponseAsync(messages, options));
 
         static ChatOptions Format(string schema) =>
-            new() { ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonSerializer.Deserialize<JsonElement>(schema)) };
+            new()
+            {
+                ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonSerializer.Deserialize<JsonElement>(schema)),
+            };
 
         async Task Endless()
         {

@@ -80,7 +80,10 @@ internal static class Mutation
                     break;
                 case 1:
                     string piece = changed.ToString(at, count);
-                    changed.Insert(random.Next(changed.Length), string.Concat(Enumerable.Repeat(piece, random.Next(1, 200))));
+                    changed.Insert(
+                        random.Next(changed.Length),
+                        string.Concat(Enumerable.Repeat(piece, random.Next(1, 200)))
+                    );
                     break;
                 case 2:
                     changed.Insert(at, snippets[random.Next(snippets.Length)]);
