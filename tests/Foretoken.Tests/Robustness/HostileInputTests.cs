@@ -188,6 +188,72 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
         );
     }
 
+    /// <summary>Well-formed files whose metadata say something else: sizes, kinds and texts that do not belong together.</summary>
+    [Fact]
+    public void Models_with_other_metadata_are_loaded_or_refused()
+    {
+        using TemporaryFolder folder = new();
+        string[] keys =
+        [
+            .. GgufReader.Read(new MemoryStream(TinyModel.Bytes())).Metadata.Select(pair => pair.Key),
+            "llama.expert_count",
+            "llama.expert_used_count",
+            "llama.attention.sliding_window",
+            "llama.rope.scaling.factor",
+            "llama.rope.scaling.type",
+            "llama.vocab_size",
+            "llama.attention.key_length",
+            "llama.attention.value_length",
+            "tokenizer.chat_template",
+            "tokenizer.ggml.add_bos_token",
+            "tokenizer.ggml.bos_token_id",
+            "tokenizer.ggml.eos_token_id",
+            "tokenizer.ggml.unknown_token_id",
+            "tokenizer.ggml.merges",
+            "tokenizer.ggml.scores",
+            "tokenizer.ggml.token_type",
+            "tokenizer.ggml.pre",
+        ];
+        string[] texts = ["", "llama", "gpt2", "bert", "t5", "rwkv", "qwen2", "gemma3", "mamba", "none", "default", "yarn", "{{"];
+        int[] prompt = [1, 2, 3, 4, 5];
+        Run(
+            "metadata",
+            300,
+            seed =>
+            {
+                Random random = new(seed);
+                List<(string, GgufValue?)> changes = [];
+                foreach (string key in random.GetItems(keys, random.Next(1, 3)).Distinct())
+                {
+                    changes.Add(
+                        (
+                            key,
+                            random.Next(7) switch
+                            {
+                                0 => null,
+                                1 => GgufValue.From(random.GetItems(texts, 1)[0]),
+                                2 => GgufValue.From(random.GetItems<float>([0, -1, float.NaN, float.MaxValue, 1e-30f], 1)[0]),
+                                3 => GgufValue.From(random.Next(2) == 0),
+                                _ => GgufValue.From((uint)Mutation.Number(random)),
+                            }
+                        )
+                    );
+                }
+                TinyModel.WriteVariant(folder["m.gguf"], [.. changes]);
+                using ForetokenModel model = ForetokenModel.Load(
+                    folder["m.gguf"],
+                    new ModelOptions { UseCostProfile = false }
+                );
+                model.Tokenize("Hello <s> world \U0001F600", addSpecial: true, parseSpecial: true);
+                using ForetokenSession session = model.CreateSession(
+                    new SessionOptions { ContextSize = 64, Threads = 1 }
+                );
+                session.Prefill(prompt);
+                session.Decode(6);
+            }
+        );
+    }
+
     [Fact]
     public void Adapters_are_loaded_or_refused()
     {

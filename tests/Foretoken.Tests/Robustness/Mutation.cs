@@ -43,10 +43,10 @@ internal static class Mutation
                     changed[at] = (byte)random.Next(256);
                     break;
                 case 2 when at + 4 <= changed.Length:
-                    BinaryPrimitives.WriteInt32LittleEndian(changed.AsSpan(at), (int)Pick(random));
+                    BinaryPrimitives.WriteInt32LittleEndian(changed.AsSpan(at), (int)Number(random));
                     break;
                 case 3 when at + 8 <= changed.Length:
-                    BinaryPrimitives.WriteInt64LittleEndian(changed.AsSpan(at), Pick(random));
+                    BinaryPrimitives.WriteInt64LittleEndian(changed.AsSpan(at), Number(random));
                     break;
                 case 4:
                     int count = Math.Min(random.Next(1, 33), changed.Length - at);
@@ -92,7 +92,7 @@ internal static class Mutation
                     changed.Remove(at, count).Insert(at, snippets[random.Next(snippets.Length)]);
                     break;
                 case 4:
-                    changed.Insert(at, Pick(random).ToString(CultureInfo.InvariantCulture));
+                    changed.Insert(at, Number(random).ToString(CultureInfo.InvariantCulture));
                     break;
                 default:
                     changed[at] = (char)random.Next(1, random.Next(2) == 0 ? 128 : 0xFFFF);
@@ -121,5 +121,6 @@ internal static class Mutation
         return text.ToString();
     }
 
-    private static long Pick(Random random) => Numbers[random.Next(Numbers.Length)];
+    /// <summary>Zero, one, and what is next to the limits of a type.</summary>
+    public static long Number(Random random) => Numbers[random.Next(Numbers.Length)];
 }
