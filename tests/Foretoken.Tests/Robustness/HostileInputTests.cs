@@ -214,7 +214,22 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
             "tokenizer.ggml.token_type",
             "tokenizer.ggml.pre",
         ];
-        string[] texts = ["", "llama", "gpt2", "bert", "t5", "rwkv", "qwen2", "gemma3", "mamba", "none", "default", "yarn", "{{"];
+        string[] texts =
+        [
+            "",
+            "llama",
+            "gpt2",
+            "bert",
+            "t5",
+            "rwkv",
+            "qwen2",
+            "gemma3",
+            "mamba",
+            "none",
+            "default",
+            "yarn",
+            "{{",
+        ];
         int[] prompt = [1, 2, 3, 4, 5];
         Run(
             "metadata",
@@ -232,7 +247,9 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
                             {
                                 0 => null,
                                 1 => GgufValue.From(random.GetItems(texts, 1)[0]),
-                                2 => GgufValue.From(random.GetItems<float>([0, -1, float.NaN, float.MaxValue, 1e-30f], 1)[0]),
+                                2 => GgufValue.From(
+                                    random.GetItems<float>([0, -1, float.NaN, float.MaxValue, 1e-30f], 1)[0]
+                                ),
                                 3 => GgufValue.From(random.Next(2) == 0),
                                 _ => GgufValue.From((uint)Mutation.Number(random)),
                             }
