@@ -38,7 +38,7 @@ internal sealed class ChatTemplate : IDisposable
         CancellationToken cancellationToken = default
     )
     {
-        NativeCall.Check(NativeMethods.ftk_cancel_create(out SafeCancelHandle cancel));
+        NativeCall.Check(NativeMethods.ftk_cancel_create(out SafeCancelHandle cancel), CancellationToken.None);
         using SafeCancelHandle ofThisCall = cancel;
         using CancellationTokenRegistration armed = NativeCancellation.Arm(cancel, cancellationToken);
         int status = NativeMethods.ftk_chat_render(_handle, requestJson, cancel, out SafeChatPromptHandle prompt);
