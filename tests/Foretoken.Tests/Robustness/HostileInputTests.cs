@@ -383,7 +383,7 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
     }
 
     [Fact]
-    public void Messages_are_answered_or_refused()
+    public async Task Messages_are_answered_or_refused()
     {
         using ForetokenChatClient client = test.CreateClient(options =>
         {
@@ -426,7 +426,7 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
                 client.GetResponseAsync(messages, options).GetAwaiter().GetResult();
             }
         );
-        Assert.NotNull(client.GetResponseAsync("Hello").GetAwaiter().GetResult());
+        Assert.NotNull(await client.GetResponseAsync("Hello"));
     }
 
     // most of a header are the texts of the vocabulary, and only what stands in front of and behind them is read as sizes
