@@ -91,7 +91,7 @@ internal static class QualityCommand
         {
             HelpName = "fill|exact",
             Description =
-                "Complete the thinned prompt behind the first tokens of the answer, as a chat does: fill (what upper layers lack) or exact (all tokens again, in order).",
+                "Complete the thinned prompt behind the first tokens of the answer, as a chat does: fill (what upper layers lack) or exact (all tokens again, in order); with --blind, before the question comes.",
         };
         complete.AcceptOnlyFromAmong("fill", "exact");
         Option<int> byToken = new("--by-token")

@@ -815,7 +815,8 @@ public sealed class ForetokenSession : IDisposable
             return Complete(grade, int.MaxValue, cancellationToken);
         }
         NativeCall.Check(
-            NativeMethods.ftk_context_set_threads(_context, Info.Threads, Math.Min(threads, Info.BatchThreads))
+            NativeMethods.ftk_context_set_threads(_context, Info.Threads, Math.Min(threads, Info.BatchThreads)),
+            CancellationToken.None
         );
         try
         {
@@ -823,7 +824,10 @@ public sealed class ForetokenSession : IDisposable
         }
         finally
         {
-            NativeCall.Check(NativeMethods.ftk_context_set_threads(_context, Info.Threads, Info.BatchThreads));
+            NativeCall.Check(
+                NativeMethods.ftk_context_set_threads(_context, Info.Threads, Info.BatchThreads),
+                CancellationToken.None
+            );
         }
     }
 

@@ -179,6 +179,12 @@ public sealed class QualityEvaluator : IDisposable
         );
         if (prompt.ThinnedTokens < prompt.Tokens.Length)
         {
+            // a first answer has gone by, or the time that a reader takes
+            while (
+                one is not null
+                && _options.Completion is { } completion
+                && session.Complete(completion.Grade, cancellationToken: cancellationToken).Remaining > 0
+            ) { }
             session.Decode(prompt.Tokens.AsSpan(prompt.ThinnedTokens), cancellationToken);
         }
 

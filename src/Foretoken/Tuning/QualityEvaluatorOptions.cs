@@ -38,7 +38,8 @@ public sealed record QualityEvaluatorOptions
 
     /// <summary>
     /// How thinned prefills are completed while the answer is forced, as a chat does it
-    /// (<see cref="CompletionMode.WhileAnswering"/>). Default <see langword="null"/>: not at all.
+    /// (<see cref="CompletionMode.WhileAnswering"/>); where the question comes in the next turn, before it comes. Default
+    /// <see langword="null"/>: not at all.
     /// </summary>
     public CompletionOptions? Completion { get; init; }
 
