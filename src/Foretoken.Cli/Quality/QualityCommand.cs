@@ -154,6 +154,10 @@ internal static class QualityCommand
                     "--full-without-lora compares with the model without its adapters; name some with --lora."
                 );
             }
+            if (result.GetResult(complete) is null && result.GetResult(byToken) is { Implicit: false })
+            {
+                result.AddError("--by-token says until when a prompt is completed; say --complete, too.");
+            }
         });
         command.SetAction(
             (parsed, cancellationToken) =>
