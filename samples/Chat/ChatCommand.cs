@@ -183,14 +183,16 @@ internal static class ChatCommand
         EmptyText.Refuse(root, except: system);
         root.Validators.Add(result =>
         {
+            // not its value, which is not to be had where it is given twice
             if (
                 result.GetResult(completionByToken) is not null
-                && CompletionOf(result.GetValue(completion)) is { } mode
+                && result.GetResult(completion) is { Tokens: [{ Value: var name }] }
+                && CompletionOf(name) is { } mode
                 && !mode.HasFlag(CompletionMode.WhileAnswering)
             )
             {
                 result.AddError(
-                    $"--completion-by-token means nothing with --completion {result.GetValue(completion)}: nothing is computed between the words of the answer. Leave it out, or choose while-answering or always."
+                    $"--completion-by-token means nothing with --completion {name}: nothing is computed between the words of the answer. Leave it out, or choose while-answering or always."
                 );
             }
         });

@@ -97,6 +97,7 @@ public sealed class ChatCommandTests
     [InlineData("--completion-by-token soon")]
     [InlineData("--completion half --completion-by-token 3")]
     [InlineData("--completion never --completion-by-token 1")]
+    [InlineData("--completion never --completion always --completion-by-token 3")]
     [InlineData("--nope")]
     public void What_cannot_be_is_refused_before_anything_runs(string line)
     {
