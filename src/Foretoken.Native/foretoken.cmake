@@ -13,6 +13,7 @@ set(FORETOKEN_SOURCES
     foretoken-kernels.cpp
     foretoken-model.cpp
     foretoken-prefill.cpp
+    foretoken-regex.cpp
     foretoken-sampler.cpp
     foretoken-skim.cpp)
 
@@ -35,6 +36,7 @@ include(${LLAMA_COMMON_DIR}/parsers/sources.cmake)
 # an archive: only the members that the chat code reaches are linked, and common/unicode.cpp does not meet src/unicode.cpp
 add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
     ${FORETOKEN_DIR}/src/common-left-out.cpp
+    ${FORETOKEN_DIR}/src/foretoken-template.cpp
     ${LLAMA_CHAT_PARSERS_SOURCES}
     ${CMAKE_CURRENT_BINARY_DIR}/build-info.cpp
     ${LLAMA_COMMON_DIR}/chat-auto-parser-generator.cpp
@@ -63,7 +65,7 @@ add_library(foretoken-common STATIC EXCLUDE_FROM_ALL
 find_package(Threads REQUIRED)
 
 set_target_properties     (foretoken-common PROPERTIES POSITION_INDEPENDENT_CODE ON)
-target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/../include ${LLAMA_COMMON_DIR})
+target_include_directories(foretoken-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/../include ${LLAMA_COMMON_DIR} ${FORETOKEN_DIR}/src)
 target_include_directories(foretoken-common SYSTEM PRIVATE ${LLAMA_VENDOR_DIR})
 target_compile_features   (foretoken-common PRIVATE cxx_std_17)
 target_link_libraries     (foretoken-common PRIVATE ggml Threads::Threads)

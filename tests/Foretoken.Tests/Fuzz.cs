@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace Foretoken.Tests;
@@ -12,6 +13,34 @@ internal static class Fuzz
     {
         int first = Read("FORETOKEN_FUZZ_SEED") ?? 1;
         return Enumerable.Range(first, Read("FORETOKEN_FUZZ_COUNT") ?? count);
+    }
+
+    /// <summary>
+    /// Tries one item per seed. Each must be over after a while, whatever it does. A native crash ends the process of the tests, so
+    /// the seed that is tried is written to a file beforehand, <c>foretoken-fuzz-NAME.txt</c> in the folder of temporary files.
+    /// </summary>
+    /// <returns>The seed that took longest, and how long.</returns>
+    public static (int Seed, TimeSpan Time) Try(string name, int count, Action<int> item)
+    {
+        (int Seed, TimeSpan Time) slowest = default;
+        string trace = Path.Combine(Path.GetTempPath(), $"foretoken-fuzz-{name}.txt");
+        foreach (int seed in Seeds(count))
+        {
+            File.WriteAllText(trace, $"{seed}");
+            long start = Stopwatch.GetTimestamp();
+            try
+            {
+                item(seed);
+            }
+            catch (Exception e)
+            {
+                throw new InvalidOperationException($"{name}, seed {seed}: {e.Message}", e);
+            }
+            TimeSpan time = Stopwatch.GetElapsedTime(start);
+            slowest = time > slowest.Time ? (seed, time) : slowest;
+        }
+        File.Delete(trace);
+        return slowest;
     }
 
     private static int? Read(string variable) =>

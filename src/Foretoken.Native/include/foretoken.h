@@ -152,7 +152,9 @@ FTK_API void       ftk_chat_free(ftk_chat * chat);
 // shows something else. Schemas of a grammar are normalised: each keyword with one meaning, "allOf" resolved, references to
 // "$defs" of their own only, in which no name is that of another tool's.
 // Text inside the messages never becomes a control token, whatever it contains.
-FTK_API ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk_chat_prompt ** out);
+// Templates are programs: one that takes too many steps, makes too much text or calls itself too deep is stopped
+// (FTK_TEMPLATE_FAILED, with the limit). cancel: may be NULL; stops a template between two steps (FTK_CANCELLED)
+FTK_API ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, const ftk_cancel * cancel, ftk_chat_prompt ** out);
 FTK_API void       ftk_chat_prompt_free(ftk_chat_prompt * prompt);
 
 // where a prompt token comes from

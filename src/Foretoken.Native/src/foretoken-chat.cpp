@@ -1,4 +1,5 @@
 #include "foretoken-impl.h"
+#include "foretoken-template.h"
 
 #include "chat-peg-parser.h"
 #include "chat.h"
@@ -8,9 +9,11 @@
 #include <array>
 #include <cctype>
 #include <cinttypes>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <string_view>
 
 //
 // markers: texts that the tokenizer turns into control tokens
@@ -197,8 +200,9 @@ public:
                 size_t from = frag.begin;
 
                 while (base < frag.end) {
-                    const size_t match = text.find(m.text, from);
-                    if (match == std::string::npos || match + m.text.size() > frag.end) {
+                    // the search ends with the fragment: each character is looked at once per marker
+                    const size_t match = std::string_view(text).substr(0, frag.end).find(m.text, from);
+                    if (match == std::string::npos) {
                         break;
                     }
 
@@ -236,18 +240,22 @@ public:
             res = std::move(next);
         }
 
-        for (const size_t cut : cuts) {
-            for (size_t i = 0; i < res.size(); ++i) {
-                if (res[i].token == LLAMA_TOKEN_NULL && res[i].begin < cut && cut < res[i].end) {
-                    const fragment right = {LLAMA_TOKEN_NULL, cut, res[i].end};
-                    res[i].end           = cut;
-                    res.insert(res.begin() + i + 1, right);
-                    break;
+        std::sort(cuts.begin(), cuts.end());
+
+        std::vector<fragment> pieces;
+
+        auto cut = cuts.begin();
+        for (fragment frag : res) {
+            for (; cut != cuts.end() && *cut < frag.end; ++cut) {
+                if (frag.token == LLAMA_TOKEN_NULL && frag.begin < *cut) {
+                    pieces.push_back({LLAMA_TOKEN_NULL, frag.begin, *cut});
+                    frag.begin = *cut;
                 }
             }
+            pieces.push_back(frag);
         }
 
-        return res;
+        return pieces;
     }
 
 private:
@@ -312,6 +320,25 @@ struct ftk_chat_prompt {
     char call_bracket = 0;
 };
 
+// templates are 1 to 30 KB; what is read of them takes time in proportion to the square of their size
+static constexpr size_t TEMPLATE_SIZE_MAX = 256 * 1024;
+
+static void check_template_size(const char * source) {
+    if (source != nullptr && strlen(source) > TEMPLATE_SIZE_MAX) {
+        ftk_fail(FTK_TEMPLATE_FAILED, "the chat template has %zu bytes; at most %zu are read", strlen(source), TEMPLATE_SIZE_MAX);
+    }
+}
+
+// common/jinja and its callers catch exceptions in places, so what stopped a template is looked for behind them
+static void check_budget(const ftk_template_budget & budget) {
+    if (budget.is_cancelled()) {
+        ftk_fail(FTK_CANCELLED, "rendering the conversation was cancelled");
+    }
+    if (!budget.reached().empty()) {
+        ftk_fail(FTK_TEMPLATE_FAILED, "the chat template was stopped: %s", budget.reached().c_str());
+    }
+}
+
 ftk_status ftk_chat_create(const ftk_model * model, const char * template_override, ftk_chat ** out) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(out);
@@ -328,7 +355,13 @@ ftk_status ftk_chat_create(const ftk_model * model, const char * template_overri
             ftk_fail(FTK_UNSUPPORTED, "the model has no chat template; pass one as 'template_override'");
         }
 
+        for (const char * text : {template_override, llama_model_chat_template(model->model, nullptr), llama_model_chat_template(model->model, "tool_use")}) {
+            check_template_size(text);
+        }
+
         auto res = std::make_unique<ftk_chat>();
+
+        const ftk_template_budget budget;
 
         res->model   = model->model;
         res->vocab   = model->vocab;
@@ -339,6 +372,8 @@ ftk_status ftk_chat_create(const ftk_model * model, const char * template_overri
         } catch (const std::bad_alloc &) {
             throw;
         } catch (const std::exception & err) {
+            check_budget(budget);
+
             std::string why = err.what();
 
             // the exception that arrives here has lost its text
@@ -353,6 +388,8 @@ ftk_status ftk_chat_create(const ftk_model * model, const char * template_overri
 
             ftk_fail(FTK_TEMPLATE_FAILED, "the chat template cannot be parsed: %s", why.c_str());
         }
+
+        check_budget(budget);
 
         res->source  = common_chat_templates_source(res->templates.get()) + common_chat_templates_source(res->templates.get(), "tool_use");
         res->markers = std::make_unique<marker_set>(model->vocab, res->source);
@@ -569,6 +606,9 @@ public:
         try {
             parsed = ftk_parse_json(raw.c_str(), "arguments of a tool call", true);
         } catch (const ftk_error &) {
+            if (ftk_json::accept(raw)) {
+                throw; // nested too deep for what works on it later, which is recursive
+            }
             // whatever it is, only its characters count
             return text(raw, true, true);
         }
@@ -693,14 +733,21 @@ static std::vector<size_t> strip_guards(std::string & text, const std::string & 
 // rendering
 //
 
-static common_chat_params apply_template(const ftk_chat & chat, const common_chat_templates_inputs & inputs) {
+static common_chat_params apply_template(const ftk_chat & chat, const common_chat_templates_inputs & inputs, const ftk_template_budget & budget) {
     try {
         std::lock_guard<std::mutex> lock(chat.mutex);
 
-        return common_chat_templates_apply(chat.templates.get(), inputs);
+        common_chat_params params = common_chat_templates_apply(chat.templates.get(), inputs);
+        check_budget(budget);
+
+        return params;
+    } catch (const ftk_error &) {
+        throw;
     } catch (const std::bad_alloc &) {
         throw;
     } catch (const std::exception & err) {
+        check_budget(budget);
+
         std::string why = err.what();
 
         const std::string wrapper = "Automatic parser generation failed: ";
@@ -717,6 +764,35 @@ static common_chat_params apply_template(const ftk_chat & chat, const common_cha
     }
 }
 
+// std::string::find compares anew from each place, which takes minutes where a long content of equal characters is almost there
+static size_t find_text(const std::string & text, std::string_view what, size_t from) {
+    if (what.empty()) {
+        return from <= text.size() ? from : std::string::npos;
+    }
+
+    // how much of 'what' is still there when the next character is not the one that follows (Knuth, Morris, Pratt)
+    std::vector<size_t> shorter(what.size(), 0);
+    for (size_t i = 1, n = 0; i < what.size(); ++i) {
+        while (n > 0 && what[i] != what[n]) {
+            n = shorter[n - 1];
+        }
+        n += what[i] == what[n] ? 1 : 0;
+        shorter[i] = n;
+    }
+
+    for (size_t i = from, n = 0; i < text.size(); ++i) {
+        while (n > 0 && text[i] != what[n]) {
+            n = shorter[n - 1];
+        }
+        n += text[i] == what[n] ? 1 : 0;
+        if (n == what.size()) {
+            return i + 1 - n;
+        }
+    }
+
+    return std::string::npos;
+}
+
 // origin of each byte: the messages' contents are looked for in order. What is not found in one piece (a template may
 // change it) counts as the template's
 static std::vector<uint8_t> find_origins(const std::string & text, const ftk_json & messages) {
@@ -728,7 +804,7 @@ static std::vector<uint8_t> find_origins(const std::string & text, const ftk_jso
         size_t begin = 0;
         size_t end   = content.size();
 
-        size_t i = text.find(content, cursor);
+        size_t i = find_text(text, content, cursor);
         if (i == std::string::npos) {
             while (begin < end && is_space(content[begin])) {
                 ++begin;
@@ -736,7 +812,7 @@ static std::vector<uint8_t> find_origins(const std::string & text, const ftk_jso
             while (end > begin && is_space(content[end - 1])) {
                 --end;
             }
-            i = text.find(content.substr(begin, end - begin), cursor);
+            i = find_text(text, std::string_view(content).substr(begin, end - begin), cursor);
         }
 
         if (i == std::string::npos || begin == end) {
@@ -868,7 +944,7 @@ static ftk_json make_triggers(const ftk_chat & chat, const common_chat_params & 
     return res;
 }
 
-ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk_chat_prompt ** out) {
+ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, const ftk_cancel * cancel, ftk_chat_prompt ** out) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(out);
         *out = nullptr;
@@ -942,19 +1018,21 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, ftk
 
         auto prompt = std::make_unique<ftk_chat_prompt>();
 
+        const ftk_template_budget budget(cancel != nullptr ? &cancel->flag : nullptr, messages.size() + tools.size(), strlen(request_json));
+
         // the template shows the tools as the request has them. The grammar and the parser are about their normalised schemas
         // and their names without guards, and with no choice of tools llama.cpp looks at no schema
         if (!tools.empty()) {
             inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_NONE;
         }
 
-        prompt->params = apply_template(*chat, inputs);
+        prompt->params = apply_template(*chat, inputs, budget);
         prompt->text   = prompt->params.prompt;
 
         if (!tools.empty() && tool_choice != "none") {
             inputs.tools       = common_chat_tools_parse_oaicompat(ftk_to_common_json(select_parameters(tools, true)));
             inputs.tool_choice = common_chat_tool_choice_parse_oaicompat(tool_choice);
-            prompt->params     = apply_template(*chat, inputs);
+            prompt->params     = apply_template(*chat, inputs, budget);
         }
 
         ftk_narrow_char_rule(prompt->params.grammar);

@@ -648,7 +648,7 @@ void llama_kv_cache_staged::make_room(llama_seq_id seq_id, int32_t il_begin, con
 
             auto & layer = *layers[jl];
 
-            ggml_init_params      params = {2 * ggml_tensor_overhead(), nullptr, true};
+            ggml_init_params       params = {2 * ggml_tensor_overhead(), nullptr, true};
             const ggml_context_ptr ctx(ggml_init(params));
 
             ggml_tensor * k      = layer.get_k_storage(jl);

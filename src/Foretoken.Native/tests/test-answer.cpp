@@ -65,7 +65,7 @@ int main(int argc, char ** argv) {
 
     OK(ftk_model_load(path, nullptr, nullptr, nullptr, &model));
     OK(ftk_chat_create(model, nullptr, &chat));
-    OK(ftk_chat_render(chat, "{\"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}]}", &prompt));
+    OK(ftk_chat_render(chat, "{\"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}]}", nullptr, &prompt));
 
     std::vector<int32_t> tokens(ftk_chat_prompt_n_tokens(prompt));
     OK(ftk_chat_prompt_tokens(prompt, tokens.data(), nullptr, (int64_t) tokens.size()));

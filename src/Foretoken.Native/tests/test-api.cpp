@@ -1020,8 +1020,10 @@ static void test_prefill(ftk_model * model, const json & info) {
             FAILS(FTK_INVALID_ARGUMENT, "no logits", ftk_logits(ctx.get(), none.data(), n_vocab));
         }
 
+        selection once_more = base;
+        once_more.every     = 2;
         OK(ftk_clear(ctx.get()));
-        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &again, nullptr));
+        OK(ftk_prefill(ctx.get(), 0, prompt.data(), n, storing.get(), on_select, nullptr, &once_more, nullptr));
         OK(ftk_seq_store_clear(ctx.get(), 0));
         OK(ftk_seq_store_bytes(ctx.get(), 0, &n_bytes));
         CHECK(n_bytes == 0);
@@ -1191,7 +1193,7 @@ static ptr<ftk_chat> create_chat(const ftk_model * model, const char * tmpl) {
 
 static ptr<ftk_chat_prompt> render(const ftk_chat * chat, const json & request) {
     ftk_chat_prompt * res = nullptr;
-    OK(ftk_chat_render(chat, request.dump().c_str(), &res));
+    OK(ftk_chat_render(chat, request.dump().c_str(), nullptr, &res));
 
     return ptr<ftk_chat_prompt>(res);
 }
@@ -1321,7 +1323,7 @@ static void test_chat(const ftk_model * model) {
     // requests that make no sense
     ftk_chat_prompt * prompt = nullptr;
     const auto        fails  = [&](ftk_status status, const char * word, const char * request) {
-        FAILS(status, word, ftk_chat_render(chat.get(), request, &prompt));
+        FAILS(status, word, ftk_chat_render(chat.get(), request, nullptr, &prompt));
         CHECK(prompt == nullptr);
     };
     fails(FTK_INVALID_ARGUMENT, "JSON", nullptr);
@@ -1348,7 +1350,7 @@ static void test_chat(const ftk_model * model) {
     FAILS(FTK_INVALID_ARGUMENT, "empty", ftk_chat_create(model, "", &bad));
 
     const ptr<ftk_chat> strict = create_chat(model, "{% if messages[0].role != 'user' %}{{ raise_exception('the first message must be a question') }}{% endif %}{{ messages[0].content }}");
-    FAILS(FTK_TEMPLATE_FAILED, "must be a question", ftk_chat_render(strict.get(), "{\"messages\": [{\"role\": \"assistant\", \"content\": \"hi\"}]}", &prompt));
+    FAILS(FTK_TEMPLATE_FAILED, "must be a question", ftk_chat_render(strict.get(), "{\"messages\": [{\"role\": \"assistant\", \"content\": \"hi\"}]}", nullptr, &prompt));
 
     // several threads render with one template
     std::vector<std::thread> threads;
@@ -1357,7 +1359,7 @@ static void test_chat(const ftk_model * model) {
         threads.emplace_back([&]() {
             for (int j = 0; j < 5; ++j) {
                 ftk_chat_prompt * p = nullptr;
-                if (ftk_chat_render(chat.get(), json({{"messages", hello}}).dump().c_str(), &p) == FTK_OK) {
+                if (ftk_chat_render(chat.get(), json({{"messages", hello}}).dump().c_str(), nullptr, &p) == FTK_OK) {
                     n_same += ftk_chat_prompt_n_tokens(p) > 5 ? 1 : 0;
                 }
                 ftk_chat_prompt_free(p);
@@ -1534,7 +1536,7 @@ static void test_tools(const ftk_model * model) {
     const char * gbnf = "root ::= \"yes\" | \"no\"";
     CHECK(get_info(render(chat.get(), {{"messages", {user_message("x")}}, {"grammar", gbnf}}).get()).at("grammar") == gbnf);
     ftk_chat_prompt * bad = nullptr;
-    FAILS(FTK_INVALID_ARGUMENT, "grammar", ftk_chat_render(chat.get(), json({{"messages", {user_message("x")}}, {"grammar", gbnf}, {"tools", tools}}).dump().c_str(), &bad));
+    FAILS(FTK_INVALID_ARGUMENT, "grammar", ftk_chat_render(chat.get(), json({{"messages", {user_message("x")}}, {"grammar", gbnf}, {"tools", tools}}).dump().c_str(), nullptr, &bad));
 }
 
 //

@@ -27,7 +27,9 @@ printf 'exported: %s by stock, %s by ours\n' "$(wc -l < "$scratch/stock")" "$(wc
 
 status=0
 
-LC_ALL=C comm -23 "$scratch/stock" "$scratch/patched" > "$scratch/missing"
+# without the functions of the standard library's templates: a program that uses one brings its own, and the pre-tokenizers
+# of ours use no std::regex
+LC_ALL=C comm -23 "$scratch/stock" "$scratch/patched" | grep -vE '^_+Z(GV|T[ISV])?Z?N?K?S[tabsiod]' > "$scratch/missing" || true
 if [[ -s $scratch/missing ]]; then
     echo "FAILED: the stock library exports these symbols and ours does not:"
     head -n 20 "$scratch/missing"

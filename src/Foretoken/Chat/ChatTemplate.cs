@@ -26,15 +26,27 @@ internal sealed class ChatTemplate : IDisposable
 
     /// <param name="requestJson">The request, as the native library takes it.</param>
     /// <param name="tools">The format of calls, where it is not the template's own.</param>
-    /// <exception cref="ChatTemplateException">The template rejected the conversation.</exception>
-    internal ChatPrompt Render(string requestJson, GenericTools? tools = null)
+    /// <param name="cancellationToken">Stops the template between two of its steps.</param>
+    /// <exception cref="ChatTemplateException">
+    /// The template rejected the conversation, or was stopped because it takes too many steps, makes too much text or calls itself
+    /// too deep.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    internal ChatPrompt Render(
+        string requestJson,
+        GenericTools? tools = null,
+        CancellationToken cancellationToken = default
+    )
     {
-        int status = NativeMethods.ftk_chat_render(_handle, requestJson, out SafeChatPromptHandle prompt);
+        NativeCall.Check(NativeMethods.ftk_cancel_create(out SafeCancelHandle cancel), CancellationToken.None);
+        using SafeCancelHandle ofThisCall = cancel;
+        using CancellationTokenRegistration armed = NativeCancellation.Arm(cancel, cancellationToken);
+        int status = NativeMethods.ftk_chat_render(_handle, requestJson, cancel, out SafeChatPromptHandle prompt);
         if (status != 0)
         {
             string message = NativeCall.LastError();
             prompt.Dispose();
-            throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
+            throw NativeCall.ToException((NativeStatus)status, message, cancellationToken);
         }
         prompt.KeepAlive(_handle);
         return new ChatPrompt(prompt, tools);

@@ -530,7 +530,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                             : ImportancePolicies.Get(request.Importance, _model!.Profile);
                         PreparedRequest now = prepared = new PreparedRequest(
                             request,
-                            Render(request),
+                            Render(request, cancellationToken),
                             importance,
                             _adapters!.Get(request.Adapters)
                         );
@@ -726,9 +726,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
     }
 
-    private ChatPrompt Render(ChatRequest request)
+    private ChatPrompt Render(ChatRequest request, CancellationToken cancellationToken)
     {
-        ChatPrompt prompt = _renderer!.Render(request);
+        ChatPrompt prompt = _renderer!.Render(request, cancellationToken);
         try
         {
             // an answer needs room for one token at least

@@ -29,13 +29,14 @@ internal sealed class RequestRenderer : IDisposable
 
     /// <exception cref="ChatTemplateException">The template rejected the conversation.</exception>
     /// <exception cref="NotSupportedException">The template does not know what was asked for.</exception>
-    internal ChatPrompt Render(ChatRequest request)
+    /// <exception cref="OperationCanceledException">Cancelled.</exception>
+    internal ChatPrompt Render(ChatRequest request, CancellationToken cancellationToken = default)
     {
         bool hasFunctions = request.Tools.Count > 0;
         // a plain conversation says nothing that depends on the template
         if (!hasFunctions && !request.HasCalls && request.Effort is null)
         {
-            return _template.Render(request.RenderJson);
+            return _template.Render(request.RenderJson, cancellationToken: cancellationToken);
         }
         TemplateAbilities abilities = _abilities.Value;
         JsonObject json = JsonNode.Parse(request.RenderJson)!.AsObject();
@@ -51,7 +52,7 @@ internal sealed class RequestRenderer : IDisposable
         if (isGeneric)
         {
             GenericTools? tools = GenericTools.Apply(json);
-            return _template.Render(json.ToJsonString(), tools);
+            return _template.Render(json.ToJsonString(), tools, cancellationToken);
         }
         if (!abilities.TakesSeveralCalls)
         {
@@ -61,7 +62,7 @@ internal sealed class RequestRenderer : IDisposable
         {
             MakeCallIdsStrict(json["messages"]!.AsArray());
         }
-        ChatPrompt prompt = _template.Render(json.ToJsonString());
+        ChatPrompt prompt = _template.Render(json.ToJsonString(), cancellationToken: cancellationToken);
         if (hasFunctions)
         {
             bool several = (bool?)json["parallel_tool_calls"] == true;

@@ -50,6 +50,7 @@ public static class ModelFileCheck
             first.GetString("general.architecture")
             ?? throw Inconsistent(path, "its header lacks the text 'general.architecture'.");
         EnsureUsable(path, architecture);
+        CheckEpsilons(path, first);
 
         string? obstacle = Architectures.FindObstacle(architecture, first);
         if (obstacle is not null && options.RequireStaging)
@@ -252,6 +253,25 @@ public static class ModelFileCheck
         }
 
         return tensors;
+    }
+
+    /// <summary>What is added under the square root of a norm: computing with a negative one ends the process.</summary>
+    private static void CheckEpsilons(string path, GgufFile header)
+    {
+        foreach ((string key, GgufValue value) in header.Metadata)
+        {
+            if (
+                key.EndsWith("epsilon", StringComparison.Ordinal)
+                && value.TryGetDouble(out double epsilon)
+                && !(epsilon >= 0 && double.IsFinite(epsilon))
+            )
+            {
+                throw Inconsistent(
+                    path,
+                    string.Create(CultureInfo.InvariantCulture, $"'{key}' is {epsilon}; it must not be negative.")
+                );
+            }
+        }
     }
 
     private static ModelShape ReadShape(

@@ -15,9 +15,14 @@ public sealed record CompletionOptions
     {
         get;
         init =>
-            field = (value & ~CompletionMode.Always) == 0
-                ? value
-                : throw new ArgumentOutOfRangeException(nameof(value), value, "There is no such mode of completion.");
+            field =
+                (value & ~CompletionMode.Always) == 0
+                    ? value
+                    : throw new ArgumentOutOfRangeException(
+                        nameof(value),
+                        value,
+                        "There is no such mode of completion."
+                    );
     } = CompletionMode.Always;
 
     /// <summary>How, while answering. When idle a completion is always exact. Default <see cref="CompletionGrade.Fill"/>.</summary>
@@ -64,9 +69,10 @@ public sealed record CompletionOptions
     {
         get;
         init =>
-            field = value is null || value > TimeSpan.Zero
-                ? value
-                : throw new ArgumentOutOfRangeException(nameof(value), value, "The delay has to be positive.");
+            field =
+                value is null || value > TimeSpan.Zero
+                    ? value
+                    : throw new ArgumentOutOfRangeException(nameof(value), value, "The delay has to be positive.");
     }
 
     /// <summary>
@@ -108,5 +114,6 @@ public sealed record CompletionOptions
     }
 
     /// <summary>Bytes of the residual stream of a prompt at one layer.</summary>
-    internal long StorageBytes(int tokens, int width) => (long)tokens * width * (Storage == ResidualStorage.Half ? 2 : 4);
+    internal long StorageBytes(int tokens, int width) =>
+        (long)tokens * width * (Storage == ResidualStorage.Half ? 2 : 4);
 }

@@ -412,11 +412,7 @@ public sealed class ForetokenSession : IDisposable
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
     public void Decode(int token, CancellationToken cancellationToken = default)
     {
-        if (
-            _restoresQuotes
-            && _thinned.Exists(span => span.State != SpanState.Filled)
-            && _tokens.Count < ContextSize
-        )
+        if (_restoresQuotes && _thinned.Exists(span => span.State != SpanState.Filled) && _tokens.Count < ContextSize)
         {
             RestoreQuoted(token, cancellationToken);
         }
@@ -517,11 +513,11 @@ public sealed class ForetokenSession : IDisposable
             {
                 continue;
             }
-            _heldByAll ??= FindHeldByAll();
             int end = Math.Min(span.End, _tokens.Count);
+            bool[] held = HeldByAll(end);
             for (int position = Math.Max(span.Start, _filledFront); position < end; position++)
             {
-                count += _heldByAll[position] ? 0 : 1;
+                count += held[position] ? 0 : 1;
             }
         }
         return count;
@@ -763,10 +759,7 @@ public sealed class ForetokenSession : IDisposable
                 span.State == SpanState.Filled
                 || (common >= Math.Min(span.End, prompt.Length - 1) && prompt.Length >= span.End);
             bool isSamePrompt = prompt.Length == span.End;
-            if (
-                start < common
-                && (!isWhole || (span.HasRestored && isSamePrompt && span.State != SpanState.Filled))
-            )
+            if (start < common && (!isWhole || (span.HasRestored && isSamePrompt && span.State != SpanState.Filled)))
             {
                 return start;
             }
@@ -815,11 +808,7 @@ public sealed class ForetokenSession : IDisposable
     }
 
     /// <summary>As <see cref="Complete"/>, an ubatch, with another number of threads; 0: as many as prefill.</summary>
-    internal CompletionStep CompleteWithThreads(
-        CompletionGrade grade,
-        int threads,
-        CancellationToken cancellationToken
-    )
+    internal CompletionStep CompleteWithThreads(CompletionGrade grade, int threads, CancellationToken cancellationToken)
     {
         if (threads == 0)
         {
@@ -939,13 +928,13 @@ public sealed class ForetokenSession : IDisposable
         SortedSet<int> missing = [];
         foreach (QuotedPassage passage in QuoteFinder.Find(Tokens[..promptEnd], answer))
         {
-            _heldByAll ??= FindHeldByAll();
+            bool[] held = HeldByAll(promptEnd);
             // the last token of a prompt is never dropped, and it stands in front of the answer
             int[] absent =
             [
                 .. Enumerable
                     .Range(passage.Start, Math.Min(passage.End, promptEnd - 1) - passage.Start)
-                    .Where(position => !_heldByAll[position]),
+                    .Where(position => !held[position]),
             ];
             // what is quoted next may be here; otherwise the passage can wait
             if (absent.Length > 0 && absent[0] < passage.Next + RestoreWithin)
@@ -1003,6 +992,17 @@ public sealed class ForetokenSession : IDisposable
         }
         RestoredTokens += positions.Length;
         RestoreTime += time.GetElapsedTime(begin);
+    }
+
+    /// <summary>For each position in front of <paramref name="end"/>, and maybe of more, whether every layer with attention holds it.</summary>
+    private bool[] HeldByAll(int end)
+    {
+        // what is decoded behind a prompt that was cut belongs to it
+        if (_heldByAll is null || _heldByAll.Length < end)
+        {
+            _heldByAll = FindHeldByAll();
+        }
+        return _heldByAll;
     }
 
     private bool[] FindHeldByAll()

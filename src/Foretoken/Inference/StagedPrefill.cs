@@ -313,9 +313,7 @@ internal sealed unsafe class StagedPrefill
             }
             if (_storage != ResidualStorage.None && _boundaryLayers.Length > 0)
             {
-                NativeCall.Check(
-                    NativeMethods.ftk_plan_store_residual(plan, _storage == ResidualStorage.Half ? 1 : 0)
-                );
+                NativeCall.Check(NativeMethods.ftk_plan_store_residual(plan, _storage == ResidualStorage.Half ? 1 : 0));
             }
             if (_decision.Plan.PrefillOnlyFrom is { } from)
             {

@@ -19,7 +19,12 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(LibraryName, StringMarshalling = StringMarshalling.Utf8)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ftk_chat_render(SafeChatHandle chat, string request, out SafeChatPromptHandle prompt);
+    internal static partial int ftk_chat_render(
+        SafeChatHandle chat,
+        string request,
+        SafeCancelHandle cancel,
+        out SafeChatPromptHandle prompt
+    );
 
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -84,11 +84,7 @@ public sealed class CompletionOfAnswersTests(TestModel test)
 
         // the whole history is there for a request that leaves nothing out
         ChatResponse again = await client.GetResponseAsync(
-            [
-                new(ChatRole.User, Question()),
-                .. first.Messages,
-                new(ChatRole.User, "And in one word?"),
-            ],
+            [new(ChatRole.User, Question()), .. first.Messages, new(ChatRole.User, "And in one word?")],
             new ChatOptions { MaxOutputTokens = 2 }.WithTargetTtftSpeedup(1)
         );
         Assert.True(again.Usage!.CachedInputTokenCount >= first.Usage!.InputTokenCount);
@@ -154,10 +150,7 @@ public sealed class CompletionOfAnswersTests(TestModel test)
         return client.GetResponseAsync(Question(), options);
     }
 
-    private ForetokenChatClient Create(
-        CompletionMode mode,
-        Action<ForetokenChatClientOptions>? configure = null
-    )
+    private ForetokenChatClient Create(CompletionMode mode, Action<ForetokenChatClientOptions>? configure = null)
     {
         ForetokenChatClientOptions options = new()
         {

@@ -10,7 +10,7 @@ using Xunit.Abstractions;
 namespace Foretoken.Tests.Chat;
 
 /// <summary>
-/// A client under a mixed load: eight requests at once on three slots, three of ten cancelled somewhere, one of ten wrong, and
+/// A client under a mixed load: eight requests at once on three slots, three of ten cancelled somewhere, one of ten wrong or hostile, and
 /// other clients of the same model disposed in between. <c>FORETOKEN_SOAK_REQUESTS</c> sets how many requests there are.
 /// </summary>
 [Collection(nameof(SoakTests))]
@@ -150,17 +150,29 @@ public sealed class SoakTests(TinyChatModel test, ITestOutputHelper output)
         }
     }
 
-    private static async Task Wrong(ForetokenChatClient client, Random random)
+    /// <summary>A request that is refused: mistakes, and what others may send to bring a program down.</summary>
+    private async Task Wrong(ForetokenChatClient client, Random random)
     {
         ChatMessage[] hello = [new(ChatRole.User, "Hello")];
         await (
-            random.Next(6) switch
+            random.Next(11) switch
             {
                 0 => Fails<ContextFullException>([new(ChatRole.User, Documents.Filler(1, 600))], null),
                 1 => Fails<NotSupportedException>(hello, new() { ConversationId = "x" }),
                 2 => Fails<ArgumentOutOfRangeException>(hello, new() { TopP = float.NaN }),
                 3 => Fails<NotSupportedException>(hello, new() { Tools = [AIFunctionFactory.Create(() => 1, "f")] }),
-                4 => Fails<GrammarException>(hello, new() { ResponseFormat = Impossible() }),
+                4 => Fails<GrammarException>(hello, Format("""{"type": "string", "pattern": "^(?=a)b$"}""")),
+                5 => Fails<GrammarException>(hello, Format("""{"type": "string", "minLength": 5, "maxLength": 2}""")),
+                6 => Fails<GrammarException>(
+                    hello,
+                    Format("""{"type": "object", "properties": {"a": {"$ref": "#/$defs/none"}}}""")
+                ),
+                7 => Fails<ContextFullException>([new(ChatRole.User, new string('-', 200_000))], null),
+                8 => Fails<ContextFullException>(
+                    [.. Enumerable.Range(0, 2000).Select(i => new ChatMessage(ChatRole.User, $"<s>{i}</s>"))],
+                    null
+                ),
+                9 => Endless(),
                 _ => Fails<InvalidDataException>(
                     hello,
                     new ChatOptions().WithPrefillProgress(new Reporter(_ => throw new InvalidDataException()))
@@ -171,10 +183,19 @@ public sealed class SoakTests(TinyChatModel test, ITestOutputHelper output)
         async Task Fails<T>(ChatMessage[] messages, ChatOptions? options)
             where T : Exception => await Assert.ThrowsAsync<T>(() => client.GetResponseAsync(messages, options));
 
-        static ChatResponseFormat Impossible() =>
-            ChatResponseFormat.ForJsonSchema(
-                JsonSerializer.Deserialize<JsonElement>("""{"type": "string", "pattern": "^(?=a)b$"}""")
+        static ChatOptions Format(string schema) =>
+            new()
+            {
+                ResponseFormat = ChatResponseFormat.ForJsonSchema(JsonSerializer.Deserialize<JsonElement>(schema)),
+            };
+
+        async Task Endless()
+        {
+            using ForetokenChatClient other = test.CreateClient(options =>
+                options.ChatTemplate = "{% for i in range(1000000000) %}{{ [i, messages] }}{% endfor %}"
             );
+            await Assert.ThrowsAsync<ChatTemplateException>(() => other.GetResponseAsync(hello));
+        }
     }
 
     /// <summary>A second client of the model that is disposed while its requests run and wait.</summary>

@@ -34,6 +34,18 @@ public class ModelFileCheckTests
     }
 
     [Theory]
+    [InlineData(-1)]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    public void An_epsilon_that_no_norm_can_be_computed_with_is_refused_by_name(float epsilon)
+    {
+        using TemporaryFolder folder = new();
+        const string Key = "llama.attention.layer_norm_rms_epsilon";
+        TinyModel.WriteVariant(folder["x.gguf"], (Key, GgufValue.From(epsilon)));
+        Assert.Contains(Key, Fails<ModelFileFormatException>(folder["x.gguf"]).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("", "empty")]
     [InlineData("# A text file renamed .gguf, with some more text", "Only GGUF")]
     [InlineData("version https://git-lfs.github.com/spec/v1", "git lfs pull")]

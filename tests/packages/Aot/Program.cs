@@ -24,6 +24,7 @@ ServiceCollection services = new();
 services.AddSingleton<IDistributedCache>(
     new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions()))
 );
+
 // one round of calls: a small model may ask for the lamp again and again, and the conversation would outgrow its context
 services
     .AddForetokenChatClient(configuration.GetSection("Chat"))
