@@ -25,6 +25,10 @@ internal static class AnswerJson
             json.WriteString("finish_reason", answer.WasCancelled ? "cancelled" : answer.FinishReason?.Value);
             Number(json, "output_tokens", answer.OutputTokens);
             Number(json, "restored_tokens", answer.RestoredTokens);
+            // a report without a completion says that nothing was completed
+            Number(json, "completed_tokens", answer.Report is { } full ? full.Completion?.Tokens ?? 0 : null);
+            Number(json, "complete_at_output_token", answer.Report?.Completion?.CompleteAtOutputToken);
+            Number(json, "completion_time_ms", Round(answer.Report?.Completion?.Time.TotalMilliseconds));
             Number(json, "tokens_per_second", Round(answer.TokensPerSecond));
             if (answer.Report is { } report)
             {

@@ -23,6 +23,8 @@ internal sealed class ChatApp
         ["ProfilePath"] = "--profile",
         ["TargetTtftSpeedup"] = "--speed",
         ["MaxQualityLoss"] = "--max-quality-loss",
+        ["Completion"] = "--completion",
+        ["ByOutputToken"] = "--completion-by-token",
         ["Importance"] = "--importance",
         ["ContextSize"] = "--ctx",
         ["Threads"] = "--threads",
@@ -115,6 +117,7 @@ internal sealed class ChatApp
             UseProfile = arguments.UseProfile,
             MaxQualityLoss = arguments.MaxQualityLoss,
             UseThresholds = arguments.UseThresholds,
+            Completion = CompletionOf(arguments),
             Importance = arguments.Importance,
             ContextSize = arguments.ContextSize,
             Threads = arguments.Threads,
@@ -144,6 +147,21 @@ internal sealed class ChatApp
                     cancellationToken
                 );
             });
+    }
+
+    /// <summary>How the prompt is completed behind the first token; null leaves it to the library.</summary>
+    private static CompletionOptions? CompletionOf(ChatArguments arguments)
+    {
+        if (arguments is { Completion: null, CompletionByToken: null })
+        {
+            return null;
+        }
+        CompletionOptions defaults = new();
+        return defaults with
+        {
+            Mode = arguments.Completion ?? defaults.Mode,
+            ByOutputToken = arguments.CompletionByToken ?? defaults.ByOutputToken,
+        };
     }
 
     private async Task<int> AskOnceAsync(

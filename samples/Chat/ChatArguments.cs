@@ -1,3 +1,5 @@
+using Foretoken.Inference;
+
 namespace Foretoken.Samples.Chat;
 
 /// <summary>What the command line asked for.</summary>
@@ -22,6 +24,12 @@ internal sealed record ChatArguments
 
     /// <summary>Whether thresholds may let fewer tokens go on.</summary>
     public bool UseThresholds { get; init; }
+
+    /// <summary>When what was left out of the prompt is computed behind the first token; null for the library's default.</summary>
+    public CompletionMode? Completion { get; init; }
+
+    /// <summary>The output token in front of which that is done; null for the library's default.</summary>
+    public int? CompletionByToken { get; init; }
 
     /// <summary>Name of the importance that ranks tokens; null for the default one.</summary>
     public string? Importance { get; init; }

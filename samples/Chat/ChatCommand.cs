@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Foretoken.Inference;
 
 namespace Foretoken.Samples.Chat;
@@ -7,6 +8,14 @@ namespace Foretoken.Samples.Chat;
 internal static class ChatCommand
 {
     private const string NoProfile = "none";
+
+    private static readonly (string Name, CompletionMode Mode)[] Completions =
+    [
+        ("never", CompletionMode.Never),
+        ("while-answering", CompletionMode.WhileAnswering),
+        ("when-idle", CompletionMode.WhenIdle),
+        ("always", CompletionMode.Always),
+    ];
 
     internal static RootCommand Create(Func<ChatArguments, Task<int>> run)
     {
@@ -37,6 +46,21 @@ internal static class ChatCommand
         Option<bool> thresholds = new("--thresholds")
         {
             Description = "Leave out more than planned where little matters, by the thresholds of a tuned profile.",
+        };
+        Option<string?> completion = new("--completion")
+        {
+            HelpName = string.Join('|', Completions.Select(one => one.Name)),
+            Description =
+                "The first word comes sooner, and the rest of the prompt is computed behind it: between the next words (while-answering), when the answer has ended (when-idle), both (always), or never. Default: always where the model has a tuned profile, otherwise never.",
+        };
+        completion.AcceptOnlyFromAmong([.. Completions.Select(one => one.Name)]);
+        Option<int?> completionByToken = new("--completion-by-token")
+        {
+            HelpName = "n",
+            Description = string.Create(
+                CultureInfo.InvariantCulture,
+                $"The output token in front of which the rest of the prompt is there: a later one makes each word wait less. Default: {new CompletionOptions().ByOutputToken}. Without --completion it asks for always."
+            ),
         };
         Option<string?> importance = new("--importance")
         {
@@ -117,6 +141,7 @@ internal static class ChatCommand
         context.Whole(0, 1 << 30);
         threads.Whole(0, SessionOptions.MaxThreads);
         gpuLayers.Whole(-1);
+        completionByToken.Whole(2);
         maxTokens.Whole(1);
         seed.Whole();
         temperature.Number(NumberOptions.Between(0, 100));
@@ -137,6 +162,8 @@ internal static class ChatCommand
             speed,
             maxQualityLoss,
             thresholds,
+            completion,
+            completionByToken,
             files,
             ask,
             json,
@@ -154,6 +181,21 @@ internal static class ChatCommand
         };
         root.HelpName = "chat";
         EmptyText.Refuse(root, except: system);
+        root.Validators.Add(result =>
+        {
+            // not its value, which is not to be had where it is given twice
+            if (
+                result.GetResult(completionByToken) is not null
+                && result.GetResult(completion) is { Tokens: [{ Value: var name }] }
+                && CompletionOf(name) is { } mode
+                && !mode.HasFlag(CompletionMode.WhileAnswering)
+            )
+            {
+                result.AddError(
+                    $"--completion-by-token means nothing with --completion {name}: nothing is computed between the words of the answer. Leave it out, or choose while-answering or always."
+                );
+            }
+        });
         root.SetAction(parsed =>
             run(
                 new ChatArguments
@@ -164,6 +206,8 @@ internal static class ChatCommand
                     Speed = parsed.GetValue(speed),
                     MaxQualityLoss = parsed.GetValue(maxQualityLoss),
                     UseThresholds = parsed.GetValue(thresholds),
+                    Completion = CompletionOf(parsed.GetValue(completion)),
+                    CompletionByToken = parsed.GetValue(completionByToken),
                     Importance = parsed.GetValue(importance),
                     ContextSize = parsed.GetValue(context),
                     Threads = parsed.GetValue(threads),
@@ -183,6 +227,9 @@ internal static class ChatCommand
         );
         return root;
     }
+
+    private static CompletionMode? CompletionOf(string? name) =>
+        Completions.Where(one => one.Name == name).Select(one => (CompletionMode?)one.Mode).FirstOrDefault();
 
     private static bool IsNoProfile(string? value) =>
         string.Equals(value, NoProfile, StringComparison.OrdinalIgnoreCase);

@@ -72,6 +72,10 @@ internal static class StatsView
                 Invariant($"{answer.RestoredTokens:#,0} dropped tokens of the prompt, which the answer quotes")
             );
         }
+        if (report.Completion is { } completion)
+        {
+            Row(grid, "completed", Completed(completion));
+        }
         Row(grid, "KV cache", $"{Bytes(report.KvBytes)} for the prompt");
         if (report.Importance is { } importance)
         {
@@ -127,6 +131,22 @@ internal static class StatsView
             )
         : Invariant($"{report.PromisedSpeedup:0.00}x");
 
+    /// <summary>What was computed of the prompt behind the first token of the answer.</summary>
+    private static string Completed(CompletionReport completion)
+    {
+        string left = Invariant($"{completion.RemainingTokens:#,0} were left when the answer ended");
+        if (completion.Tokens == 0)
+        {
+            return $"no tokens of the prompt behind the first word, {left}";
+        }
+        string until = completion.CompleteAtOutputToken is { } token
+            ? Invariant($"all before output token {token}")
+            : left;
+        return Invariant(
+            $"{completion.Tokens:#,0} tokens of the prompt behind the first word, {until}; {completion.Time.TotalMilliseconds:#,0} ms in all, a word waited {completion.LongestDelay.TotalMilliseconds:#,0} ms at most"
+        );
+    }
+
     private static string PlusMinus(double? share) => share is > 0 ? Invariant($" ± {100 * share.Value:0} %") : "";
 
     // with a budget alone the report's target is what the budget allowed
@@ -148,7 +168,15 @@ internal static class StatsView
                     $"{report.KeptTokens:#,0} of {report.NewTokens:#,0} tokens kept up to the last layer, promised {report.PromisedSpeedup:0.00}x"
                 )
                 : Invariant($"all of {report.NewTokens:#,0} tokens kept");
-        return Invariant($"first token after {report.TimeToFirstToken.TotalMilliseconds:#,0} ms; {kept}");
+        string completed = report.Completion switch
+        {
+            null => "",
+            { CompleteAtOutputToken: { } token } done => Invariant(
+                $"; {done.Tokens:#,0} completed by output token {token}"
+            ),
+            { } some => Invariant($"; {some.Tokens:#,0} completed, {some.RemainingTokens:#,0} left"),
+        };
+        return Invariant($"first token after {report.TimeToFirstToken.TotalMilliseconds:#,0} ms; {kept}{completed}");
     }
 
     internal static string Bar(double share)

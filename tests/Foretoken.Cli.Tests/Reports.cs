@@ -29,6 +29,29 @@ internal static class Reports
             Reason = "Of 1000 new tokens go on: layer 6: 40.0 %.",
         };
 
+    /// <summary>The same, with what was left out computed behind the first token.</summary>
+    internal static PrefillReport Completed { get; } =
+        Thinned with
+        {
+            Completion = new CompletionReport(CompletionGrade.Fill, Tokens: 1600, RemainingTokens: 0)
+            {
+                CompleteAtOutputToken = 8,
+                Time = TimeSpan.FromMilliseconds(431.5),
+                LongestDelay = TimeSpan.FromMilliseconds(70.2),
+            },
+        };
+
+    /// <summary>The same, of an answer that ended before that was done.</summary>
+    internal static PrefillReport PartlyCompleted { get; } =
+        Thinned with
+        {
+            Completion = new CompletionReport(CompletionGrade.Fill, Tokens: 200, RemainingTokens: 1400)
+            {
+                Time = TimeSpan.FromMilliseconds(60),
+                LongestDelay = TimeSpan.FromMilliseconds(60),
+            },
+        };
+
     internal static PrefillReport Plain { get; } =
         new()
         {

@@ -10,7 +10,7 @@ internal static class ArrivalTable
 {
     private static readonly int[] Tokens = [1, 2, 4, 8, 16, 32, 64];
 
-    /// <summary>One line for each importance, target and length; null when nothing was completed.</summary>
+    /// <summary>Two lines for each <see cref="QualityLine"/>; null when nothing was completed.</summary>
     internal static IRenderable? Render(IReadOnlyList<QualitySample> samples)
     {
         if (!samples.Any(sample => sample.Completion is not null))
@@ -25,20 +25,17 @@ internal static class ArrivalTable
             table.AddColumn(new TableColumn(I($"{token}")).RightAligned().NoWrap());
         }
 
-        foreach (
-            IGrouping<(string Importance, double Target, int Length), QualitySample> group in samples
-                .Where(sample => sample.Completion is not null)
-                .GroupBy(sample => (sample.Importance, sample.Target, sample.Length))
-        )
+        foreach (var group in QualityLine.Group(samples.Where(sample => sample.Completion is not null)))
         {
-            table.AddRow([
-                I($"{group.Key.Importance}, {group.Key.Target:0.##}x, {group.Key.Length} tokens"),
-                .. Tokens.Select(token => Share(group, token, sample => sample.ArrivalsMs)),
-            ]);
-            table.AddRow([
-                "full prefill",
-                .. Tokens.Select(token => Share(group, token, sample => sample.FullArrivalsMs)),
-            ]);
+            // prompts of the caller's own have lengths of their own
+            string length = group.Key.Length > 0 ? I($", {group.Key.Length} tokens") : "";
+            AddRow(
+                table,
+                $"{group.Key.Importance}, {QualityLine.AskedOf(group.Key)}{length}",
+                group,
+                sample => sample.ArrivalsMs
+            );
+            AddRow(table, "full prefill", group, sample => sample.FullArrivalsMs);
         }
 
         return new Rows(
@@ -46,6 +43,13 @@ internal static class ArrivalTable
             new Text("Output token: when it was there, in times of the full prefill of the same prompt (median).")
         );
     }
+
+    private static void AddRow(
+        Table table,
+        string name,
+        IEnumerable<QualitySample> samples,
+        Func<QualitySample, IReadOnlyList<double>> arrivals
+    ) => table.AddRow([new Text(name), .. Tokens.Select(token => new Text(Share(samples, token, arrivals)))]);
 
     private static string Share(
         IEnumerable<QualitySample> samples,

@@ -154,6 +154,15 @@ internal static class QualityCommand
                     "--full-without-lora compares with the model without its adapters; name some with --lora."
                 );
             }
+            // of what is no number, that is said
+            if (
+                result.GetResult(complete) is null
+                && result.GetResult(byToken) is { Implicit: false, Tokens: [{ Value: var token }] }
+                && NumberText.TryParseWhole(token, out _, out _)
+            )
+            {
+                result.AddError("--by-token says until when a prompt is completed; say --complete, too.");
+            }
         });
         command.SetAction(
             (parsed, cancellationToken) =>

@@ -36,19 +36,11 @@ internal sealed record QualityLine
 
     internal static IReadOnlyList<QualityLine> From(IEnumerable<QualitySample> samples) =>
         [
-            .. samples
-                .GroupBy(sample =>
-                    (
-                        sample.Length,
-                        sample.Importance,
-                        Target: sample.GivenPlan is null ? sample.Target : 0,
-                        Plan: sample.GivenPlan is { } plan ? PlanText.Format(plan) : null
-                    )
-                )
+            .. Group(samples)
                 .Select(group => new QualityLine
                 {
                     Importance = group.Key.Importance,
-                    Asked = group.Key.Plan ?? I($"{group.Key.Target:0.##}x"),
+                    Asked = AskedOf(group.Key),
                     Length = group.Key.Length,
                     MeasuredSpeedup = QualityTable.Median(
                         group.Select(sample => sample.FullPrefillMs / sample.PrefillMs)
@@ -60,6 +52,24 @@ internal sealed record QualityLine
                     Kinds = QualityTable.Summarize(group).ToDictionary(row => row.Kind),
                 }),
         ];
+
+    /// <summary>The samples of each line, in the order of their first ones.</summary>
+    internal static IEnumerable<
+        IGrouping<(int Length, string Importance, double Target, string? Plan), QualitySample>
+    > Group(IEnumerable<QualitySample> samples) =>
+        samples.GroupBy(sample =>
+            (
+                sample.Length,
+                sample.Importance,
+                // a given plan promises a little more or less with every prompt
+                Target: sample.GivenPlan is null ? sample.Target : 0,
+                Plan: sample.GivenPlan is { } plan ? PlanText.Format(plan) : null
+            )
+        );
+
+    /// <summary>As <see cref="Asked"/>, of a group of samples.</summary>
+    internal static string AskedOf((int Length, string Importance, double Target, string? Plan) key) =>
+        key.Plan ?? I($"{key.Target:0.##}x");
 
     /// <summary>The kinds of prompts that any line has, in a fixed order.</summary>
     internal static IReadOnlyList<string> KindsOf(IReadOnlyList<QualityLine> lines) =>

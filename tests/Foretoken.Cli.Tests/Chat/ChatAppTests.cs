@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Foretoken.Inference;
 using Foretoken.Samples.Chat;
 
 namespace Foretoken.Cli.Tests.Chat;
@@ -209,16 +210,24 @@ public sealed class ChatAppTests : IDisposable
             .Fails(new InsufficientNativeMemoryException("use a smaller 'ContextSize' or quantized 'KvCacheType'"))
             .Fails(new ArgumentException("'Threads' in the context config must be an integer in [0, 512], not 9999"))
             .Fails(new ArgumentOutOfRangeException("Temperature", 500, "Temperature is between 0 and 100, not 500."))
+            .Fails(
+                new ArgumentOutOfRangeException(
+                    nameof(CompletionOptions.ByOutputToken),
+                    1,
+                    "CompletionOptions.ByOutputToken is 2 or more, see ForetokenChatClientOptions.Completion."
+                )
+            )
             .Fails(new ArgumentException("Give it in ForetokenChatClientOptions.ChatTemplate. Threads compute."));
 
-        await Run(new ChatArguments(), "1\n2\n3\n4\n5\n");
+        await Run(new ChatArguments(), "1\n2\n3\n4\n5\n6\n");
 
         string[] errors = _errors.Output.Trim().ReplaceLineEndings("\n").Split('\n');
         Assert.EndsWith("pass one as --chat-template", errors[0], StringComparison.Ordinal);
         Assert.Contains("a smaller --ctx or", errors[1], StringComparison.Ordinal);
         Assert.Contains("--threads in the context", errors[2], StringComparison.Ordinal);
         Assert.Contains("--temperature is between 0 and 100", errors[3], StringComparison.Ordinal);
-        Assert.EndsWith("Give it in --chat-template. Threads compute.", errors[4], StringComparison.Ordinal);
+        Assert.EndsWith("--completion-by-token is 2 or more, see --completion.", errors[4], StringComparison.Ordinal);
+        Assert.EndsWith("Give it in --chat-template. Threads compute.", errors[5], StringComparison.Ordinal);
     }
 
     [Fact]
@@ -361,6 +370,49 @@ public sealed class ChatAppTests : IDisposable
                 _options.UseProfile
             )
         );
+    }
+
+    [Theory]
+    [InlineData(null, null, null, 0)]
+    [InlineData(CompletionMode.Never, null, CompletionMode.Never, 8)]
+    [InlineData(CompletionMode.WhileAnswering, 12, CompletionMode.WhileAnswering, 12)]
+    [InlineData(CompletionMode.WhenIdle, null, CompletionMode.WhenIdle, 8)]
+    [InlineData(null, 4, CompletionMode.Always, 4)]
+    public async Task Completion_is_the_librarys_unless_it_is_asked_for(
+        CompletionMode? mode,
+        int? byToken,
+        CompletionMode? expected,
+        int expectedToken
+    )
+    {
+        _client.Says(null, "ok");
+
+        await Run(
+            new ChatArguments
+            {
+                Ask = "?",
+                Completion = mode,
+                CompletionByToken = byToken,
+            }
+        );
+
+        Assert.Equal(
+            expected is { } asked ? new CompletionOptions { Mode = asked, ByOutputToken = expectedToken } : null,
+            _options!.Completion
+        );
+    }
+
+    [Fact]
+    public async Task Stats_and_json_of_a_conversation_tell_what_was_completed()
+    {
+        _client.Says(Reports.Completed, "one").Says(Reports.Completed, "two");
+
+        await Run(new ChatArguments(), "first?\n/stats\n");
+        Assert.Contains("all before output token 8", _output.Output, StringComparison.Ordinal);
+
+        await Run(new ChatArguments { Json = true }, "second?\n");
+        using JsonDocument json = JsonDocument.Parse(_output.Lines[^1]);
+        Assert.Equal(1600, json.RootElement.GetProperty("completed_tokens").GetInt32());
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Foretoken.Inference;
 using Foretoken.Samples.Chat;
 
 namespace Foretoken.Cli.Tests.Chat;
@@ -8,7 +9,7 @@ public sealed class ChatCommandTests
     public async Task Options_become_arguments()
     {
         ChatArguments arguments = await Parse(
-            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window --max-quality-loss 0.1 --thresholds --profile p.foretoken.gguf"
+            "--model m.gguf --speed 2.5 --file a.txt --file b.txt --ask Why? --json --ctx 4096 --threads 2 --gpu-layers -1 --max-tokens 9 --seed 5 --temperature 0.7 --system Brief --importance recent-window --max-quality-loss 0.1 --thresholds --profile p.foretoken.gguf --completion while-answering --completion-by-token 12"
         );
 
         Assert.Equal(
@@ -27,6 +28,8 @@ public sealed class ChatCommandTests
                 Seed = 5,
                 Temperature = 0.7f,
                 System = "Brief",
+                Completion = CompletionMode.WhileAnswering,
+                CompletionByToken = 12,
                 Importance = "recent-window",
                 Profile = "p.foretoken.gguf",
                 Files = arguments.Files,
@@ -43,6 +46,8 @@ public sealed class ChatCommandTests
 
         Assert.Null(arguments.Speed);
         Assert.Null(arguments.Temperature);
+        Assert.Null(arguments.Completion);
+        Assert.Null(arguments.CompletionByToken);
         Assert.Null(arguments.Ask);
         Assert.Equal(new ChatArguments { Files = arguments.Files }, arguments);
     }
@@ -85,12 +90,75 @@ public sealed class ChatCommandTests
     [InlineData("--ctx many")]
     [InlineData("--max-tokens 0")]
     [InlineData("--gpu-layers -2")]
+    [InlineData("--completion half")]
+    [InlineData("--completion while_answering")]
+    [InlineData("--completion")]
+    [InlineData("--completion-by-token 1")]
+    [InlineData("--completion-by-token soon")]
+    [InlineData("--completion half --completion-by-token 3")]
+    [InlineData("--completion never --completion-by-token 1")]
+    [InlineData("--completion never --completion always --completion-by-token 3")]
     [InlineData("--nope")]
     public void What_cannot_be_is_refused_before_anything_runs(string line)
     {
         var parsed = ChatCommand.Create(_ => throw new InvalidOperationException("ran")).Parse(line.Split(' '));
 
         Assert.NotEmpty(parsed.Errors);
+    }
+
+    [Theory]
+    [InlineData("never", CompletionMode.Never)]
+    [InlineData("while-answering", CompletionMode.WhileAnswering)]
+    [InlineData("when-idle", CompletionMode.WhenIdle)]
+    [InlineData("always", CompletionMode.Always)]
+    public async Task Every_way_to_complete_a_prompt_has_a_name(string name, CompletionMode expected)
+    {
+        ChatArguments arguments = await Parse($"--completion {name}");
+
+        Assert.Equal(expected, arguments.Completion);
+        Assert.Null(arguments.CompletionByToken);
+    }
+
+    [Theory]
+    [InlineData("--completion-by-token 2", null)]
+    [InlineData("--completion-by-token 2 --completion while-answering", CompletionMode.WhileAnswering)]
+    [InlineData("--completion always --completion-by-token 2", CompletionMode.Always)]
+    public async Task A_token_to_complete_by_goes_with_every_way_that_completes_while_answering(
+        string line,
+        CompletionMode? expected
+    )
+    {
+        ChatArguments arguments = await Parse(line);
+
+        Assert.Equal((expected, 2), (arguments.Completion, arguments.CompletionByToken));
+    }
+
+    [Theory]
+    [InlineData("never")]
+    [InlineData("when-idle")]
+    public void A_token_to_complete_by_means_nothing_where_nothing_is_completed_while_answering(string name)
+    {
+        var parsed = ChatCommand
+            .Create(_ => throw new InvalidOperationException("ran"))
+            .Parse(["--completion-by-token", "8", "--completion", name]);
+
+        string error = Assert.Single(parsed.Errors).Message;
+        Assert.Contains(
+            $"--completion-by-token means nothing with --completion {name}",
+            error,
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void The_help_says_what_completion_does_for_the_reader_and_what_holds_without_it()
+    {
+        var command = ChatCommand.Create(_ => Task.FromResult(0));
+
+        string completion = command.Options.Single(option => option.Name == "--completion").Description!;
+        Assert.StartsWith("The first word comes sooner", completion, StringComparison.Ordinal);
+        string byToken = command.Options.Single(option => option.Name == "--completion-by-token").Description!;
+        Assert.Contains($"Default: {new CompletionOptions().ByOutputToken}.", byToken, StringComparison.Ordinal);
     }
 
     private static async Task<ChatArguments> Parse(string line)

@@ -66,6 +66,59 @@ public sealed class StatsViewTests
     }
 
     [Fact]
+    public void Stats_show_what_was_completed_by_which_token_and_how_long_it_took()
+    {
+        Assert.Contains(
+            "1,600 tokens of the prompt behind the first word, all before output token 8; 432 ms in all, a word waited 70 ms at most",
+            Shown(Reports.Completed),
+            StringComparison.Ordinal
+        );
+        Assert.Contains(
+            "200 tokens of the prompt behind the first word, 1,400 were left when the answer ended; 60 ms in all",
+            Shown(Reports.PartlyCompleted),
+            StringComparison.Ordinal
+        );
+    }
+
+    [Fact]
+    public void Stats_of_an_answer_of_one_token_say_what_was_left()
+    {
+        string shown = Shown(
+            Reports.Thinned with
+            {
+                Completion = new CompletionReport(CompletionGrade.Fill, Tokens: 0, RemainingTokens: 1600),
+            }
+        );
+
+        Assert.Contains(
+            "no tokens of the prompt behind the first word, 1,600 were left when the answer ended",
+            shown,
+            StringComparison.Ordinal
+        );
+        Assert.DoesNotContain("at most", shown, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Where_nothing_was_completed_stats_do_not_speak_of_it() =>
+        Assert.DoesNotContain("completed", Shown(Reports.Thinned), StringComparison.Ordinal);
+
+    [Fact]
+    public void The_one_line_below_an_answer_says_what_was_completed()
+    {
+        Assert.EndsWith(
+            "promised 2.01x; 1,600 completed by output token 8",
+            StatsView.Summary(Answer with { Report = Reports.Completed }),
+            StringComparison.Ordinal
+        );
+        Assert.EndsWith(
+            "promised 2.01x; 200 completed, 1,400 left",
+            StatsView.Summary(Answer with { Report = Reports.PartlyCompleted }),
+            StringComparison.Ordinal
+        );
+        Assert.EndsWith("promised 2.01x", StatsView.Summary(Answer), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Stats_show_the_expected_loss_and_which_bound_decided()
     {
         TestConsole console = new TestConsole().Width(200);
@@ -123,6 +176,33 @@ public sealed class StatsViewTests
     }
 
     [Fact]
+    public void Json_tells_what_was_completed_beside_what_came_back()
+    {
+        JsonElement all = Json(Answer with { Report = Reports.Completed });
+        Assert.Equal(1600, all.GetProperty("completed_tokens").GetInt32());
+        Assert.Equal(8, all.GetProperty("complete_at_output_token").GetInt32());
+        Assert.Equal(431.5, all.GetProperty("completion_time_ms").GetDouble());
+        JsonElement report = all.GetProperty("report").GetProperty("completion");
+        Assert.Equal(1600, report.GetProperty("tokens").GetInt32());
+        Assert.Equal(70.2, report.GetProperty("longest_delay_ms").GetDouble());
+
+        JsonElement part = Json(Answer with { Report = Reports.PartlyCompleted });
+        Assert.Equal(200, part.GetProperty("completed_tokens").GetInt32());
+        Assert.Equal(JsonValueKind.Null, part.GetProperty("complete_at_output_token").ValueKind);
+        Assert.Equal(60, part.GetProperty("completion_time_ms").GetDouble());
+    }
+
+    [Fact]
+    public void Json_of_an_answer_without_completion_counts_none()
+    {
+        JsonElement json = Json(Answer);
+
+        Assert.Equal(0, json.GetProperty("completed_tokens").GetInt32());
+        Assert.Equal(JsonValueKind.Null, json.GetProperty("complete_at_output_token").ValueKind);
+        Assert.Equal(JsonValueKind.Null, json.GetProperty("completion_time_ms").ValueKind);
+    }
+
+    [Fact]
     public void Json_of_a_cancelled_answer_says_so()
     {
         Answer cancelled = new() { Text = "Once", WasCancelled = true };
@@ -131,5 +211,19 @@ public sealed class StatsViewTests
 
         Assert.Equal("cancelled", json.RootElement.GetProperty("finish_reason").GetString());
         Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("report").ValueKind);
+        Assert.Equal(JsonValueKind.Null, json.RootElement.GetProperty("completed_tokens").ValueKind);
+    }
+
+    private static string Shown(PrefillReport report)
+    {
+        TestConsole console = new TestConsole().Width(200);
+        console.Write(StatsView.Render(Answer with { Report = report }));
+        return console.Output;
+    }
+
+    private static JsonElement Json(Answer answer)
+    {
+        using JsonDocument json = JsonDocument.Parse(AnswerJson.Write(answer, null, indented: false));
+        return json.RootElement.Clone();
     }
 }

@@ -1,4 +1,5 @@
 using Foretoken.Cli.Quality;
+using Foretoken.Inference;
 using Foretoken.Tuning;
 
 namespace Foretoken.Cli.Tests.Quality;
@@ -44,8 +45,40 @@ public sealed class QualityCommandTests : IDisposable
     [InlineData("quality", "--lengths", "long")]
     [InlineData("quality", "--prompts-per-kind", "0")]
     [InlineData("quality", "--flash-attn", "perhaps")]
+    [InlineData("quality", "--complete", "half")]
+    [InlineData("quality", "--complete", "")]
+    [InlineData("quality", "--complete", "fill", "--by-token", "1")]
+    [InlineData("quality", "--complete", "fill", "--by-token", "soon")]
+    [InlineData("quality", "--summary-tokens", "0")]
+    [InlineData("quality", "--summary-tokens", "few")]
     public void What_cannot_be_understood_is_refused(params string[] line) =>
         Assert.NotEmpty(ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line).Errors);
+
+    [Theory]
+    [InlineData("quality", "--complete", "fill")]
+    [InlineData("quality", "--complete", "exact", "--by-token", "2", "--summary-tokens", "1")]
+    [InlineData("quality", "--by-token", "16", "--complete", "fill")]
+    [InlineData("quality", "--summary-tokens", "64")]
+    public void Completion_and_longer_summaries_can_be_asked_for(params string[] line)
+    {
+        var parsed = ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line);
+        Assert.Empty(parsed.Errors);
+    }
+
+    [Fact]
+    public void What_is_not_given_is_what_the_library_does_by_default()
+    {
+        var parsed = ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(["quality", "--complete", "fill"]);
+        Assert.Equal(new CompletionOptions().ByOutputToken, parsed.GetValue<int>("--by-token"));
+        Assert.Equal(new QualityEvaluatorOptions().SummaryTokens, parsed.GetValue<int>("--summary-tokens"));
+    }
+
+    [Fact]
+    public void A_token_to_complete_by_needs_a_completion()
+    {
+        var parsed = ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(["quality", "--by-token", "4"]);
+        Assert.Contains("--complete", Assert.Single(parsed.Errors).Message, StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Progress_says_how_much_time_is_left()
