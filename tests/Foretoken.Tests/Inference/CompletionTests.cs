@@ -195,7 +195,7 @@ public sealed class CompletionTests : IDisposable
         Assert.True(session.IsExact);
 
         using ForetokenSession full = Open();
-        full.Prefill(Prompt[..192]);
+        full.Prefill(Prompt.AsSpan(0, 192));
         full.Decode(9);
         session.Decode(9);
         Assert.Equal(full.GetLogits(), session.GetLogits());
