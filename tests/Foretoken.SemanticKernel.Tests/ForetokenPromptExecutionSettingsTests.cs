@@ -50,7 +50,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
     public void Every_setting_has_a_test_value()
     {
         ForetokenPromptExecutionSettings full = Full();
-        Assert.Equal(16, OwnProperties.Length);
+        Assert.Equal(17, OwnProperties.Length);
         Assert.All(OwnProperties, property => Assert.NotNull(property.GetValue(full)));
     }
 
@@ -411,7 +411,7 @@ public sealed class ForetokenPromptExecutionSettingsTests
         Assert.Equal(0.05f, properties["min_p"]);
         Assert.Equal(3, properties["foretoken.other"]);
         Assert.Same(progress, properties["foretoken.prefill_progress"]);
-        Assert.Equal(9, properties.Count);
+        Assert.Equal(10, properties.Count);
     }
 
     private static JsonElement Element(string json) => JsonElement.Parse(json);
