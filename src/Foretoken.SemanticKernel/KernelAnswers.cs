@@ -34,23 +34,16 @@ internal sealed class KernelAnswers(IChatClient inner) : DelegatingChatClient(in
                 response.ModelId
             );
         }
-        return new ChatResponse(answers)
-        {
-            AdditionalProperties = Describe(
-                response.AdditionalProperties,
-                response.FinishReason,
-                response.ResponseId,
-                response.CreatedAt,
-                response.ModelId
-            ),
-            ConversationId = response.ConversationId,
-            CreatedAt = response.CreatedAt,
-            FinishReason = response.FinishReason,
-            ModelId = response.ModelId,
-            RawRepresentation = response,
-            ResponseId = response.ResponseId,
-            Usage = response.Usage,
-        };
+        ChatResponse described = response.With(answers);
+        described.AdditionalProperties = Describe(
+            response.AdditionalProperties,
+            response.FinishReason,
+            response.ResponseId,
+            response.CreatedAt,
+            response.ModelId
+        );
+        described.RawRepresentation = response;
+        return described;
     }
 
     public override async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(

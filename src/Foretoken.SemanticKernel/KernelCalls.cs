@@ -21,22 +21,9 @@ internal sealed class KernelCalls(IChatClient inner) : DelegatingChatClient(inne
     {
         ChatResponse response = await base.GetResponseAsync(Named(messages, options), options, cancellationToken)
             .ConfigureAwait(false);
-        if (!response.Messages.Any(message => message.Contents.Any(HasTexts)))
-        {
-            return response;
-        }
-        // copies: the answer may be one that a cache keeps
-        return new ChatResponse([.. response.Messages.Select(message => Convert(message, WithStrings))])
-        {
-            AdditionalProperties = response.AdditionalProperties,
-            ConversationId = response.ConversationId,
-            CreatedAt = response.CreatedAt,
-            FinishReason = response.FinishReason,
-            ModelId = response.ModelId,
-            RawRepresentation = response.RawRepresentation,
-            ResponseId = response.ResponseId,
-            Usage = response.Usage,
-        };
+        return response.Messages.Any(message => message.Contents.Any(HasTexts))
+            ? response.With([.. response.Messages.Select(message => Convert(message, WithStrings))])
+            : response;
     }
 
     public override async IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(

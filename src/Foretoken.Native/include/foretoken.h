@@ -343,8 +343,8 @@ enum {
 
 // completes upper layers for the tokens at positions [position, position + n_tokens) of the sequence, front to back, until
 // n_run_max tokens (and at most an ubatch) have run: from their stored residual stream, or from the first layer where none is
-// stored. *n_done: positions from `position` on that are complete now, 0 only on failure; *n_run: tokens that ran. Call it again with what is left. There are no
-// logits afterwards. Positions completed exactly let go of their stored residual stream. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT:
+// stored. *n_done: positions from `position` on that are complete now, 0 only on failure; *n_run: tokens that ran. Call it
+// again with what is left. There are no logits afterwards. Positions completed exactly let go of their stored residual stream. FTK_CONTEXT_FULL, FTK_INVALID_ARGUMENT:
 // nothing was completed; FTK_COMPUTE_FAILED: upper layers lack what was to be completed, or the sequence ends in front of it
 // (ftk_seq_pos_max() tells)
 FTK_API ftk_status ftk_seq_complete(ftk_context * ctx, int32_t seq_id, int32_t grade, const int32_t * tokens, int64_t n_tokens, int32_t position, int64_t n_run_max, int64_t * n_done, int64_t * n_run);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <type_traits>
 
@@ -554,13 +556,31 @@ private:
 };
 
 template <typename CharT>
-static std::vector<size_t> regex_split(const std::basic_string<CharT> & text, const std::basic_string<CharT> & regex, const std::vector<size_t> & offsets) {
+static regex_compiled compile_regex(const std::basic_string<CharT> & regex) {
     std::vector<uint32_t> expression;
     for (const CharT c : regex) {
         expression.push_back((uint32_t) (std::make_unsigned_t<CharT>) c);
     }
 
-    const regex_compiled compiled = regex_compiler(std::move(expression)).compile();
+    return regex_compiler(std::move(expression)).compile();
+}
+
+// a text is cut piece by piece, and the expressions are the few of llama.cpp's own: each is compiled once
+template <typename CharT>
+static const regex_compiled & get_compiled(const std::basic_string<CharT> & regex) {
+    static std::mutex                                         mutex;
+    static std::map<std::basic_string<CharT>, regex_compiled> cache;
+    const std::lock_guard<std::mutex>                         lock(mutex);
+
+    const auto it = cache.find(regex);
+
+    // an element of a map stays where it is
+    return it != cache.end() ? it->second : cache.emplace(regex, compile_regex(regex)).first->second;
+}
+
+template <typename CharT>
+static std::vector<size_t> regex_split(const std::basic_string<CharT> & text, const std::basic_string<CharT> & regex, const std::vector<size_t> & offsets) {
+    const regex_compiled & compiled = get_compiled(regex);
 
     regex_matcher<CharT> matcher(compiled);
 

@@ -42,18 +42,9 @@ static llama_staged_status restore(
         return LLAMA_STAGED_FULL;
     }
 
-    // a layer that held some of them gets new ones: a key must not be there twice
-    for (size_t i = 0; i < pos.size();) {
-        // each removal looks at every cell: those in a row go together
-        size_t i1 = i + 1;
-        while (i1 < pos.size() && pos[i1] == pos[i1 - 1] + 1) {
-            ++i1;
-        }
-
-        kv->seq_rm(seq_id, pos[i], pos[i1 - 1] + 1);
-
-        i = i1;
-    }
+    // a layer that held some of them gets new ones: a key must not be there twice. Their stored residual stream stays, for an
+    // exact completion
+    kv->rm_from(seq_id, 0, pos);
 
     auto status = LLAMA_STAGED_FAILED;
 

@@ -1503,8 +1503,13 @@ static void filled_layers_hold_all_tokens_and_keep_their_own(llama_model * model
         }
     }
 
+    // what comes back can still be completed exactly from where it was stored
+    const int64_t n_bytes_stored = llama_staged_store_bytes(restored.get(), 0);
+    CHECK(n_bytes_stored > 0);
+
     std::string why;
     CHECK(llama_staged_restore(restored.get(), 0, tokens, pos, why) == LLAMA_STAGED_OK);
+    CHECK(llama_staged_store_bytes(restored.get(), 0) == n_bytes_stored);
     CHECK(complete_all(filled, LLAMA_COMPLETE_FILL, a, 0, cfg.n_ubatch) == (int64_t) tokens.size());
     CHECK(complete_all(filled, LLAMA_COMPLETE_FILL, a, 0, cfg.n_ubatch) == 0);
 

@@ -29,10 +29,7 @@ public sealed record CompletionOptions
     public CompletionGrade Grade
     {
         get;
-        init =>
-            field = Enum.IsDefined(value)
-                ? value
-                : throw new ArgumentOutOfRangeException(nameof(value), value, "There is no such grade of completion.");
+        init => field = OptionCheck.Defined(value);
     } = CompletionGrade.Fill;
 
     /// <summary>
@@ -54,10 +51,7 @@ public sealed record CompletionOptions
     public double? MaxTimeShare
     {
         get;
-        init =>
-            field = value is null or (> 0 and < 1)
-                ? value
-                : throw new ArgumentOutOfRangeException(nameof(value), value, "The share lies above 0 and below 1.");
+        init => field = value is { } share ? OptionCheck.Share(share) : null;
     }
 
     /// <summary>
@@ -82,10 +76,7 @@ public sealed record CompletionOptions
     public ResidualStorage Storage
     {
         get;
-        init =>
-            field = Enum.IsDefined(value)
-                ? value
-                : throw new ArgumentOutOfRangeException(nameof(value), value, "There is no such storage.");
+        init => field = OptionCheck.Defined(value);
     } = ResidualStorage.Full;
 
     /// <summary>

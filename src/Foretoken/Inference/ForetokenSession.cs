@@ -486,10 +486,7 @@ public sealed class ForetokenSession : IDisposable
     {
         ObjectDisposedException.ThrowIf(_context.IsClosed, this);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxTokens);
-        if (!Enum.IsDefined(grade))
-        {
-            throw new ArgumentOutOfRangeException(nameof(grade), grade, "There is no such grade of completion.");
-        }
+        OptionCheck.Defined(grade, nameof(grade));
         cancellationToken.ThrowIfCancellationRequested();
         return grade == CompletionGrade.Exact
             ? CompleteExactly(maxTokens, cancellationToken)

@@ -39,6 +39,17 @@ internal static class OptionCheck
                 string.Create(CultureInfo.InvariantCulture, $"{option} is between {least} and {most}, not {value:G7}.")
             );
 
+    /// <exception cref="ArgumentOutOfRangeException">No member of the enumeration has this value.</exception>
+    internal static T Defined<T>(T value, [CallerMemberName] string option = "")
+        where T : struct, Enum =>
+        Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                option,
+                value,
+                $"{option} is one of {string.Join(", ", Enum.GetNames<T>())}."
+            );
+
     /// <exception cref="ArgumentOutOfRangeException">Not between 0 and 1.</exception>
     internal static double Share(double value, [CallerMemberName] string option = "") =>
         value > 0 && value < 1

@@ -154,8 +154,4 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ftk_seq_store_bytes(SafeContextHandle context, int sequence, out long bytes);
-
-    [LibraryImport(LibraryName)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ftk_seq_store_clear(SafeContextHandle context, int sequence);
 }

@@ -69,7 +69,6 @@ internal sealed record ForcedAnswer(
     {
         double kl = 0;
         double klOfFirst = 0;
-        double now = 0;
         List<double> arrivals = [0];
         int agreements = 0;
         List<double> times = [];
@@ -99,8 +98,7 @@ internal sealed record ForcedAnswer(
                 long start = time.GetTimestamp();
                 completion?.Continue(i + 1, cancellationToken);
                 times.Add(TimeDecode(session, Tokens[i], time, cancellationToken));
-                now += time.GetElapsedTime(start).TotalMilliseconds;
-                arrivals.Add(now);
+                arrivals.Add(arrivals[^1] + time.GetElapsedTime(start).TotalMilliseconds);
             }
         }
 

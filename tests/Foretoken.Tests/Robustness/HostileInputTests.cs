@@ -166,7 +166,6 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
         using TemporaryFolder folder = new();
         byte[] bytes = TinyModel.Bytes();
         int header = (int)GgufReader.Read(new MemoryStream(bytes)).DataOffset;
-        int[] prompt = [1, 2, 3, 4, 5];
         Run(
             "gguf",
             500,
@@ -174,16 +173,7 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
             {
                 Random random = new(seed);
                 File.WriteAllBytes(folder["m.gguf"], Mutation.Bytes(bytes, HeaderPart(header, random), random));
-                using ForetokenModel model = ForetokenModel.Load(
-                    folder["m.gguf"],
-                    new ModelOptions { UseCostProfile = false }
-                );
-                model.Tokenize("Hello world", addSpecial: true, parseSpecial: true);
-                using ForetokenSession session = model.CreateSession(
-                    new SessionOptions { ContextSize = 64, Threads = 1 }
-                );
-                session.Prefill(prompt);
-                session.Decode(6);
+                LoadAndCompute(folder["m.gguf"], "Hello world");
             }
         );
     }
@@ -230,7 +220,6 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
             "yarn",
             "{{",
         ];
-        int[] prompt = [1, 2, 3, 4, 5];
         Run(
             "metadata",
             300,
@@ -257,18 +246,18 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
                     );
                 }
                 TinyModel.WriteVariant(folder["m.gguf"], [.. changes]);
-                using ForetokenModel model = ForetokenModel.Load(
-                    folder["m.gguf"],
-                    new ModelOptions { UseCostProfile = false }
-                );
-                model.Tokenize("Hello <s> world \U0001F600", addSpecial: true, parseSpecial: true);
-                using ForetokenSession session = model.CreateSession(
-                    new SessionOptions { ContextSize = 64, Threads = 1 }
-                );
-                session.Prefill(prompt);
-                session.Decode(6);
+                LoadAndCompute(folder["m.gguf"], "Hello <s> world \U0001F600");
             }
         );
+    }
+
+    private static void LoadAndCompute(string path, string text)
+    {
+        using ForetokenModel model = ForetokenModel.Load(path, new ModelOptions { UseCostProfile = false });
+        model.Tokenize(text, addSpecial: true, parseSpecial: true);
+        using ForetokenSession session = model.CreateSession(new SessionOptions { ContextSize = 64, Threads = 1 });
+        session.Prefill([1, 2, 3, 4, 5]);
+        session.Decode(6);
     }
 
     [Fact]
