@@ -916,6 +916,15 @@ public sealed class ForetokenSession : IDisposable
             {
                 Rewind(held);
             }
+            // upper layers may lack what was to be completed, also where everything had been filled
+            _filledFront = Math.Min(_filledFront, from);
+            for (int i = 0; i < _thinned.Count; i++)
+            {
+                if (_thinned[i].State == SpanState.Filled)
+                {
+                    _thinned[i] = _thinned[i] with { State = SpanState.Thinned };
+                }
+            }
             throw NativeCall.ToException((NativeStatus)status, message, CancellationToken.None);
         }
         return ((int)done, (int)ran);
