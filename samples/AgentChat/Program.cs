@@ -1,16 +1,17 @@
-using System.ComponentModel;
-using System.Text.Json;
-using Foretoken;
-using Foretoken.Inference;
-using Foretoken.Samples;
-using Microsoft.Agents.AI;
-using Microsoft.Extensions.AI;
-
 // An agent of Microsoft Agent Framework that answers about a document, on a local model that starts to answer sooner:
 //
 //   AgentChat [DOCUMENT [QUESTION [SPEEDUP]]]
 //
 // The agent reads the document with a tool. Its session is saved, restored and asked again.
+using System.ComponentModel;
+using System.Text.Json;
+using Foretoken;
+using Foretoken.Chat;
+using Foretoken.Errors;
+using Foretoken.Samples;
+using Microsoft.Agents.AI;
+using Microsoft.Extensions.AI;
+
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
 string question = args.ElementAtOrDefault(1) ?? "Which model is in this folder?";
 if (!File.Exists(document) || !Speedup.TryParse(args.ElementAtOrDefault(2), out double speedup))

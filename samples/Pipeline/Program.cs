@@ -1,9 +1,15 @@
+// A pipeline of Microsoft.Extensions.AI over a local model: what applications put around any chat client.
+//
+//   Pipeline [DOCUMENT [SPEEDUP]]
+//
+// Structured output, the same request again from a distributed cache, a function that the model calls, a log and spans.
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Diagnostics;
 using Foretoken;
+using Foretoken.Chat;
+using Foretoken.Errors;
 using Foretoken.Samples;
-using Foretoken.Samples.Telemetry;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
@@ -12,11 +18,6 @@ using Microsoft.Extensions.Options;
 using OpenTelemetry;
 using OpenTelemetry.Trace;
 
-// A pipeline of Microsoft.Extensions.AI over a local model: what applications put around any chat client.
-//
-//   Pipeline [DOCUMENT [SPEEDUP]]
-//
-// Structured output, the same request again from a distributed cache, a function that the model calls, a log and spans.
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
 if (!File.Exists(document) || !Speedup.TryParse(args.ElementAtOrDefault(1), out double speedup))
 {

@@ -1,16 +1,18 @@
-using Foretoken;
-using Foretoken.Inference;
-using Foretoken.Samples;
-using Foretoken.Samples.SemanticKernelChat;
-using Foretoken.SemanticKernel;
-using Microsoft.SemanticKernel;
-
 // A question about a document, through Semantic Kernel:
 //
 //   SemanticKernelChat [DOCUMENT [QUESTION [SPEEDUP [MODEL]]]]
 //
 // The prompt calls the plugin, which works with every model. With a MODEL whose chat template knows of functions, the model
 // calls the plugin itself.
+using Foretoken;
+using Foretoken.Errors;
+using Foretoken.Samples;
+using Foretoken.Samples.SemanticKernelChat;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.SemanticKernel;
+
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;
 string question = args.ElementAtOrDefault(1) ?? "Which model is in this folder?";
 if (args.Length > 4 || !File.Exists(document) || !Speedup.TryParse(args.ElementAtOrDefault(2), out double speedup))

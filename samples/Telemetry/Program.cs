@@ -1,19 +1,18 @@
-using System.Diagnostics;
-using Foretoken;
-using Foretoken.Diagnostics;
-using Foretoken.Inference;
-using Foretoken.Samples;
-using Foretoken.Samples.Telemetry;
-using Microsoft.Extensions.AI;
-using OpenTelemetry;
-using OpenTelemetry.Metrics;
-using OpenTelemetry.Trace;
-
 // What the library tells OpenTelemetry: two questions about a document, the second of which finds the document in the cache.
 //
 //   Telemetry MODEL DOCUMENT QUESTION QUESTION [SPEEDUP]
 //
 // An application would export over OTLP; here the exporters write lines to standard error.
+using System.Diagnostics;
+using Foretoken;
+using Foretoken.Diagnostics;
+using Foretoken.Errors;
+using Foretoken.Samples;
+using Microsoft.Extensions.AI;
+using OpenTelemetry;
+using OpenTelemetry.Metrics;
+using OpenTelemetry.Trace;
+
 if (args.Length is < 4 or > 5 || !File.Exists(args[1]))
 {
     Console.Error.WriteLine("Usage: Telemetry MODEL DOCUMENT QUESTION QUESTION [SPEEDUP], with a DOCUMENT that exists");

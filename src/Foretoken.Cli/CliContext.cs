@@ -1,3 +1,4 @@
+using Foretoken.Cli.Console;
 using Spectre.Console;
 
 namespace Foretoken.Cli;

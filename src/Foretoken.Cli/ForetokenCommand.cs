@@ -1,8 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Calibrate;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Console;
 using Foretoken.Cli.Doctor;
 using Foretoken.Cli.Growth;
+using Foretoken.Cli.Models;
+using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Scale;
 using Foretoken.Cli.Tune;
@@ -14,7 +19,9 @@ internal static class ForetokenCommand
 {
     internal static RootCommand Create(CliContext context)
     {
-        RootCommand root = new("Llama-family models that answer sooner: measure, plan, and handle model files.")
+        RootCommand root = new(
+            "Llama-family models that answer sooner: chat, measure, plan, and handle model files."
+        )
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),
@@ -29,6 +36,8 @@ internal static class ForetokenCommand
         };
         root.HelpName = "foretoken";
         EmptyText.Refuse(root);
+        // refuses its own: an empty system prompt means something
+        root.Add(ChatCommand.Create(arguments => ChatProgram.RunAsync(context, arguments)));
         return root;
     }
 
@@ -54,11 +63,13 @@ internal static class ForetokenCommand
             }
         }
 
-        // a command that is cancelled still writes what it has; the default would end it after two seconds
+        // a command that is cancelled still writes what it has; the default would end it after two seconds. Ctrl+C in a chat
+        // cancels an answer, not the chat
+        bool isChat = parsed.CommandResult.Command.Name == ChatCommand.Name;
         return await parsed.InvokeAsync(
             new InvocationConfiguration
             {
-                ProcessTerminationTimeout = TimeSpan.FromMinutes(1),
+                ProcessTerminationTimeout = isChat ? null : TimeSpan.FromMinutes(1),
                 // help is written where results are
                 Output = context.Output.Profile.Out.Writer,
             }

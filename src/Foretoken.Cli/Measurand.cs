@@ -1,6 +1,6 @@
 using System.Reflection;
 using Foretoken.Gguf;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli;
 

@@ -1,3 +1,5 @@
+using Foretoken.Cli.Console;
+
 namespace Foretoken.Cli;
 
 /// <summary>Finds folders of the repository that this program was built from, where there is one.</summary>

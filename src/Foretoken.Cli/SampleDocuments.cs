@@ -1,3 +1,5 @@
+using Foretoken.Cli.Console;
+
 namespace Foretoken.Cli;
 
 /// <summary>The text files that prompts are cut from.</summary>

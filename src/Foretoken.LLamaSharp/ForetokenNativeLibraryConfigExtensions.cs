@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
-using Foretoken.Inference;
+using Foretoken.Errors;
+using Foretoken.Sessions;
 using LLama.Abstractions;
 using LLama.Native;
 

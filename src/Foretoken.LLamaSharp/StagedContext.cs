@@ -1,4 +1,6 @@
-using Foretoken.Inference;
+using Foretoken.Errors;
+using Foretoken.Interop;
+using Foretoken.Sessions;
 using LLama;
 using LLama.Abstractions;
 using LLama.Native;

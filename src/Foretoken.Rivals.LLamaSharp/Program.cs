@@ -1,16 +1,18 @@
+// Foretoken.Rivals.LLamaSharp SETTINGS, as JSON. Every line on standard input is a prompt, as the number of tokens to decode after
+// the first and the prompt's tokens; it is answered by a line of JSON. The first line out says that the model is loaded.
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Foretoken.Interop;
 using Foretoken.Rivals.LLamaSharp;
+using Foretoken.Sessions;
 using LLama;
 using LLama.Common;
 using LLama.Native;
 using LLama.Sampling;
 
-// Foretoken.Rivals.LLamaSharp SETTINGS, as JSON. Every line on standard input is a prompt, as the number of tokens to decode after
-// the first and the prompt's tokens; it is answered by a line of JSON. The first line out says that the model is loaded.
 try
 {
     Settings settings = JsonSerializer.Deserialize(args[0], ProtocolContext.Default.Settings)!;

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Foretoken.Sessions;
 
 namespace Foretoken.Rivals.LLamaSharp;
 

@@ -1,4 +1,5 @@
 using Foretoken;
+using Foretoken.SemanticKernel;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

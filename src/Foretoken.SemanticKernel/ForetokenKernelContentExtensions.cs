@@ -1,4 +1,4 @@
-using Foretoken.Inference;
+using Foretoken.Sessions;
 using Microsoft.SemanticKernel;
 
 namespace Foretoken.SemanticKernel;

@@ -2,8 +2,8 @@ using System.Collections.ObjectModel;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
+using Foretoken.Importance;
 using Foretoken.Planning;
-using Foretoken.Profiles;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
 

@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Attributes;
+using Foretoken.Cli.Bench;
 using Foretoken.Planning;
-using Foretoken.Tests.Planning;
+using Foretoken.Plans;
 
 namespace Foretoken.Benchmarks;
 

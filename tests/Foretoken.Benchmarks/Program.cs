@@ -1,5 +1,5 @@
+// all arguments are BenchmarkDotNet's own: --filter, --job, --list
 using BenchmarkDotNet.Running;
 using Foretoken.Benchmarks;
 
-// all arguments are BenchmarkDotNet's own: --filter, --job, --list
 BenchmarkSwitcher.FromAssembly(typeof(PlannerBenchmark).Assembly).Run(args);

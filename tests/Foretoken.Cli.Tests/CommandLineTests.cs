@@ -1,6 +1,8 @@
 using System.CommandLine;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Console;
 using Foretoken.Cli.Scale;
-using Foretoken.Samples.Chat;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests;
 
@@ -197,7 +199,7 @@ public sealed class CommandLineTests
         return errors;
     }
 
-    private static RootCommand Root(string command) =>
+    private static Command Root(string command) =>
         command == "chat"
             ? ChatCommand.Create(_ => Task.FromResult(0))
             : ForetokenCommand.Create(new CliContext(new TestConsole(), new TestConsole()));

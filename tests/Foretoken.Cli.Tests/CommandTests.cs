@@ -1,7 +1,12 @@
 using System.CommandLine;
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Options;
 using Foretoken.Gguf;
+using Foretoken.Importance;
 using Foretoken.Profiles;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests;
 
@@ -279,7 +284,7 @@ public sealed class CommandTests : IDisposable
     }
 
     private static void WriteProfile(string model, string path) =>
-        ProfileFile.Write(
+        ProfileWriter.Write(
             path,
             new ModelProfile
             {

@@ -1,4 +1,5 @@
 using Foretoken.Cli.Pages;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests;
 

@@ -1,5 +1,7 @@
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Cli.Bench;
+using Foretoken.Costs;
+using Foretoken.Plans;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Tests;
 

@@ -1,5 +1,8 @@
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Plan;
 using Foretoken.Cli.Scale;
-using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests;
 

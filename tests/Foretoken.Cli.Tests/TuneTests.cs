@@ -1,7 +1,12 @@
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Options;
 using Foretoken.Cli.Tune;
 using Foretoken.Gguf;
-using Foretoken.Planning;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests;
 
@@ -26,7 +31,7 @@ public sealed class TuneTests : IDisposable
     public void What_a_profile_of_the_same_weights_knows_of_skips_is_kept_and_that_is_said()
     {
         ModelProfile before = Profile();
-        ProfileFile.Write(_profile, before);
+        ProfileWriter.Write(_profile, before);
         ModelProfile found = TuneCommand.FindSkips(Context, _model, _profile)!;
         Assert.Equal(before.SkipAdapters, found.SkipAdapters);
         Assert.Equal(before.SkipQuality[0].KlDivergence, Assert.Single(found.SkipQuality).KlDivergence);
@@ -38,11 +43,11 @@ public sealed class TuneTests : IDisposable
     public void Where_there_is_nothing_to_keep_a_profile_is_replaced()
     {
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
-        ProfileFile.Write(_profile, Profile() with { SkipQuality = [], SkipAdapters = [] });
+        ProfileWriter.Write(_profile, Profile() with { SkipQuality = [], SkipAdapters = [] });
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
         Assert.Empty(_errors.Output);
 
-        ProfileFile.Write(_profile, Profile() with { Fingerprint = new string('a', 64) });
+        ProfileWriter.Write(_profile, Profile() with { Fingerprint = new string('a', 64) });
         Assert.Null(TuneCommand.FindSkips(Context, _model, _profile));
         Assert.Contains("another model", _errors.Output, StringComparison.Ordinal);
         File.WriteAllText(_profile, "no profile");

@@ -1,3 +1,4 @@
+using Foretoken.Sessions;
 using LLama.Native;
 
 namespace Foretoken.LLamaSharp.Tests;
@@ -9,7 +10,7 @@ public sealed class ForetokenLibrary
     {
         NativeLibraryConfig.LLama.WithForetoken();
         Shim = ForetokenNativeLibraryConfigExtensions.LoadShim(
-            Inference.ForetokenModel.GetNativeLibrary().Path,
+            ForetokenModel.GetNativeLibrary().Path,
             CheckedVersion.All[0]
         );
     }

@@ -1,8 +1,9 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Xml.Linq;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Errors;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using LLama.Native;
 
 namespace Foretoken.LLamaSharp.Tests;

@@ -1,6 +1,8 @@
+using Foretoken.Cli.Bench;
 using Foretoken.Cli.Bench.Rivals;
-using Foretoken.CommandLine;
-using Foretoken.Tests.Inference;
+using Foretoken.Cli.Console;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
-using Foretoken.Tests.Inference;
+using Foretoken.Tuning.Prompts;
 using LLama.Native;
 
 namespace Foretoken.LLamaSharp.Tests;

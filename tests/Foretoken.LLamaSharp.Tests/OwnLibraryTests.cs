@@ -2,8 +2,10 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Numerics.Tensors;
 using System.Text.Json;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using LLama;
 
 namespace Foretoken.LLamaSharp.Tests;

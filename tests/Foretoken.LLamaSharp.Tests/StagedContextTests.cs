@@ -1,6 +1,9 @@
 using System.Text;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Cli.Bench;
+using Foretoken.Errors;
+using Foretoken.Interop;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using LLama;
 using LLama.Common;
 using LLama.Native;

@@ -1,3 +1,5 @@
+using Foretoken.Tuning.Prompts;
+
 namespace Foretoken.Samples.Tests;
 
 /// <summary>Each sample runs without arguments on the model of the samples and shows what it is there to show.</summary>

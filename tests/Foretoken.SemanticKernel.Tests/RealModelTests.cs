@@ -1,9 +1,9 @@
 using System.ComponentModel;
-using Foretoken.Inference;
-using Foretoken.Tests.Chat;
-using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Inference;
+using Foretoken.Chat;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
 

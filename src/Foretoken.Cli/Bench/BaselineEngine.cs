@@ -2,6 +2,9 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
-using Foretoken.Planning;
+using Foretoken.Cli.Plan;
+using Foretoken.Plans;
 
 namespace Foretoken.Cli.Bench;
 

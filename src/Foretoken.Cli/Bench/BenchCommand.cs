@@ -1,9 +1,13 @@
 using System.CommandLine;
 using System.Globalization;
 using Foretoken.Cli.Bench.Rivals;
-using Foretoken.Gguf;
-using Foretoken.Inference;
-using Foretoken.Profiles;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Models;
+using Foretoken.Cli.Options;
+using Foretoken.Cli.Plan;
+using Foretoken.Importance;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Cli.Bench;
 

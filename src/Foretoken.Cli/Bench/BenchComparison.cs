@@ -1,3 +1,6 @@
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Numbers;
+using Foretoken.Sessions;
 using MathNet.Numerics.Statistics;
 
 namespace Foretoken.Cli.Bench;

@@ -1,4 +1,6 @@
-using Foretoken.Planning;
+using Foretoken.Cli.Numbers;
+using Foretoken.Costs;
+using Foretoken.Plans;
 
 namespace Foretoken.Cli.Bench;
 
@@ -8,7 +10,7 @@ namespace Foretoken.Cli.Bench;
 /// </summary>
 internal sealed class BenchEstimate
 {
-    private readonly PrefillCostModel _costs;
+    private readonly CountedPrefillCost _costs;
     private readonly double _secondsPerOperation;
     private readonly double _secondsPerOutputToken;
     private double _expected;
@@ -17,7 +19,7 @@ internal sealed class BenchEstimate
     /// <param name="costs">Operations of prompts of this model.</param>
     /// <param name="probeTokens">Tokens of the short run.</param>
     /// <param name="probe">What it took.</param>
-    internal BenchEstimate(PrefillCostModel costs, int probeTokens, EngineRun probe)
+    internal BenchEstimate(CountedPrefillCost costs, int probeTokens, EngineRun probe)
     {
         _costs = costs;
         _secondsPerOperation = probe.TtftMs / 1000 / Operations(probeTokens);

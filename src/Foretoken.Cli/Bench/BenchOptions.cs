@@ -1,5 +1,8 @@
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Cli.Bench.Rivals;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Options;
+using Foretoken.Plans;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,4 +1,8 @@
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Numbers;
 using Foretoken.Cli.Pages;
+using Foretoken.Costs;
+using Foretoken.Sessions;
 using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Bench;

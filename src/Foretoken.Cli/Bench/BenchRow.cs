@@ -1,3 +1,6 @@
+using Foretoken.Cli.Numbers;
+using Foretoken.Costs;
+
 namespace Foretoken.Cli.Bench;
 
 /// <summary>One prompt length with one way of prefilling it.</summary>

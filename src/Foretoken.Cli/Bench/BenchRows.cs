@@ -1,5 +1,8 @@
 using Foretoken.Cli.Bench.Rivals;
-using Foretoken.Inference;
+using Foretoken.Cli.Numbers;
+using Foretoken.Cli.Plan;
+using Foretoken.Costs;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,4 +1,4 @@
-using Foretoken.Planning;
+using Foretoken.Costs;
 
 namespace Foretoken.Cli.Bench;
 
@@ -14,7 +14,7 @@ internal sealed record BenchRun
     public required int VocabularySize { get; init; }
 
     /// <summary>Operations of prompts of this model, for the estimate of the duration.</summary>
-    public required PrefillCostModel Costs { get; init; }
+    public required CountedPrefillCost Costs { get; init; }
 
     /// <summary>Cores of the machine.</summary>
     public required int Cores { get; init; }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Foretoken.Cli.Bench.Rivals;
+using Foretoken.Cli.Machine;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,3 +1,4 @@
+using Foretoken.Cli.Console;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.InvariantText;

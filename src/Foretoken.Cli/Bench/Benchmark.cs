@@ -1,10 +1,19 @@
 using System.Globalization;
 using System.Text.Json;
 using Foretoken.Cli.Bench.Rivals;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Cli.Models;
+using Foretoken.Cli.Options;
+using Foretoken.Cli.Plan;
+using Foretoken.Costs;
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
+using Foretoken.Importance;
+using Foretoken.Interop;
 using Foretoken.Planning;
-using Foretoken.Profiles;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Cli.Bench;
 
@@ -113,7 +122,7 @@ internal sealed class Benchmark
             progress: null,
             cancellationToken
         );
-        IImportancePolicy importance = ImportancePolicies.Get(_options.Importance, model.Profile);
+        IImportancePolicy importance = ImportancePolicies.Get(_options.Importance, model.Profile?.Predictors);
         IReadOnlyList<BenchCase> cases = _options.Cases(model.Info.LayerCount, model.Info.TrainingContextSize);
         int longest = cases.Max(what => what.PromptTokens);
         string name = shape ?? Measurand.NameOf(path);
@@ -181,7 +190,7 @@ internal sealed class Benchmark
             Seed = _options.Seed,
             DecodeTokens = _options.DecodeTokens,
             VocabularySize = model.Info.VocabularySize,
-            Costs = new PrefillCostModel(model.Shape),
+            Costs = new CountedPrefillCost(model.Shape),
             Cores = Environment.ProcessorCount,
             Rivals = rivals.All.Count,
             RivalText = rivals.All.Count > 0 ? new RivalTexts(model, _options.Seed).Create : (_, _) => "",

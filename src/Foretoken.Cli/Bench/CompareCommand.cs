@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Options;
 using Spectre.Console;
 using static Foretoken.Cli.InvariantText;
 

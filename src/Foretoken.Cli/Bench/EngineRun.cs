@@ -1,4 +1,4 @@
-using Foretoken.Inference;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

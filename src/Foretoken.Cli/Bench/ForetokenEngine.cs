@@ -1,7 +1,8 @@
 using System.Diagnostics;
-using Foretoken.Inference;
+using Foretoken.Cli.Machine;
+using Foretoken.Importance;
 using Foretoken.Planning;
-using Foretoken.Profiles;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,3 +1,5 @@
+using Foretoken.Cli.Machine;
+
 namespace Foretoken.Cli.Bench;
 
 /// <summary>One side of the comparison.</summary>

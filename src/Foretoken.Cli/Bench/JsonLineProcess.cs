@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,3 +1,5 @@
+using Foretoken.Cli.Numbers;
+
 namespace Foretoken.Cli.Bench;
 
 /// <summary>How promises held: |measured / promised - 1| over the rows that ask for a speedup above 1.</summary>

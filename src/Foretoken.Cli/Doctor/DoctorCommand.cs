@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Options;
 
 namespace Foretoken.Cli.Doctor;
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Inference;
+using Foretoken.Machine;
 
 namespace Foretoken.Cli.Doctor;
 

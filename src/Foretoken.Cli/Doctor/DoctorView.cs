@@ -1,5 +1,6 @@
 using System.Text.Json;
-using Foretoken.Inference;
+using Foretoken.Cli.Console;
+using Foretoken.Machine;
 using Spectre.Console;
 using static Foretoken.Cli.InvariantText;
 

@@ -1,8 +1,12 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
+using Foretoken.Interop;
+using Foretoken.Machine;
+using Foretoken.Sessions;
 using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Doctor;

@@ -1,7 +1,10 @@
 using System.Globalization;
 using Foretoken.Cli.Tune;
-using Foretoken.Profiles;
+using Foretoken.Importance;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Growth;
 

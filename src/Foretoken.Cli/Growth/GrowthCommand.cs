@@ -1,12 +1,21 @@
 using System.CommandLine;
 using System.Globalization;
-using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Cli.Options;
+using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Tune;
-using Foretoken.Inference;
+using Foretoken.Gguf;
+using Foretoken.Importance;
 using Foretoken.Planning;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Growth;
 
@@ -179,7 +188,7 @@ internal static class GrowthCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // a profile would steer those that were not learned here, and times those that are judged later
-            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseCostProfile = false }),
+            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseMeasuredCosts = false }),
             progress: null,
             cancellationToken
         );
@@ -192,7 +201,7 @@ internal static class GrowthCommand
         if (!options.LearnedOnly)
         {
             cases.AddRange(
-                ImportancePolicies.NamesFor(null).Select(name => new GrowthCase(ImportancePolicies.Get(name)))
+                ImportancePolicies.NamesFor(hasProfile: false).Select(name => new GrowthCase(ImportancePolicies.Get(name)))
             );
         }
 

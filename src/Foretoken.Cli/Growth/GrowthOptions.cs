@@ -1,5 +1,7 @@
-using Foretoken.Inference;
+using Foretoken.Cli.Options;
+using Foretoken.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
 
 namespace Foretoken.Cli.Growth;
 

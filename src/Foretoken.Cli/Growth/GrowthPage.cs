@@ -1,4 +1,5 @@
 using Foretoken.Cli.Pages;
+using Foretoken.Tuning.Prompts;
 using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Growth;

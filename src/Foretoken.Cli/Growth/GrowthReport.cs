@@ -1,10 +1,11 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Cli.Bench;
+using Foretoken.Cli.Machine;
 using Foretoken.Cli.Quality;
 using Foretoken.Cli.Tune;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Growth;
 

@@ -1,3 +1,4 @@
+using Foretoken.Tuning.Prompts;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.InvariantText;

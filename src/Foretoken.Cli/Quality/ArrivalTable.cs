@@ -1,4 +1,4 @@
-using Foretoken.Tuning;
+using Foretoken.Tuning.Quality;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.InvariantText;

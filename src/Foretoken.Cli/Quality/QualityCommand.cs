@@ -1,10 +1,16 @@
 using System.CommandLine;
 using System.Globalization;
 using Foretoken.Cli.Bench;
-using Foretoken.Inference;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Cli.Options;
+using Foretoken.Cli.Plan;
+using Foretoken.Importance;
 using Foretoken.Planning;
-using Foretoken.Profiles;
-using Foretoken.Tuning;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Quality;
 
@@ -242,16 +248,16 @@ internal static class QualityCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // the same plan for every prompt of a row
-            ProfileOption.ToModelOptions(options.Profile, options.Devices, useCostProfile: false),
+            ProfileOption.ToModelOptions(options.Profile, options.Devices, useMeasuredCosts: false),
             progress: null,
             cancellationToken
         );
         using LoadedAdapters adapters = new(model, options.Adapters);
         IReadOnlyList<string> names =
-            options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile);
+            options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile is not null);
         QualityCase[] cases = Cases(
             options,
-            [.. names.Select(name => ImportancePolicies.Get(name, model.Profile))],
+            [.. names.Select(name => ImportancePolicies.Get(name, model.Profile?.Predictors))],
             model.Info.LayerCount
         );
         foreach (QualityCase one in cases)

@@ -1,4 +1,5 @@
-using Foretoken.Tuning;
+using Foretoken.Cli.Plan;
+using Foretoken.Tuning.Quality;
 using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Quality;

@@ -1,6 +1,7 @@
-using Foretoken.Inference;
-using Foretoken.Planning;
-using Foretoken.Tuning;
+using Foretoken.Cli.Options;
+using Foretoken.Plans;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Quality;
 

@@ -1,5 +1,5 @@
 using Foretoken.Cli.Pages;
-using Foretoken.Tuning;
+using Foretoken.Tuning.Quality;
 using static Foretoken.Cli.InvariantText;
 
 namespace Foretoken.Cli.Quality;

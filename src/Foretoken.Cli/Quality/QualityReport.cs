@@ -2,8 +2,12 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Cli.Bench;
-using Foretoken.Inference;
-using Foretoken.Tuning;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Machine;
+using Foretoken.Interop;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Quality;
 

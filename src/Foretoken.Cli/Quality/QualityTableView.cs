@@ -1,4 +1,8 @@
-using Foretoken.Tuning;
+using Foretoken.Cli.Options;
+using Foretoken.SemanticKernel;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
+using Microsoft.SemanticKernel;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.InvariantText;

@@ -1,3 +1,5 @@
+using Foretoken.Cli.Console;
+
 namespace Foretoken.Cli.Scale;
 
 /// <summary>A device as its data sheet describes it, and which share of that is taken to be reached.</summary>

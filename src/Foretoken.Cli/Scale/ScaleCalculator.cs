@@ -1,12 +1,16 @@
-using Foretoken.Gguf;
+using Foretoken.Cli.Bench;
+using Foretoken.Cli.Plan;
+using Foretoken.Costs;
 using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Cli.Scale;
 
 /// <summary>What the cost model says of models and devices that are not here.</summary>
 /// <remarks>
 /// <para>
-/// Prefill is taken to be bound by arithmetic: its operations (<see cref="PrefillCostModel"/>) over the share of the peak that
+/// Prefill is taken to be bound by arithmetic: its operations (<see cref="CountedPrefillCost"/>) over the share of the peak that
 /// is assumed to be reached, with a share of its own for attention. With chunks of 512 tokens that holds on every device of the
 /// table: reading the weights once per chunk takes a fraction of computing with them. No time is below that of reading all
 /// weights once.
@@ -56,7 +60,7 @@ internal static class ScaleCalculator
     )
     {
         double rate = device.PeakTflops * 1e12 * device.MatrixEfficiency;
-        PrefillCostModel cost = new(model.Shape)
+        CountedPrefillCost cost = new(model.Shape)
         {
             AttentionWeight = device.MatrixEfficiency / device.AttentionEfficiency,
             BoundaryOverhead = boundarySeconds * rate,
@@ -111,7 +115,7 @@ internal static class ScaleCalculator
         };
     }
 
-    private static ScaleBound Bound(PrefillCostModel cost, PrefillPlan plan, int length, int alwaysKept, double reading)
+    private static ScaleBound Bound(CountedPrefillCost cost, PrefillPlan plan, int length, int alwaysKept, double reading)
     {
         double whole = cost.Cost(plan, length, 0, alwaysKept);
         // the logits, and no layer
@@ -131,9 +135,9 @@ internal static class ScaleCalculator
     }
 
     /// <summary>One layer with every token: what a model of one more layer costs more.</summary>
-    private static double LayerCost(PrefillCostModel cost, int length)
+    private static double LayerCost(CountedPrefillCost cost, int length)
     {
-        PrefillCostModel deeper = new(cost.Shape with { LayerCount = cost.Shape.LayerCount + 1 })
+        CountedPrefillCost deeper = new(cost.Shape with { LayerCount = cost.Shape.LayerCount + 1 })
         {
             AttentionWeight = cost.AttentionWeight,
             BoundaryOverhead = cost.BoundaryOverhead,
@@ -142,9 +146,9 @@ internal static class ScaleCalculator
     }
 
     /// <summary>The cost is linear in the weight of attention: half the weight leaves out half of it.</summary>
-    private static double AttentionShare(PrefillCostModel cost, int length)
+    private static double AttentionShare(CountedPrefillCost cost, int length)
     {
-        PrefillCostModel lighter = new(cost.Shape)
+        CountedPrefillCost lighter = new(cost.Shape)
         {
             AttentionWeight = cost.AttentionWeight / 2,
             BoundaryOverhead = cost.BoundaryOverhead,

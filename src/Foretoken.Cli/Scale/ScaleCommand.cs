@@ -1,6 +1,9 @@
 using System.CommandLine;
-using Foretoken.Gguf;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Models;
+using Foretoken.Cli.Options;
 using Foretoken.Planning;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Cli.Scale;
 

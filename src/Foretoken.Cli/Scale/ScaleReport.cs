@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Foretoken.Cli.Bench;
+using Foretoken.Plans;
 
 namespace Foretoken.Cli.Scale;
 

@@ -1,3 +1,4 @@
+using Foretoken.Cli.Bench;
 using Spectre.Console;
 using static Foretoken.Cli.InvariantText;
 

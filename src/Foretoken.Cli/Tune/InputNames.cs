@@ -1,4 +1,5 @@
-using Foretoken.Tuning;
+using Foretoken.Cli.Console;
+using Foretoken.Tuning.Importance;
 
 namespace Foretoken.Cli.Tune;
 

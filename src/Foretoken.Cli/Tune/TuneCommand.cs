@@ -1,10 +1,16 @@
 using System.CommandLine;
 using System.Globalization;
-using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Cli.Options;
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Skips;
 
 namespace Foretoken.Cli.Tune;
 
@@ -228,7 +234,7 @@ internal static class TuneCommand
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
             // an old profile must not steer the new one, nor, when it is damaged, stand in its way
-            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseCostProfile = false }),
+            options.Devices.ApplyTo(new ModelOptions { UseProfile = false, UseMeasuredCosts = false }),
             progress: null,
             cancellationToken
         );
@@ -271,7 +277,7 @@ internal static class TuneCommand
             };
         }
 
-        ProfileFile.Write(output, profile);
+        ProfileWriter.Write(output, profile);
         if (options.Examples is null)
         {
             Directory.Delete(examples, recursive: true);

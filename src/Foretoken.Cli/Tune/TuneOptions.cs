@@ -1,5 +1,8 @@
-using Foretoken.Inference;
+using Foretoken.Cli.Options;
+using Foretoken.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tune;
 

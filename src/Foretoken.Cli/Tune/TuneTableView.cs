@@ -1,6 +1,11 @@
 using System.Globalization;
-using Foretoken.Planning;
+using Foretoken.Cli.Options;
+using Foretoken.Cli.Plan;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.SemanticKernel;
+using Microsoft.SemanticKernel;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 

@@ -1,8 +1,9 @@
 using System.Buffers;
 using System.Text;
 using System.Text.Json;
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Foretoken.Schemas;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;

@@ -1,4 +1,4 @@
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Microsoft.Extensions.Options;
 
 namespace Foretoken.Chat;

@@ -1,10 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
 using Foretoken.Diagnostics;
-using Foretoken.Inference;
+using Foretoken.Errors;
+using Foretoken.Importance;
 using Foretoken.Planning;
-using Foretoken.Profiles;
 using Foretoken.Schemas;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 

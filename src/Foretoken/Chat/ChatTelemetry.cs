@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Foretoken.Diagnostics;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Chat;

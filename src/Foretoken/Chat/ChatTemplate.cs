@@ -1,8 +1,9 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Foretoken.Interop;
+using Foretoken.Sessions;
 
 namespace Foretoken.Chat;
 

@@ -2,11 +2,13 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Foretoken.Chat;
+using Foretoken.Costs;
 using Foretoken.Diagnostics;
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
+using Foretoken.Importance;
 using Foretoken.Interop;
-using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -98,7 +100,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     public ForetokenChatClient(ForetokenModel model, ForetokenChatClientOptions? options = null)
         : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model)))
     {
-        ImportancePolicies.Get(_options.Importance, model.Profile);
+        ImportancePolicies.Get(_options.Importance, model.Profile?.Predictors);
     }
 
     private ForetokenChatClient(ForetokenChatClientOptions options, ForetokenModel? model)
@@ -347,7 +349,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     {
         if (session.TakeCostProblem() is { } problem)
         {
-            _logger.CostProfileProblem(problem);
+            _logger.MeasuredCostsProblem(problem);
         }
     }
 
@@ -527,7 +529,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                         EnsureLoaded(progress: null, cancellationToken);
                         IImportancePolicy? importance = request.Importance is null
                             ? null
-                            : ImportancePolicies.Get(request.Importance, _model!.Profile);
+                            : ImportancePolicies.Get(request.Importance, _model!.Profile?.Predictors);
                         PreparedRequest now = prepared = new PreparedRequest(
                             request,
                             Render(request, cancellationToken),
@@ -630,9 +632,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         );
         LogSlowWeights(_model);
         LogCostProblem(first);
-        if (first.Cost is Planning.PrefillCostProfile cost)
+        if (first.Cost is MeasuredPrefillCost cost)
         {
-            _logger.CostProfileInUse(cost.Runs, 100 * cost.RunSpread);
+            _logger.MeasuredCostsInUse(cost.Runs, 100 * cost.RunSpread);
         }
         if (first.NotStagedReason is { } reason)
         {
@@ -640,7 +642,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         else if (
             _model.Profile is { } profile
-            && ImportancePolicies.Get(_options.Importance, profile) is LearnedImportance
+            && ImportancePolicies.Get(_options.Importance, profile?.Predictors) is LearnedImportance
         )
         {
             _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);

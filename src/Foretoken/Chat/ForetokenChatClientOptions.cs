@@ -1,7 +1,10 @@
 using Foretoken.Chat;
-using Foretoken.Inference;
+using Foretoken.Costs;
+using Foretoken.Errors;
+using Foretoken.Importance;
 using Foretoken.Planning;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Microsoft.Extensions.Logging;
 
 namespace Foretoken;
@@ -130,10 +133,10 @@ public sealed class ForetokenChatClientOptions
 
     /// <summary>
     /// Whether plans and promises rest on times that were measured on this machine, see
-    /// <see cref="PrefillCostProfile"/>: those that are cached, and those of the prefills that run. Default true. False:
+    /// <see cref="MeasuredPrefillCost"/>: those that are cached, and those of the prefills that run. Default true. False:
     /// operations are counted, so that the same request always gets the same plan.
     /// </summary>
-    public bool UseCostProfile { get; set; } = true;
+    public bool UseMeasuredCosts { get; set; } = true;
 
     /// <summary>
     /// Folder for what is measured on this machine. Default null: the environment variable <c>FORETOKEN_CACHE</c>, otherwise
@@ -170,8 +173,8 @@ public sealed class ForetokenChatClientOptions
     }
 
     /// <summary>
-    /// Throw <see cref="Planning.PlanUnreachableException"/> when a speedup is out of reach, instead of coming as close as
-    /// possible, and <see cref="Planning.QualityLossUnknownException"/> when a quality budget is given and no loss was
+    /// Throw <see cref="PlanUnreachableException"/> when a speedup is out of reach, instead of coming as close as
+    /// possible, and <see cref="QualityLossUnknownException"/> when a quality budget is given and no loss was
     /// measured. Default false.
     /// </summary>
     public bool StrictSpeedup { get; set; }
@@ -333,7 +336,7 @@ public sealed class ForetokenChatClientOptions
             );
         }
         ForetokenModel.CheckFile(ModelPath, ToModelOptions(), out ModelProfile? profile);
-        ImportancePolicies.Get(Importance, profile);
+        ImportancePolicies.Get(Importance, profile?.Predictors);
     }
 
     internal ModelOptions ToModelOptions() =>
@@ -344,7 +347,7 @@ public sealed class ForetokenChatClientOptions
             RpcServers = RpcServers,
             ProfilePath = ProfilePath,
             UseProfile = UseProfile,
-            UseCostProfile = UseCostProfile,
+            UseMeasuredCosts = UseMeasuredCosts,
             CacheFolder = CacheFolder,
         };
 

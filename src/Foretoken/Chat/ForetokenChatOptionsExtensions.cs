@@ -1,10 +1,11 @@
 using System.Buffers;
 using System.Text.Json;
 using Foretoken.Chat;
-using Foretoken.Inference;
+using Foretoken.Importance;
 using Foretoken.Planning;
-using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
+using Microsoft.SemanticKernel;
 
 namespace Foretoken;
 

@@ -1,11 +1,13 @@
 using Foretoken;
 using Foretoken.Chat;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Microsoft.SemanticKernel;
 
 namespace Microsoft.Extensions.DependencyInjection;
 

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Foretoken.Interop;
 
 namespace Foretoken.Chat;

@@ -1,5 +1,5 @@
-using Foretoken.Inference;
-using Foretoken.Profiles;
+using Foretoken.Importance;
+using Foretoken.Sessions;
 
 namespace Foretoken.Chat;
 

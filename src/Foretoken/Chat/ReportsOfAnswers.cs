@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 
 namespace Foretoken.Chat;
 

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Foretoken.Diagnostics;
-using Foretoken.Inference;
+using Foretoken.Errors;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Foretoken.Errors;
+using Foretoken.Sessions;
 
 namespace Foretoken.Chat;
 
@@ -89,7 +91,7 @@ internal sealed record TemplateAbilities
     {
         try
         {
-            return template.Render(Inference.NativeConfig.Write(body));
+            return template.Render(NativeConfig.Write(body));
         }
         catch (Exception e) when (e is ForetokenException and not DeviceLostException or ArgumentException)
         {

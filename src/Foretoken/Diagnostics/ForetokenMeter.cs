@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 
 namespace Foretoken.Diagnostics;
 

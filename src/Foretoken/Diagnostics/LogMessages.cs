@@ -95,10 +95,10 @@ internal static partial class LogMessages
         LogLevel.Information,
         "Plans rest on times that were measured on this machine: {Prefills} prefills, which varied by {SpreadPercent:F0} %"
     )]
-    internal static partial void CostProfileInUse(this ILogger logger, int prefills, double spreadPercent);
+    internal static partial void MeasuredCostsInUse(this ILogger logger, int prefills, double spreadPercent);
 
     [LoggerMessage(14, LogLevel.Warning, "The cached times of this machine: {Problem}")]
-    internal static partial void CostProfileProblem(this ILogger logger, string problem);
+    internal static partial void MeasuredCostsProblem(this ILogger logger, string problem);
 
     [LoggerMessage(
         15,
@@ -175,7 +175,4 @@ internal static partial class LogMessages
 
     [LoggerMessage(29, LogLevel.Warning, "Completing the conversation when idle failed; it stays as it is")]
     internal static partial void IdleCompletionFailed(this ILogger logger, Exception exception);
-
-    [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
-    internal static partial void NativeMessage(this ILogger logger, LogLevel level, string message);
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
-using Foretoken.Planning;
+using Foretoken.Errors;
+using Foretoken.Plans;
 
 namespace Foretoken.Gguf;
 

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using Foretoken.Diagnostics;
 using Microsoft.Extensions.Logging;
 
 namespace Foretoken.Interop;
@@ -9,7 +8,7 @@ namespace Foretoken.Interop;
 /// Routes the log of the native library to an <see cref="ILogger"/>. The native log is one per process, so the logger
 /// attached last receives it; without one the library is silent.
 /// </summary>
-internal static unsafe class NativeLog
+internal static unsafe partial class NativeLog
 {
     private static ILogger? _logger;
 
@@ -30,6 +29,9 @@ internal static unsafe class NativeLog
 
     private static readonly ILogger Silence = Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance;
 
+    [LoggerMessage(EventId = 100, Message = "llama.cpp: {Message}")]
+    private static partial void LogMessage(ILogger logger, LogLevel level, string message);
+
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void OnLog(void* user, int level, byte* text)
     {
@@ -44,7 +46,7 @@ internal static unsafe class NativeLog
                     2 => LogLevel.Debug, // llama.cpp prints hundreds of lines per model load at its info level
                     _ => LogLevel.Trace,
                 };
-                logger.NativeMessage(logLevel, message);
+                LogMessage(logger, logLevel, message);
             }
         }
 #pragma warning disable CA1031 // an exception of a logging provider must not unwind into native code

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Foretoken.Errors;
 
 namespace Foretoken.Interop;
 

@@ -1,3 +1,6 @@
+using Foretoken.Costs;
+using Foretoken.Plans;
+
 namespace Foretoken.Planning;
 
 /// <summary>What a <see cref="PrefillPlanner"/> is asked for.</summary>
@@ -11,7 +14,7 @@ public readonly record struct PlanRequest
 
     /// <summary>
     /// By what factor the time of an output token shall shrink, from 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>, beside
-    /// <see cref="TargetSpeedup"/>; counted as in <see cref="DecodeCostModel"/>. Default <see langword="null"/>: not asked for.
+    /// <see cref="TargetSpeedup"/>; counted as in <see cref="DecodeCost"/>. Default <see langword="null"/>: not asked for.
     /// </summary>
     public double? TargetDecodeSpeedup { get; init; }
 

@@ -1,4 +1,6 @@
 using System.Globalization;
+using Foretoken.Costs;
+using Foretoken.Plans;
 
 namespace Foretoken.Planning;
 
@@ -26,7 +28,7 @@ public sealed record PlannedPrefill
     public double? TargetDecodeSpeedup { get; init; }
 
     /// <summary>
-    /// The speedup of an output token that is counted for <see cref="Plan"/> (<see cref="DecodeCostModel"/>): fewer weights are
+    /// The speedup of an output token that is counted for <see cref="Plan"/> (<see cref="DecodeCost"/>): fewer weights are
     /// read where layers are skipped, and fewer keys and values where tokens were left out. 1 when everything is kept.
     /// </summary>
     public double PromisedDecodeSpeedup { get; init; } = 1;

@@ -1,4 +1,8 @@
 using System.Globalization;
+using Foretoken.Costs;
+using Foretoken.Errors;
+using Foretoken.Plans;
+using Foretoken.Skips;
 
 namespace Foretoken.Planning;
 
@@ -49,7 +53,7 @@ public sealed class PrefillPlanner
     /// <param name="shape">The model's sizes.</param>
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
     public PrefillPlanner(ModelShape shape, PrefillPlannerOptions? options = null)
-        : this(new PrefillCostModel(shape), options) { }
+        : this(new CountedPrefillCost(shape), options) { }
 
     /// <summary>Creates a planner that estimates with a given cost model.</summary>
     /// <param name="costModel">The cost model: counted, or measured on this machine.</param>
@@ -59,12 +63,12 @@ public sealed class PrefillPlanner
     public PrefillPlanner(
         PrefillCost costModel,
         PrefillPlannerOptions? options = null,
-        DecodeCostModel? decodeCost = null
+        DecodeCost? decodeCost = null
     )
     {
         ArgumentNullException.ThrowIfNull(costModel);
         CostModel = costModel;
-        DecodeCost = decodeCost ?? new DecodeCostModel(costModel.Shape);
+        DecodeCost = decodeCost ?? new DecodeCost(costModel.Shape);
         Options = options ?? new PrefillPlannerOptions();
         _mostBoundaries = Options.Schedules.Max(schedule => schedule.Depths.Count);
         _ways = [.. MakeWays(Options, costModel.Shape.LayerCount)];
@@ -74,7 +78,7 @@ public sealed class PrefillPlanner
     public PrefillCost CostModel { get; }
 
     /// <summary>The cost model that promises for output tokens rest on.</summary>
-    public DecodeCostModel DecodeCost { get; }
+    public DecodeCost DecodeCost { get; }
 
     /// <summary>The settings.</summary>
     public PrefillPlannerOptions Options { get; }

@@ -1,3 +1,6 @@
+using Foretoken.Plans;
+using Foretoken.Skips;
+
 namespace Foretoken.Planning;
 
 /// <summary>Settings of a <see cref="PrefillPlanner"/>.</summary>

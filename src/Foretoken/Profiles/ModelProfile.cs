@@ -1,5 +1,8 @@
 using System.Globalization;
+using Foretoken.Importance;
 using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Skips;
 
 namespace Foretoken.Profiles;
 

@@ -1,4 +1,4 @@
-using Foretoken.Planning;
+using Foretoken.Plans;
 
 namespace Foretoken.Profiles;
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Foretoken.Errors;
 
 namespace Foretoken.Schemas;
 

@@ -1,5 +1,7 @@
 using System.Text.Json;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 

@@ -1,4 +1,7 @@
 using System.Text.Json;
+using Foretoken.Cli.Console;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 
@@ -23,9 +26,9 @@ public sealed class BenchEndToEndTests : IDisposable
     public async Task Plain_and_keep_all_give_the_logits_of_unpatched_llama_cpp()
     {
         string model = Path.Combine(_folder.Path, "tiny.gguf");
-        Gguf.SyntheticModel.Write(
+        SyntheticModel.Write(
             model,
-            Gguf.SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
+            SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
         );
 
         string page = Path.Combine(_folder.Path, "page.html");

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Foretoken.Cli.Bench;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 

@@ -1,7 +1,10 @@
 using System.Text.Json;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Bench.Rivals;
-using Foretoken.Planning;
+using Foretoken.Cli.Machine;
+using Foretoken.Costs;
+using Foretoken.Plans;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Tests.Bench;
 
@@ -34,7 +37,7 @@ internal static class BenchReports
             Seed = 4,
             DecodeTokens = decode,
             VocabularySize = 500,
-            Costs = new PrefillCostModel(Shape),
+            Costs = new CountedPrefillCost(Shape),
             Cores = 2,
             Rivals = rivals,
             RivalText = (tokens, round) => $"{tokens} tokens of round {round}",

@@ -1,5 +1,9 @@
 using System.Text.Json;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
+using Foretoken.Cli.Machine;
+using Foretoken.Cli.Plan;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 

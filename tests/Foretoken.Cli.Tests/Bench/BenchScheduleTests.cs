@@ -1,4 +1,5 @@
 using Foretoken.Cli.Bench;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 

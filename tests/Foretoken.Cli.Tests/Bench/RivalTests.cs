@@ -3,6 +3,8 @@ using System.Text;
 using System.Text.Json;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Bench.Rivals;
+using Foretoken.Cli.Console;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Bench;
 

@@ -1,5 +1,7 @@
 using System.Text;
-using Foretoken.Samples.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Console;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Chat;
 

@@ -1,7 +1,11 @@
 using System.Text;
 using System.Text.Json;
-using Foretoken.Inference;
-using Foretoken.Samples.Chat;
+using Foretoken.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Console;
+using Foretoken.Errors;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Chat;
 

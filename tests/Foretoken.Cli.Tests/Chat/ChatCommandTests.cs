@@ -1,5 +1,6 @@
-using Foretoken.Inference;
-using Foretoken.Samples.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Chat;
 

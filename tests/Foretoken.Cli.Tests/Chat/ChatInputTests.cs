@@ -1,4 +1,5 @@
-using Foretoken.Samples.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Chat;
 

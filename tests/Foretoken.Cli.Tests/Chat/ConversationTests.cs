@@ -1,5 +1,6 @@
-using Foretoken.Inference;
-using Foretoken.Samples.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Errors;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Cli.Tests.Chat;

@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Cli.Tests.Chat;

@@ -1,7 +1,8 @@
 using System.Text.Json;
-using Foretoken.Inference;
-using Foretoken.Profiles;
-using Foretoken.Samples.Chat;
+using Foretoken.Cli.Chat;
+using Foretoken.Importance;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Spectre.Console;
 

@@ -1,7 +1,10 @@
 using System.Text.Json;
 using Foretoken.Cli.Doctor;
-using Foretoken.Gguf;
-using Foretoken.Inference;
+using Foretoken.Interop;
+using Foretoken.Machine;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Doctor;
 

@@ -1,4 +1,5 @@
 using Foretoken.Cli.Doctor;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Doctor;
 

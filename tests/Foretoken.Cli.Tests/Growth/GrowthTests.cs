@@ -1,11 +1,15 @@
 using System.Text.Json;
 using System.Xml.Linq;
-using Foretoken.Cli.Bench;
+using Foretoken.Cli.Console;
 using Foretoken.Cli.Growth;
+using Foretoken.Cli.Machine;
 using Foretoken.Cli.Tests.Quality;
 using Foretoken.Gguf;
-using Foretoken.Profiles;
+using Foretoken.Importance;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Growth;
 

@@ -1,7 +1,8 @@
+using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
-using Foretoken.Inference;
-using Foretoken.Planning;
-using Foretoken.Tuning;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 using Spectre.Console;
 
 namespace Foretoken.Cli.Tests.Quality;

@@ -1,6 +1,8 @@
+using Foretoken.Cli.Console;
 using Foretoken.Cli.Quality;
-using Foretoken.Inference;
-using Foretoken.Tuning;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Tests.Quality;
 

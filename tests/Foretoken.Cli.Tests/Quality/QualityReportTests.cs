@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Foretoken.Cli.Quality;
-using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Tests.Quality;
 

@@ -1,8 +1,11 @@
 using System.Text.Json;
 using Foretoken.Cli.Bench;
+using Foretoken.Cli.Chat;
+using Foretoken.Cli.Machine;
 using Foretoken.Cli.Quality;
-using Foretoken.Planning;
-using Foretoken.Tuning;
+using Foretoken.Plans;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Cli.Tests.Quality;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Foretoken.Cli.Scale;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tests.Scale;
 

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Architecture;
 

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.Tests.Chat;
 

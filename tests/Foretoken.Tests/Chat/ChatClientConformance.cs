@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

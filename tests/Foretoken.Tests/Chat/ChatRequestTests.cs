@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Foretoken.Chat;
-using Foretoken.Inference;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,5 +1,8 @@
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 

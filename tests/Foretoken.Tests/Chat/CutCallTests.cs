@@ -1,6 +1,7 @@
 using System.Text;
 using Foretoken.Chat;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

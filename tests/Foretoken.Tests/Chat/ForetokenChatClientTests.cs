@@ -2,13 +2,17 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using Foretoken.Chat;
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Errors;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.SemanticKernel;
 
 namespace Foretoken.Tests.Chat;
 

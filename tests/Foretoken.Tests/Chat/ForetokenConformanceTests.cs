@@ -1,4 +1,5 @@
-using Foretoken.Tests.Inference;
+using Foretoken.Chat;
+using Foretoken.Tests.Sessions;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Foretoken.Chat;
-using Foretoken.Inference;
+using Foretoken.SemanticKernel;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

@@ -1,5 +1,7 @@
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Chat;
+using Foretoken.Errors;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

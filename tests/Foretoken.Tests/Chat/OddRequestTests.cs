@@ -1,8 +1,9 @@
 using System.Text;
 using System.Text.Json;
 using Foretoken.Chat;
-using Foretoken.Inference;
 using Foretoken.Interop;
+using Foretoken.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;

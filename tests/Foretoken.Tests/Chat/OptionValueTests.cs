@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Foretoken.Chat;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Chat;
 

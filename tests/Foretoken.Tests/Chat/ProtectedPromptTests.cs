@@ -1,6 +1,8 @@
 using Foretoken.Chat;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging.Abstractions;
 

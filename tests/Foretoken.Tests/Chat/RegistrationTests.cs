@@ -1,11 +1,15 @@
-using Foretoken.Inference;
+using Foretoken.Chat;
+using Foretoken.Errors;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Microsoft.SemanticKernel;
 
 namespace Foretoken.Tests.Chat;
 

@@ -1,6 +1,8 @@
 using System.Text.Json;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Agents.AI;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;

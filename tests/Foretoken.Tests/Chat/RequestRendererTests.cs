@@ -1,5 +1,5 @@
 using Foretoken.Chat;
-using Foretoken.Inference;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,4 +1,5 @@
 using Foretoken.Chat;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Chat;
 

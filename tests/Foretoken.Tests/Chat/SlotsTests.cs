@@ -1,5 +1,8 @@
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Errors;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

@@ -2,8 +2,12 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Foretoken.Inference;
-using Foretoken.Tests.Inference;
+using Foretoken.Chat;
+using Foretoken.Errors;
+using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Xunit.Abstractions;
 

@@ -1,5 +1,6 @@
 using System.Text;
 using Foretoken.Chat;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Chat;
 

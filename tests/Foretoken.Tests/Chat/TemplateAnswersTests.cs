@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Foretoken.Chat;
-using Foretoken.Tests.Inference;
+using Foretoken.Errors;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging.Abstractions;
 

@@ -1,4 +1,7 @@
-using Foretoken.Inference;
+using Foretoken.Chat;
+using Foretoken.Errors;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;

@@ -1,7 +1,6 @@
-using Foretoken.Gguf;
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Chat;
 
@@ -21,7 +20,7 @@ public sealed class TinyChatModel : IDisposable
             SyntheticModelSpec.Parse("layers=8,embd=192,heads=4,kv-heads=2,ffn=384,vocab=320,tied=false,type=f32")
         );
         // the same plans whatever ran before
-        Model = ForetokenModel.Load(Path, new ModelOptions { UseCostProfile = false });
+        Model = ForetokenModel.Load(Path, new ModelOptions { UseMeasuredCosts = false });
     }
 
     public string Path => _folder["tiny-chat.gguf"];

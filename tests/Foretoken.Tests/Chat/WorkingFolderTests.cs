@@ -1,4 +1,5 @@
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Chat;
@@ -41,7 +42,7 @@ public sealed class WorkingFolderTests : IDisposable
                 ModelPath = Path.GetFileName(path),
                 ContextSize = 256,
                 Threads = TestModel.Threads,
-                UseCostProfile = false,
+                UseMeasuredCosts = false,
             }
         );
         Environment.CurrentDirectory = Path.GetTempPath();

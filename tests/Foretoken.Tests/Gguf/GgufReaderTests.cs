@@ -2,7 +2,9 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.IO.Compression;
 using System.Text;
+using Foretoken.Errors;
 using Foretoken.Gguf;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Gguf;
 

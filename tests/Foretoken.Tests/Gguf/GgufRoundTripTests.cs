@@ -1,4 +1,6 @@
 using Foretoken.Gguf;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Gguf;
 

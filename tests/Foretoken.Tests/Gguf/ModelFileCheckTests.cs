@@ -1,5 +1,9 @@
 using System.Text;
+using Foretoken.Errors;
 using Foretoken.Gguf;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Gguf;
 

@@ -1,4 +1,6 @@
 using Foretoken.Gguf;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Gguf;
 

@@ -1,4 +1,5 @@
 using Foretoken.Interop;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Interop;
 

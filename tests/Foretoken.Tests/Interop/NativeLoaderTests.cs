@@ -1,5 +1,8 @@
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Foretoken.Interop;
+using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Interop;
 
@@ -21,7 +24,7 @@ public sealed class NativeLoaderTests
     public void Abi_version_of_the_header_is_the_expected_one()
     {
         string header = File.ReadAllText(
-            Path.Combine(Tests.Inference.TestModel.Root, "src", "Foretoken.Native", "include", "foretoken.h")
+            Path.Combine(Sessions.TestModel.Root, "src", "Foretoken.Native", "include", "foretoken.h")
         );
         Assert.Contains(
             $"#define FTK_ABI_VERSION {NativeLoader.ExpectedAbiVersion}\n",

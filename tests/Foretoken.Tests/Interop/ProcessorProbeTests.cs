@@ -1,6 +1,8 @@
-using Foretoken.Inference;
+using Foretoken.Errors;
 using Foretoken.Interop;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Interop;
 

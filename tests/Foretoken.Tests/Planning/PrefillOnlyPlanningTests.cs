@@ -1,4 +1,7 @@
+using Foretoken.Costs;
 using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Planning;
 
@@ -56,7 +59,7 @@ public sealed class PrefillOnlyPlanningTests
     [Fact]
     public void Counted_are_the_projections_of_keys_and_values_and_the_last_token()
     {
-        PrefillCostModel cost = new(Shapes.Tiny) { BoundaryOverhead = 1000 };
+        CountedPrefillCost cost = new(Shapes.Tiny) { BoundaryOverhead = 1000 };
         const double Projections = 2 * ((8 * (8 + (2 * 4))) + (8 * 8));
         const double KeysAndValues = 2 * 2 * 8 * 4;
         const double FeedForward = 2 * 3 * 8 * 16;
@@ -97,7 +100,7 @@ public sealed class PrefillOnlyPlanningTests
         PrefillWork.CountPrefill(layout, [], [], null, 20, 1000, 100, 0, default, terms);
 
         double share = layout.KeyValueShare;
-        Assert.Equal(new PrefillCostModel(Shapes.SmolLM2).KeyValueShare, share);
+        Assert.Equal(new CountedPrefillCost(Shapes.SmolLM2).KeyValueShare, share);
         Assert.InRange(share, 0.05, 0.1);
         double chunks = Math.Ceiling(1000.0 / layout.UBatchSize);
         Assert.Equal((2 * chunks) + 1, terms[CostTerm.Chunk]);
@@ -105,7 +108,7 @@ public sealed class PrefillOnlyPlanningTests
         Assert.Equal((20 * chunks) + (10 * ((share * chunks) + 1)), Sum(CostTerm.Layer), 6);
         Assert.Equal(10 * 1099, Sum(CostTerm.PastPair) - (20 * PastPairs()), 6);
 
-        PrefillCostProfile cost = machine.Truth;
+        MeasuredPrefillCost cost = machine.Truth;
         double all = cost.Cost(PrefillPlan.KeepAll, 1000, 100);
         double later = all;
         for (int layer = 29; layer >= 1; layer--)

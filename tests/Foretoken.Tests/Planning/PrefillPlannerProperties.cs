@@ -1,4 +1,9 @@
+using Foretoken.Costs;
 using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Samples;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Prompts;
 using FsCheck;
 using FsCheck.Fluent;
 
@@ -36,9 +41,9 @@ public class PrefillPlannerProperties
         from exponents in Gen.Choose(-400, 400).ArrayOf(CostTerm.Count)
         select isMeasured
             ? (PrefillCost)Measured(shape, firstDeviceLayer, uBatchSize, exponents)
-            : new PrefillCostModel(shape);
+            : new CountedPrefillCost(shape);
 
-    private static PrefillCostProfile Measured(ModelShape shape, int firstDeviceLayer, int uBatchSize, int[] exponents)
+    private static MeasuredPrefillCost Measured(ModelShape shape, int firstDeviceLayer, int uBatchSize, int[] exponents)
     {
         double[] prices = new SyntheticMachine(shape, seed: 1).Prices;
         for (int j = 0; j < prices.Length; j++)
@@ -47,7 +52,7 @@ public class PrefillPlannerProperties
             prices[j] *= Math.Pow(10, exponents[j] / 200.0);
         }
 
-        return new PrefillCostProfile(
+        return new MeasuredPrefillCost(
             shape,
             PrefillLayout.Of(shape, firstDeviceLayer, uBatchSize),
             prices,

@@ -1,5 +1,6 @@
-using Foretoken.Gguf;
-using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Planning;
 

@@ -1,4 +1,10 @@
+using Foretoken.Costs;
+using Foretoken.Errors;
 using Foretoken.Planning;
+using Foretoken.Plans;
+using Foretoken.Samples;
+using Foretoken.Skips;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Planning;
 
@@ -141,7 +147,7 @@ public class SkipPlanningTests
         Assert.Contains("chosen by the prompt", planned.Reason, StringComparison.Ordinal);
         PrefillPlan routed = PrefillPlan.FromBoundaries([], routing: routing);
         PrefillPlan fixedOnes = PrefillPlan.FromBoundaries([], skips: Two);
-        PrefillCostModel counted = new(Shapes.SmolLM2);
+        CountedPrefillCost counted = new(Shapes.SmolLM2);
         Assert.Equal(counted.Cost(fixedOnes, 1024) + counted.BoundaryOverhead, counted.Cost(routed, 1024));
         SyntheticMachine machine = new(Shapes.SmolLM2, 1);
         // two chunks more, because the stage is interrupted, and one choice
@@ -234,7 +240,7 @@ public class SkipPlanningTests
     [Fact]
     public void An_output_token_reads_the_weights_of_what_is_computed_and_the_keys_and_values_that_are_there()
     {
-        DecodeCostModel cost = new(Shapes.Tiny) { BytesPerWeight = 0.5, BytesPerKvNumber = 2 };
+        DecodeCost cost = new(Shapes.Tiny) { BytesPerWeight = 0.5, BytesPerKvNumber = 2 };
         const double Attention = 0.5 * ((8 * (8 + (2 * 4))) + (8 * 8));
         const double FeedForward = 0.5 * 3 * 8 * 16;
         const double Keys = 2 * 2 * 4;
@@ -258,7 +264,7 @@ public class SkipPlanningTests
     [InlineData(12)]
     public void By_measured_prices_the_sublayers_of_a_block_save_what_the_block_does(int firstDeviceLayer)
     {
-        PrefillCostProfile cost = new SyntheticMachine(Shapes.SmolLM2, 1, firstDeviceLayer).Truth;
+        MeasuredPrefillCost cost = new SyntheticMachine(Shapes.SmolLM2, 1, firstDeviceLayer).Truth;
         double all = cost.Cost(PrefillPlan.KeepAll, 1500);
 
         double block = Saved(new(20));

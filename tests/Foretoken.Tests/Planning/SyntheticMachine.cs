@@ -1,4 +1,6 @@
-using Foretoken.Planning;
+using Foretoken.Costs;
+using Foretoken.Plans;
+using Foretoken.Tests.Schemas;
 
 namespace Foretoken.Tests.Planning;
 
@@ -14,7 +16,7 @@ internal sealed class SyntheticMachine
         Shape = shape;
         _random = new Random(seed);
         Layout = PrefillLayout.Of(shape, firstDeviceLayer, UBatchSize);
-        PrefillCostModel counted = new(shape);
+        CountedPrefillCost counted = new(shape);
         double token = counted.OperationsPerToken / 60e9;
         double pair = counted.OperationsPerPair / 15e9;
         Prices = new double[CostTerm.Count];
@@ -44,7 +46,7 @@ internal sealed class SyntheticMachine
     internal static ProbeLoad Probes { get; } = new(8, 40, 1 / 16.0);
 
     /// <summary>The truth, as a cost.</summary>
-    internal PrefillCostProfile Truth =>
+    internal MeasuredPrefillCost Truth =>
         new(Shape, Layout, [.. Prices], new double[CostTerm.Count, CostTerm.Count], 0, 0, 1, 1);
 
     /// <summary>A prefill as this machine would run it.</summary>

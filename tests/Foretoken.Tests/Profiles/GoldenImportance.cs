@@ -1,6 +1,6 @@
 using System.Text.Json;
-using Foretoken.Profiles;
-using Foretoken.Tuning;
+using Foretoken.Importance;
+using Foretoken.Tuning.Importance;
 
 namespace Foretoken.Tests.Profiles;
 

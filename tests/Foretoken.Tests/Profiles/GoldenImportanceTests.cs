@@ -1,5 +1,6 @@
-using Foretoken.Profiles;
-using Foretoken.Tuning;
+using Foretoken.Importance;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Profiles;
 

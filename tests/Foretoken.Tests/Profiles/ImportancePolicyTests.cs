@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
-using Foretoken.Profiles;
+using Foretoken.Importance;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Profiles;
 

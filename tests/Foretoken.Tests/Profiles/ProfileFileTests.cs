@@ -1,7 +1,13 @@
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Planning;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Skips;
 using Foretoken.Tests.Gguf;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 using FsCheck;
 using FsCheck.Fluent;
 
@@ -76,11 +82,11 @@ public class ProfileFileTests
                 AnyProfile.ToArbitrary(),
                 profile =>
                 {
-                    ProfileFile.Write(folder["a.foretoken.gguf"], profile);
+                    ProfileWriter.Write(folder["a.foretoken.gguf"], profile);
                     ModelProfile read = ProfileFile.Read(folder["a.foretoken.gguf"]);
                     TestProfiles.AssertEqual(profile, read);
 
-                    ProfileFile.Write(folder["b.foretoken.gguf"], read);
+                    ProfileWriter.Write(folder["b.foretoken.gguf"], read);
                     Assert.Equal(
                         File.ReadAllBytes(folder["a.foretoken.gguf"]),
                         File.ReadAllBytes(folder["b.foretoken.gguf"])
@@ -94,11 +100,11 @@ public class ProfileFileTests
     public void Routers_and_what_skips_lose_survive_a_round_trip_bit_for_bit()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["a.gguf"], TestProfiles.Small);
         ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
         TestProfiles.AssertEqual(TestProfiles.Small, read);
 
-        ProfileFile.Write(folder["b.gguf"], read);
+        ProfileWriter.Write(folder["b.gguf"], read);
         Assert.Equal(File.ReadAllBytes(folder["a.gguf"]), File.ReadAllBytes(folder["b.gguf"]));
         Assert.Equal(
             [(2, 0.15), (1, 0.1), (1, 0.2)],
@@ -167,7 +173,7 @@ public class ProfileFileTests
             Routing = two with { Count = 1 },
             Weights = TestProfiles.Weights(new(1), 24),
         };
-        ProfileFile.Write(folder["a.gguf"], TestProfiles.Small with { Routers = [zeros, learned], SkipQuality = [] });
+        ProfileWriter.Write(folder["a.gguf"], TestProfiles.Small with { Routers = [zeros, learned], SkipQuality = [] });
         ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
 
         Assert.Equal(
@@ -190,7 +196,7 @@ public class ProfileFileTests
     public void A_profile_without_skips_has_no_router_and_nothing_to_skip()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["a.gguf"], WithoutSkips);
+        ProfileWriter.Write(folder["a.gguf"], WithoutSkips);
         ModelProfile read = ProfileFile.Read(folder["a.gguf"]);
 
         Assert.Null(read.CreateRouter());
@@ -207,7 +213,7 @@ public class ProfileFileTests
     public void A_profile_without_networks_has_no_trace_of_them()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(
+        ProfileWriter.Write(
             folder["a.gguf"],
             TestProfiles.Small with
             {
@@ -226,7 +232,7 @@ public class ProfileFileTests
     public void A_network_fits_the_model_and_is_finite()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["profile.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["profile.gguf"], TestProfiles.Small);
         Rewrite(folder["profile.gguf"], folder["wide.gguf"], "foretoken.model.embedding_size", GgufValue.From(9));
         Assert.Contains("'boundary.3.network' is no network", Refusal(folder["wide.gguf"]), StringComparison.Ordinal);
         Rewrite(folder["profile.gguf"], folder["none.gguf"], "foretoken.model.embedding_size", GgufValue.From(-2));
@@ -348,7 +354,7 @@ public class ProfileFileTests
     public void Other_version_and_other_features_are_refused_with_advice()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["profile.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["profile.gguf"], TestProfiles.Small);
 
         Rewrite(folder["profile.gguf"], folder["newer.gguf"], "foretoken.version", GgufValue.From(2u));
         Assert.Contains(
@@ -364,8 +370,8 @@ public class ProfileFileTests
     public void Only_a_profile_that_reads_the_tokens_says_so()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["with.gguf"], TestProfiles.Small);
-        ProfileFile.Write(
+        ProfileWriter.Write(folder["with.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(
             folder["without.gguf"],
             TestProfiles.Small with
             {
@@ -384,7 +390,7 @@ public class ProfileFileTests
     public void Content_that_contradicts_itself_is_refused_though_its_checksum_fits()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["profile.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["profile.gguf"], TestProfiles.Small);
         (string Key, GgufValue Value, string Reason)[] changes =
         [
             ("foretoken.model.head_count", GgufValue.From(3), "3 heads and 1 layers need 18"),
@@ -502,9 +508,9 @@ public class ProfileFileTests
         Assert.Null(ProfileFile.Find(model));
 
         ModelProfile profile = TestProfiles.For(folder["model.gguf"], 1, 2);
-        ProfileFile.Write(ProfileFile.PathFor(folder["model.gguf"]), profile);
+        ProfileWriter.Write(ProfileFile.PathFor(folder["model.gguf"]), profile);
         TestProfiles.AssertEqual(profile, ProfileFile.Find(model)!);
-        ProfileFile.Write(folder["elsewhere.gguf"], profile);
+        ProfileWriter.Write(folder["elsewhere.gguf"], profile);
         TestProfiles.AssertEqual(profile, ProfileFile.Find(model, folder["elsewhere.gguf"])!);
     }
 
@@ -514,7 +520,7 @@ public class ProfileFileTests
         using TemporaryFolder folder = new();
         SyntheticModel.Write(folder["mine.gguf"], TinyModel.Spec);
         SyntheticModel.Write(folder["yours.gguf"], TinyModel.Spec with { Name = "your model", Seed = 2 });
-        ProfileFile.Write(ProfileFile.PathFor(folder["mine.gguf"]), TestProfiles.For(folder["yours.gguf"], 1));
+        ProfileWriter.Write(ProfileFile.PathFor(folder["mine.gguf"]), TestProfiles.For(folder["yours.gguf"], 1));
 
         ModelProfileException e = Assert.Throws<ModelProfileException>(() =>
             ProfileFile.Find(ModelFileCheck.Check(folder["mine.gguf"]))
@@ -530,7 +536,7 @@ public class ProfileFileTests
         from residual in AnyWeight.ArrayOf(width)
         from matches in AnyWeight.ArrayOf(MatchFeatures.Count)
         from hidden in Gen.Choose(1, 3)
-        from network in AnyWeight.ArrayOf(SkimPredictor.WeightCount(width, hidden))
+        from network in AnyWeight.ArrayOf(ResidualNetwork.WeightCount(width, hidden))
         from hasThreshold in Gen.Elements(true, false)
         from threshold in AnyWeight
         from correlation in Gen.Elements(double.NaN, -1, 0.123456789, 1)
@@ -542,7 +548,7 @@ public class ProfileFileTests
             correlation
         )
         {
-            Network = (reads & 4) != 0 ? new SkimPredictor(width, hidden, network) : null,
+            Network = (reads & 4) != 0 ? new ResidualNetwork(width, hidden, network) : null,
             MatchWeights = (reads & 8) != 0 ? matches : default(ReadOnlyMemory<float>),
         };
 
@@ -585,7 +591,7 @@ public class ProfileFileTests
 
     private static byte[] Bytes(TemporaryFolder folder)
     {
-        ProfileFile.Write(folder["profile.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["profile.gguf"], TestProfiles.Small);
         TestProfiles.AssertEqual(TestProfiles.Small, ProfileFile.Read(folder["profile.gguf"]));
         return File.ReadAllBytes(folder["profile.gguf"]);
     }
@@ -599,7 +605,7 @@ public class ProfileFileTests
     private static void AssertRefused(ModelProfile profile, string reason)
     {
         using TemporaryFolder folder = new();
-        ArgumentException e = Assert.Throws<ArgumentException>(() => ProfileFile.Write(folder["p.gguf"], profile));
+        ArgumentException e = Assert.Throws<ArgumentException>(() => ProfileWriter.Write(folder["p.gguf"], profile));
         Assert.Contains(reason, e.Message, StringComparison.Ordinal);
         Assert.False(File.Exists(folder["p.gguf"]));
     }

@@ -1,3 +1,5 @@
+using Foretoken.Importance;
+
 namespace Foretoken.Tests.Profiles;
 
 /// <summary>The importances written down as plainly as their definitions, in double, to check the fast ones against.</summary>

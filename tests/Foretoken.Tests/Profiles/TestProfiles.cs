@@ -1,6 +1,9 @@
 using Foretoken.Gguf;
-using Foretoken.Planning;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Skips;
+using Foretoken.Tests.Schemas;
 
 namespace Foretoken.Tests.Profiles;
 
@@ -131,8 +134,8 @@ internal static class TestProfiles
             ],
         };
 
-    public static SkimPredictor Network(Random random, int width, int hidden) =>
-        new(width, hidden, Weights(random, SkimPredictor.WeightCount(width, hidden)));
+    public static ResidualNetwork Network(Random random, int width, int hidden) =>
+        new(width, hidden, Weights(random, ResidualNetwork.WeightCount(width, hidden)));
 
     public static float[] Weights(Random random, int count)
     {

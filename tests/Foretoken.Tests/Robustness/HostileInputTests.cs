@@ -1,11 +1,16 @@
 using System.Text;
+using Foretoken.Chat;
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Foretoken.Tests.Chat;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Inference;
 using Foretoken.Tests.Profiles;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Xunit.Abstractions;
 
@@ -253,7 +258,7 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
 
     private static void LoadAndCompute(string path, string text)
     {
-        using ForetokenModel model = ForetokenModel.Load(path, new ModelOptions { UseCostProfile = false });
+        using ForetokenModel model = ForetokenModel.Load(path, new ModelOptions { UseMeasuredCosts = false });
         model.Tokenize(text, addSpecial: true, parseSpecial: true);
         using ForetokenSession session = model.CreateSession(new SessionOptions { ContextSize = 64, Threads = 1 });
         session.Prefill([1, 2, 3, 4, 5]);
@@ -320,7 +325,7 @@ public class HostileInputTests(TinyChatModel test, ITestOutputHelper output)
     public void Profiles_are_read_or_refused()
     {
         using TemporaryFolder folder = new();
-        ProfileFile.Write(folder["p.gguf"], TestProfiles.Small);
+        ProfileWriter.Write(folder["p.gguf"], TestProfiles.Small);
         byte[] bytes = File.ReadAllBytes(folder["p.gguf"]);
         Run(
             "profiles",

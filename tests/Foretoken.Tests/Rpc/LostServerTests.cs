@@ -1,9 +1,11 @@
 using System.Net;
 using System.Net.Sockets;
-using Foretoken.Gguf;
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Errors;
+using Foretoken.Plans;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Rpc;

@@ -1,4 +1,4 @@
-using Foretoken.Profiles;
+using Foretoken.Importance;
 
 namespace Foretoken.Tests.Rpc;
 

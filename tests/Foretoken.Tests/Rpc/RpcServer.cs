@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.Tests.Rpc;
 

@@ -1,8 +1,8 @@
-using Foretoken.Inference;
-using Foretoken.Planning;
-using Foretoken.Profiles;
+using Foretoken.Importance;
+using Foretoken.Plans;
+using Foretoken.Sessions;
 using Foretoken.Tests.Chat;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.Tests.Rpc;
 
@@ -33,7 +33,7 @@ public sealed class TwoServers : IDisposable
             StockTokens = stock.Greedy(Prompt, AnswerTokens);
             StockLogits = stock.Logits(Prompt);
         }
-        _model = ForetokenModel.Load(_cpu.Path, new ModelOptions { RpcServers = Endpoints, UseCostProfile = false });
+        _model = ForetokenModel.Load(_cpu.Path, new ModelOptions { RpcServers = Endpoints, UseMeasuredCosts = false });
     }
 
     internal string[] Endpoints => [.. _servers.Select(server => server.Endpoint)];

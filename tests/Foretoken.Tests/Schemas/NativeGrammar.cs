@@ -1,6 +1,6 @@
-using Foretoken.Inference;
 using Foretoken.Interop;
 using Foretoken.Schemas;
+using Foretoken.Sessions;
 
 namespace Foretoken.Tests.Schemas;
 

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Foretoken.Schemas;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Schemas;
 

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Foretoken.Errors;
 using Foretoken.Schemas;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Schemas;
 

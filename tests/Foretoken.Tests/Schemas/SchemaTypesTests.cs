@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Foretoken.Schemas;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Schemas;

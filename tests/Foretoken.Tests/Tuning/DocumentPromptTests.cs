@@ -1,4 +1,5 @@
-using Foretoken.Tuning;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Tuning;
 

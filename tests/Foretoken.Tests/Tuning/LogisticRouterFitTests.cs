@@ -1,6 +1,7 @@
-using Foretoken.Planning;
-using Foretoken.Profiles;
-using Foretoken.Tuning;
+using Foretoken.Plans;
+using Foretoken.Skips;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Skips;
 
 namespace Foretoken.Tests.Tuning;
 

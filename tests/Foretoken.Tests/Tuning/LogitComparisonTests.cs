@@ -1,4 +1,5 @@
-using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Tests.Tuning;
 

@@ -1,10 +1,16 @@
+using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Inference;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Importance;
+using Foretoken.Tuning.Models;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Tuning;
 

@@ -1,5 +1,5 @@
 using Foretoken.Tests.Gguf;
-using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Tuning;

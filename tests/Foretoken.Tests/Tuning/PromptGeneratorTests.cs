@@ -1,4 +1,5 @@
-using Foretoken.Tuning;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 
 namespace Foretoken.Tests.Tuning;

@@ -1,7 +1,9 @@
-using Foretoken.Planning;
-using Foretoken.Profiles;
-using Foretoken.Tests.Inference;
-using Foretoken.Tuning;
+using Foretoken.Errors;
+using Foretoken.Importance;
+using Foretoken.Plans;
+using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Tests.Tuning;
 

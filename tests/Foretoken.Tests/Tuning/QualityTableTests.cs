@@ -1,5 +1,6 @@
-using Foretoken.Planning;
-using Foretoken.Tuning;
+using Foretoken.Plans;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
 
 namespace Foretoken.Tests.Tuning;
 

@@ -1,4 +1,4 @@
-using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Tuning;
 

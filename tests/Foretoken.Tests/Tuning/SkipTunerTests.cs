@@ -1,10 +1,16 @@
-using Foretoken.Inference;
-using Foretoken.Planning;
+using Foretoken.Errors;
+using Foretoken.Importance;
+using Foretoken.Plans;
 using Foretoken.Profiles;
+using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Inference;
 using Foretoken.Tests.Profiles;
+using Foretoken.Tests.Schemas;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning;
+using Foretoken.Tuning.Prompts;
+using Foretoken.Tuning.Quality;
+using Foretoken.Tuning.Skips;
 
 namespace Foretoken.Tests.Tuning;
 

@@ -1,14 +1,16 @@
+// what a program without reflection-based JSON looks like, compiled ahead of time or trimmed: options from configuration, a pipeline
+// with function invocation and a cache, a report, and a conversation that is saved and restored
 using System.Text.Json;
 using Foretoken;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
+using Microsoft.SemanticKernel;
 
-// what a program without reflection-based JSON looks like, compiled ahead of time or trimmed: options from configuration, a pipeline
-// with function invocation and a cache, a report, and a conversation that is saved and restored
 IConfiguration configuration = new ConfigurationBuilder()
     .AddInMemoryCollection(
         new Dictionary<string, string?>
@@ -38,10 +40,10 @@ ChatMessage question = new(ChatRole.User, $"{document}\n\nWhat is this text abou
 ChatOptions options = new ChatOptions { MaxOutputTokens = 12 }
     .WithImportance("recent-window")
     .WithLoraAdapters()
-    .WithPrefillProgress(new Progress<Foretoken.Inference.PrefillProgress>());
+    .WithPrefillProgress(new Progress<Foretoken.Sessions.PrefillProgress>());
 ChatResponse answer = await client.GetResponseAsync([question], options);
 ChatResponse cached = await client.GetResponseAsync([question], options);
-Foretoken.Inference.PrefillReport report = answer.GetPrefillReport()!;
+Foretoken.Sessions.PrefillReport report = answer.GetPrefillReport()!;
 bool reported = report.ToJson().Contains("\"target_speedup\": 2", StringComparison.Ordinal);
 
 string saved = JsonSerializer.Serialize(

@@ -1,8 +1,8 @@
+// what an application with the packages Foretoken and Foretoken.Native.Cpu looks like
 using Foretoken;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 
-// what an application with the packages Foretoken and Foretoken.Native.Cpu looks like
 using IChatClient client = new ForetokenChatClient(
     new()
     {

@@ -1,8 +1,9 @@
-using Foretoken.Inference;
+// what an application with the packages Foretoken.SemanticKernel and Foretoken.Native.Cpu looks like
 using Foretoken.SemanticKernel;
+using Foretoken.Sessions;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 
-// what an application with the packages Foretoken.SemanticKernel and Foretoken.Native.Cpu looks like
 Kernel kernel = Kernel
     .CreateBuilder()
     .AddForetokenChatCompletion(options =>

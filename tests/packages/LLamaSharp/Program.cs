@@ -1,10 +1,10 @@
-using Foretoken.Inference;
+// what an application with the packages Foretoken.LLamaSharp and Foretoken.Native.Cpu looks like
 using Foretoken.LLamaSharp;
+using Foretoken.Sessions;
 using LLama;
 using LLama.Common;
 using LLama.Native;
 
-// what an application with the packages Foretoken.LLamaSharp and Foretoken.Native.Cpu looks like
 NativeLibraryConfig.LLama.WithForetoken();
 ModelParams parameters = new(args[0]) { ContextSize = 1024, GpuLayerCount = 0 };
 using LLamaWeights weights = LLamaWeights.LoadFromFile(parameters);

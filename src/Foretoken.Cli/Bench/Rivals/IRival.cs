@@ -1,3 +1,5 @@
+using Foretoken.Cli.Console;
+
 namespace Foretoken.Cli.Bench.Rivals;
 
 /// <summary>Another program that answers the same prompts; its time to first token is measured beside ours.</summary>

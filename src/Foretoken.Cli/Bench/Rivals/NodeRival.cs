@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Foretoken.Cli.Console;
 
 namespace Foretoken.Cli.Bench.Rivals;
 

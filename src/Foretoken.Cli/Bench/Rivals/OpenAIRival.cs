@@ -1,6 +1,7 @@
 using System.ClientModel;
 using System.ClientModel.Primitives;
 using System.Diagnostics;
+using Foretoken.Cli.Console;
 using OpenAI;
 using OpenAI.Chat;
 using OpenAI.Models;

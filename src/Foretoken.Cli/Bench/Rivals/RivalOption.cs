@@ -1,3 +1,5 @@
+using Foretoken.Cli.Console;
+
 namespace Foretoken.Cli.Bench.Rivals;
 
 /// <summary>

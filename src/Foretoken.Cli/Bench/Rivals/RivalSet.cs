@@ -1,5 +1,6 @@
 using System.Globalization;
-using Foretoken.Inference;
+using Foretoken.Cli.Console;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench.Rivals;
 

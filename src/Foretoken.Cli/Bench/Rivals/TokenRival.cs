@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Foretoken.Cli.Console;
 
 namespace Foretoken.Cli.Bench.Rivals;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Inference;
+using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench.Rivals;
 

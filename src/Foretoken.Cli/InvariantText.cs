@@ -1,9 +1,0 @@
-using System.Globalization;
-
-namespace Foretoken.Cli;
-
-/// <summary>Text that is the same whatever the user's culture.</summary>
-internal static class InvariantText
-{
-    internal static string I(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
-}

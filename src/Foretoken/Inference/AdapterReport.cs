@@ -1,6 +1,0 @@
-namespace Foretoken.Inference;
-
-/// <summary>A LoRA adapter that a prompt was computed with.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Scale">Factor to what it adds to the weights.</param>
-public sealed record AdapterReport(string Name, float Scale);
