@@ -10,6 +10,7 @@ using Foretoken;
 using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Samples;
+using Foretoken.Samples.Telemetry;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;

@@ -10,7 +10,6 @@ using Foretoken.Samples;
 using Foretoken.Samples.SemanticKernelChat;
 using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 
 string document = args.ElementAtOrDefault(0) ?? SampleFiles.Document;

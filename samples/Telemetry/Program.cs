@@ -8,6 +8,7 @@ using Foretoken;
 using Foretoken.Diagnostics;
 using Foretoken.Errors;
 using Foretoken.Samples;
+using Foretoken.Samples.Telemetry;
 using Microsoft.Extensions.AI;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;

@@ -1,5 +1,4 @@
 using System.Text.Json.Serialization;
-using Foretoken.Sessions;
 
 namespace Foretoken.Rivals.LLamaSharp;
 

@@ -1,5 +1,4 @@
 using Microsoft.Extensions.AI;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken.SemanticKernel;
 

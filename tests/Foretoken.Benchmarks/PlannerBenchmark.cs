@@ -1,7 +1,7 @@
 using BenchmarkDotNet.Attributes;
-using Foretoken.Cli.Bench;
 using Foretoken.Planning;
 using Foretoken.Plans;
+using Foretoken.Tests.Planning;
 
 namespace Foretoken.Benchmarks;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
-using Foretoken.Interop;
 using LLama;
 using LLama.Abstractions;
 using LLama.Batched;

@@ -5,6 +5,7 @@ using Foretoken.Errors;
 using Foretoken.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama.Native;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -3,6 +3,7 @@ using Foretoken.Cli.Bench.Rivals;
 using Foretoken.Cli.Console;
 using Foretoken.Sessions;
 using Foretoken.Tuning.Prompts;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

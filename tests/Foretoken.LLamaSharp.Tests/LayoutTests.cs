@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using Foretoken.Tuning.Prompts;
 using LLama.Native;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

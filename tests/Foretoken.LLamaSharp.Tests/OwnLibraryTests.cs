@@ -7,6 +7,7 @@ using Foretoken.Cli.Console;
 using Foretoken.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -8,6 +8,7 @@ using LLama;
 using LLama.Common;
 using LLama.Native;
 using LLama.Sampling;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

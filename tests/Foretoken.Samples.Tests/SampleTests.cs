@@ -1,4 +1,3 @@
-using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Samples.Tests;
 

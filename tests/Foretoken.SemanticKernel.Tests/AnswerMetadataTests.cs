@@ -1,8 +1,6 @@
 using System.Text.Json;
 using Foretoken.Sessions;
-using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
 using TextContent = Microsoft.Extensions.AI.TextContent;

@@ -1,7 +1,6 @@
 using System.Reflection;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
 

@@ -1,6 +1,5 @@
 using System.ComponentModel;
 using System.Text.Json;
-using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;

@@ -1,11 +1,12 @@
 using System.ComponentModel;
 using Foretoken.Chat;
 using Foretoken.Sessions;
-using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
+using Foretoken.Tests;
+using Foretoken.Tests.Chat;
+using Foretoken.Tests.Sessions;
 
 namespace Foretoken.SemanticKernel.Tests;
 

@@ -1,4 +1,3 @@
-using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

@@ -2,6 +2,7 @@ using Foretoken.Cli.Console;
 using Foretoken.Cli.Numbers;
 using Foretoken.Sessions;
 using MathNet.Numerics.Statistics;
+using Statistics = Foretoken.Cli.Numbers.Statistics;
 
 namespace Foretoken.Cli.Bench;
 

@@ -3,7 +3,7 @@ using Foretoken.Cli.Numbers;
 using Foretoken.Cli.Pages;
 using Foretoken.Costs;
 using Foretoken.Sessions;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Bench;
 

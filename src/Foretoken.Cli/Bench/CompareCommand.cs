@@ -2,7 +2,7 @@ using System.Text.Json;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Options;
 using Spectre.Console;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,6 +1,5 @@
 using System.Text;
 using Foretoken.Cli.Console;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 

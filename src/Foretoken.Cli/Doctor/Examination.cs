@@ -7,7 +7,7 @@ using Foretoken.Gguf;
 using Foretoken.Interop;
 using Foretoken.Machine;
 using Foretoken.Sessions;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Doctor;
 

@@ -1,6 +1,6 @@
 using Foretoken.Cli.Pages;
 using Foretoken.Tuning.Prompts;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Growth;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken.Cli.Options;
 

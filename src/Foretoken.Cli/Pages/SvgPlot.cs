@@ -1,5 +1,5 @@
 using System.Text;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 using static Foretoken.Cli.Pages.PageText;
 
 namespace Foretoken.Cli.Pages;

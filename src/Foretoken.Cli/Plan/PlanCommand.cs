@@ -16,7 +16,7 @@ using Foretoken.Profiles;
 using Foretoken.Sessions;
 using Foretoken.Tuning.Models;
 using Spectre.Console;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Plan;
 

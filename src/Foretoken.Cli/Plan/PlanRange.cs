@@ -2,7 +2,7 @@ using Foretoken.Cli.Bench;
 using Foretoken.Planning;
 using Foretoken.Plans;
 using Spectre.Console;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Plan;
 

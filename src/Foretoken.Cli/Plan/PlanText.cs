@@ -1,6 +1,6 @@
 using Foretoken.Cli.Console;
 using Foretoken.Plans;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Plan;
 

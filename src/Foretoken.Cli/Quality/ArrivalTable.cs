@@ -1,7 +1,7 @@
 using Foretoken.Tuning.Quality;
 using Spectre.Console;
 using Spectre.Console.Rendering;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Quality;
 

@@ -1,11 +1,9 @@
 using Foretoken.Cli.Options;
-using Foretoken.SemanticKernel;
 using Foretoken.Tuning.Prompts;
 using Foretoken.Tuning.Quality;
-using Microsoft.SemanticKernel;
 using Spectre.Console;
 using Spectre.Console.Rendering;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Quality;
 

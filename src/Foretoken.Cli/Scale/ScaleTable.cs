@@ -1,6 +1,6 @@
 using Foretoken.Cli.Bench;
 using Spectre.Console;
-using static Foretoken.Cli.InvariantText;
+using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Scale;
 

@@ -4,8 +4,6 @@ using Foretoken.Cli.Plan;
 using Foretoken.Importance;
 using Foretoken.Plans;
 using Foretoken.Profiles;
-using Foretoken.SemanticKernel;
-using Microsoft.SemanticKernel;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 

@@ -11,9 +11,6 @@ namespace Foretoken.Tuning.Models;
 /// </remarks>
 public static class GgufSplitter
 {
-    internal const string NumberKey = "split.no";
-    internal const string CountKey = "split.count";
-    internal const string TensorCountKey = "split.tensors.count";
 
     /// <summary>Splits a file.</summary>
     /// <param name="source">Path of a complete, unsplit GGUF file.</param>
@@ -44,7 +41,7 @@ public static class GgufSplitter
             );
         }
 
-        if (file.GetInt64(CountKey) is > 1)
+        if (file.GetInt64(GgufShardName.CountKey) is > 1)
         {
             throw new GgufFormatException("The file is one shard of a model that is already split", 0);
         }
@@ -64,7 +61,7 @@ public static class GgufSplitter
         using FileStream input = new(source, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 1);
         for (int i = 0; i < shards.Count; i++)
         {
-            shards[i].Set(CountKey, GgufValue.From((ushort)shards.Count));
+            shards[i].Set(GgufShardName.CountKey, GgufValue.From((ushort)shards.Count));
             string path = new GgufShardName(prefix, i, shards.Count).ToString();
             shards[i]
                 .WriteFile(
@@ -95,9 +92,9 @@ public static class GgufSplitter
                 }
             }
 
-            shard.Set(NumberKey, GgufValue.From((ushort)Math.Min(shards.Count, ushort.MaxValue)));
-            shard.Set(CountKey, GgufValue.From((ushort)0)); // known when the plan is complete
-            shard.Set(TensorCountKey, GgufValue.From(file.Tensors.Count));
+            shard.Set(GgufShardName.NumberKey, GgufValue.From((ushort)Math.Min(shards.Count, ushort.MaxValue)));
+            shard.Set(GgufShardName.CountKey, GgufValue.From((ushort)0)); // known when the plan is complete
+            shard.Set(GgufShardName.TensorCountKey, GgufValue.From(file.Tensors.Count));
             shards.Add(shard);
             return shard;
         }

@@ -42,8 +42,8 @@ public static class ProfileWriter
         GgufWriter writer = new();
         // first, so that its place is known
         writer.Set(ChecksumKey, GgufValue.From(NoChecksum));
-        writer.Set("general.architecture", GgufValue.From(Architecture));
-        writer.Set(VersionKey, GgufValue.From((uint)Version));
+        writer.Set("general.architecture", GgufValue.From(FormatArchitecture));
+        writer.Set(VersionKey, GgufValue.From((uint)FormatVersion));
         writer.Set(
             FeaturesKey,
             // a build that does not know all of them shall refuse the profile, not use a part of it

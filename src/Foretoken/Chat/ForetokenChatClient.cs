@@ -642,7 +642,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         else if (
             _model.Profile is { } profile
-            && ImportancePolicies.Get(_options.Importance, profile?.Predictors) is LearnedImportance
+            && ImportancePolicies.Get(_options.Importance, profile.Predictors) is LearnedImportance
         )
         {
             _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);

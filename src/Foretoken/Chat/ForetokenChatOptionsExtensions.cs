@@ -5,7 +5,6 @@ using Foretoken.Importance;
 using Foretoken.Planning;
 using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken;
 

@@ -12,6 +12,10 @@ public sealed partial record GgufShardName(string Prefix, int Index, int Count)
     /// <summary>Most shards: <c>split.count</c> has 16 bits.</summary>
     public const int MaxCount = ushort.MaxValue;
 
+    internal const string NumberKey = "split.no";
+    internal const string CountKey = "split.count";
+    internal const string TensorCountKey = "split.tensors.count";
+
     /// <summary>The path of this shard.</summary>
     public override string ToString() =>
         string.Create(CultureInfo.InvariantCulture, $"{Prefix}-{Index + 1:D5}-of-{Count:D5}.gguf");

@@ -177,14 +177,14 @@ public static class ModelFileCheck
     private static (IReadOnlyList<string> Paths, List<GgufFile> Headers) ReadShards(string path, GgufFile first)
     {
         List<GgufFile> headers = [first];
-        long count = first.GetInt64(GgufSplitter.CountKey) ?? 1;
+        long count = first.GetInt64(GgufShardName.CountKey) ?? 1;
         if (count <= 1)
         {
             return ([path], headers);
         }
 
         GgufShardName? name = GgufShardName.Parse(path);
-        long number = first.GetInt64(GgufSplitter.NumberKey) ?? 0;
+        long number = first.GetInt64(GgufShardName.NumberKey) ?? 0;
         if (name is null || name.Count != count || name.Index != number)
         {
             throw new ModelFileFormatException(
@@ -222,7 +222,7 @@ public static class ModelFileCheck
             }
 
             GgufFile shard = ReadHeader(paths[i]);
-            if (shard.GetInt64(GgufSplitter.NumberKey) != i || shard.GetInt64(GgufSplitter.CountKey) != count)
+            if (shard.GetInt64(GgufShardName.NumberKey) != i || shard.GetInt64(GgufShardName.CountKey) != count)
             {
                 throw Inconsistent(paths[i], $"its header does not say that it is shard {i + 1} of {count}.");
             }
@@ -231,7 +231,7 @@ public static class ModelFileCheck
         }
 
         long tensors = headers.Sum(h => (long)h.Tensors.Count);
-        if (first.GetInt64(GgufSplitter.TensorCountKey) is { } expected && expected != tensors)
+        if (first.GetInt64(GgufShardName.TensorCountKey) is { } expected && expected != tensors)
         {
             throw Inconsistent(path, $"its shards have {tensors} tensors; {expected} are announced.");
         }

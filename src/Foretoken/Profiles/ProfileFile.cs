@@ -163,13 +163,13 @@ public static class ProfileFile
             );
         }
 
-        if (version != Version)
+        if (version != FormatVersion)
         {
             throw Refused(
                 path,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"it has version {version}; this build reads version {Version}."
+                    $"it has version {version}; this build reads version {FormatVersion}."
                 ),
                 "Make it again with the 'foretoken tune' of this build, or go without a profile (UseProfile = false, on the command line '--profile none')."
             );

@@ -7,8 +7,8 @@ namespace Foretoken.Profiles;
 /// <summary>Names of what stands in a profile, see <see cref="ProfileFile"/>.</summary>
 internal static class ProfileKeys
 {
-    internal const int Version = 1;
-    internal const string Architecture = "foretoken";
+    internal const int FormatVersion = 1;
+    internal const string FormatArchitecture = "foretoken";
     internal const string ChecksumKey = "foretoken.checksum";
     internal const string VersionKey = "foretoken.version";
     internal const string FeaturesKey = "foretoken.features";

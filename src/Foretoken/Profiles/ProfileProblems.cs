@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Foretoken.Importance;
 using Foretoken.Plans;
 using Foretoken.Skips;

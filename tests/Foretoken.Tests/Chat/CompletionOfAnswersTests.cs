@@ -1,4 +1,3 @@
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;

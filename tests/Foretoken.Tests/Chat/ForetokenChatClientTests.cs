@@ -3,7 +3,6 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using Foretoken.Chat;
 using Foretoken.Errors;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Schemas;
@@ -12,7 +11,6 @@ using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken.Tests.Chat;
 

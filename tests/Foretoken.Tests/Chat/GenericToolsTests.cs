@@ -1,6 +1,5 @@
 using System.Text.Json.Nodes;
 using Foretoken.Chat;
-using Foretoken.SemanticKernel;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 

@@ -1,5 +1,4 @@
 using Foretoken.Chat;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;

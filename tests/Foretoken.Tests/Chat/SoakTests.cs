@@ -4,7 +4,6 @@ using System.Runtime.InteropServices;
 using System.Text.Json;
 using Foretoken.Chat;
 using Foretoken.Errors;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;

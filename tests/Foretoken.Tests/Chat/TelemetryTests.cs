@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Foretoken.Diagnostics;
 using Foretoken.Errors;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;

@@ -1,6 +1,5 @@
 using Foretoken.Costs;
 using Foretoken.Plans;
-using Foretoken.Tests.Schemas;
 
 namespace Foretoken.Tests.Planning;
 

@@ -6,7 +6,6 @@ using Foretoken.Planning;
 using Foretoken.Plans;
 using Foretoken.Profiles;
 using Foretoken.Samples;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Skips;
 using Foretoken.Tests.Chat;

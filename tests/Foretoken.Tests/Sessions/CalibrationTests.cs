@@ -2,7 +2,6 @@ using System.Text.Json;
 using Foretoken.Errors;
 using Foretoken.Gguf;
 using Foretoken.Plans;
-using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
 using Foretoken.Tests.Chat;
 using Foretoken.Tests.Gguf;
@@ -11,7 +10,6 @@ using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken.Tests.Sessions;
 

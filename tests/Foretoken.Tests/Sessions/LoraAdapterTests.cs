@@ -7,7 +7,6 @@ using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
-using Microsoft.SemanticKernel;
 
 namespace Foretoken.Tests.Sessions;
 

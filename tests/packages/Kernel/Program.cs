@@ -1,7 +1,6 @@
 // what an application with the packages Foretoken.SemanticKernel and Foretoken.Native.Cpu looks like
 using Foretoken.SemanticKernel;
 using Foretoken.Sessions;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 
 Kernel kernel = Kernel
