@@ -4,7 +4,7 @@ using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
-using Foretoken.Tests;
+using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Chat;
 using Foretoken.Tests.Sessions;
 

@@ -1,3 +1,4 @@
+using Foretoken.Tests.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
