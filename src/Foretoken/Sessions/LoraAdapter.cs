@@ -78,6 +78,42 @@ public sealed class LoraAdapter : IDisposable
     }
 
     /// <summary>What native code would not say clearly, or not survive.</summary>
+    /// <summary>The adapters that change something, in an order that does not depend on the caller's.</summary>
+    /// <exception cref="ArgumentException">One is of another model, or named twice, or its scale is not a finite number.</exception>
+    /// <exception cref="ObjectDisposedException">One is disposed.</exception>
+    internal static ScaledAdapter[] Effective(IReadOnlyList<ScaledAdapter> adapters, ForetokenModel model)
+    {
+        if (adapters.Count == 0)
+        {
+            return [];
+        }
+        foreach ((LoraAdapter adapter, float scale) in adapters)
+        {
+            ArgumentNullException.ThrowIfNull(adapter);
+            ObjectDisposedException.ThrowIf(adapter.IsDisposed, adapter);
+            if (adapter.Model != model)
+            {
+                throw new ArgumentException(
+                    $"The LoRA adapter '{adapter.Name}' was loaded for another model; load it with this session's model."
+                );
+            }
+            if (!float.IsFinite(scale))
+            {
+                throw new ArgumentException($"The scale of the LoRA adapter '{adapter.Name}' is not a finite number.");
+            }
+        }
+        if (adapters.DistinctBy(adapter => adapter.Adapter).Count() < adapters.Count)
+        {
+            throw new ArgumentException("A LoRA adapter is named twice; name it once, with one scale.");
+        }
+        return
+        [
+            .. adapters
+                .Where(adapter => adapter.Scale != 0)
+                .OrderBy(adapter => Convert.ToHexString(adapter.Adapter.Fingerprint), StringComparer.Ordinal),
+        ];
+    }
+
     private static void Check(string path, string architecture)
     {
         GgufFile file;
