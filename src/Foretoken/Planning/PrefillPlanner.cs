@@ -35,19 +35,13 @@ public sealed class PrefillPlanner
     /// <summary>The largest speedup that can be asked for: 1000.</summary>
     public const double MaxTargetSpeedup = 1000;
 
-    // halving the way between two waypoints this often resolves single tokens of prompts of any length that fits a context
-    private const int Bisections = 40;
-
     // below this it is not worth it to leave tokens out
     private const double LeastUsefulSpeedup = 1.1;
 
     // in a shorter prompt hardly anything stands outside the places that are always kept
     private const int LeastMultipleOfKept = 4;
 
-    private readonly int _mostBoundaries;
-
-    // without skips first: of equal losses the earlier counts
-    private readonly Way[] _ways;
+    private readonly PlanFamily[] _families;
 
     /// <summary>Creates a planner for a model.</summary>
     /// <param name="shape">The model's sizes.</param>
@@ -70,8 +64,8 @@ public sealed class PrefillPlanner
         CostModel = costModel;
         DecodeCost = decodeCost ?? new DecodeCost(costModel.Shape);
         Options = options ?? new PrefillPlannerOptions();
-        _mostBoundaries = Options.Schedules.Max(schedule => schedule.Depths.Count);
-        _ways = [.. MakeWays(Options, costModel.Shape.LayerCount)];
+        MostBoundaries = Options.Schedules.Max(schedule => schedule.Depths.Count);
+        _families = [.. MakeFamilies(Options, costModel.Shape.LayerCount)];
     }
 
     /// <summary>The cost model that promises rest on.</summary>
@@ -79,6 +73,12 @@ public sealed class PrefillPlanner
 
     /// <summary>The cost model that promises for output tokens rest on.</summary>
     public DecodeCost DecodeCost { get; }
+
+    /// <summary>What plans can be made of. Without skips first: of equal losses the earlier counts.</summary>
+    internal IReadOnlyList<PlanFamily> Families => _families;
+
+    /// <summary>Boundaries that a plan has at most.</summary>
+    internal int MostBoundaries { get; }
 
     /// <summary>The settings.</summary>
     public PrefillPlannerOptions Options { get; }
@@ -190,7 +190,7 @@ public sealed class PrefillPlanner
             );
         }
 
-        Search search = new(this, request, canThin: tooShort is null, budget ?? double.PositiveInfinity);
+        PlanSearch search = new(this, request, canThin: tooShort is null, budget ?? double.PositiveInfinity);
         double reachable = Math.Max(1, search.Fastest());
         if (!asksForDecode && (target == 1 || (target is null && budget is null)))
         {
@@ -358,7 +358,7 @@ public sealed class PrefillPlanner
         {
             AlwaysKept = 0,
         };
-        double fastest = new Search(
+        double fastest = new PlanSearch(
             this,
             unprotected,
             canThin: true,
@@ -373,12 +373,12 @@ public sealed class PrefillPlanner
             );
     }
 
-    /// <summary>All ways to save: every schedule alone; then every option to skip, alone and with every schedule below it.</summary>
-    private static IEnumerable<Way> MakeWays(PrefillPlannerOptions options, int layerCount)
+    /// <summary>All families of plans: every schedule alone; then every option to skip, alone and with every schedule below it.</summary>
+    private static IEnumerable<PlanFamily> MakeFamilies(PrefillPlannerOptions options, int layerCount)
     {
         foreach (PrefillSchedule schedule in options.Schedules)
         {
-            yield return new Way(schedule, null, []);
+            yield return new PlanFamily(schedule, null, []);
         }
 
         foreach (SkipOption skip in options.Skips)
@@ -386,47 +386,47 @@ public sealed class PrefillPlanner
             PrefillPlan plan = PrefillPlan.FromBoundaries([], skips: skip.Skips, routing: skip.Routing);
             plan.EnsureFits(layerCount);
             LayerSkip[] counted = plan.CountedSkips(layerCount);
-            yield return new Way(null, skip, counted);
+            yield return new PlanFamily(null, skip, counted);
             foreach (PrefillSchedule schedule in options.Schedules)
             {
                 if (schedule.DeepestLayer(layerCount) <= skip.LowestLayer)
                 {
-                    yield return new Way(schedule, skip, counted);
+                    yield return new PlanFamily(schedule, skip, counted);
                 }
             }
         }
     }
 
-    /// <summary>Of the first plans that reach the speedups, one per way, the one of least expected loss; of equal ones the earlier.</summary>
+    /// <summary>Of the first plans that reach the speedups, one per family, the one of least expected loss; of equal ones the earlier.</summary>
     /// <remarks>
-    /// Each is the first of its way exactly (on the grid of the bisection), which is what makes both cost and loss monotone: a
+    /// Each is the first of its family exactly (on the grid of the bisection), which is what makes both cost and loss monotone: a
     /// plan that serves a target serves every larger one up to its own speedup.
     /// </remarks>
     private PlannedPrefill LeastLoss(
         in PlanRequest request,
-        in Search search,
+        in PlanSearch search,
         double speedup,
         double? decodeSpeedup,
         double reachable,
         string prefix
     )
     {
-        Way? best = null;
+        PlanFamily? best = null;
         double position = 0;
         double loss = double.PositiveInfinity;
-        foreach (Way way in search.Ways)
+        foreach (PlanFamily family in search.Families)
         {
-            // nothing of this way is better than doing without its layers alone
-            if (best is not null && way.LossAt(0) >= loss)
+            // nothing of this family is better than doing without its layers alone
+            if (best is not null && family.LossAt(0) >= loss)
             {
                 continue;
             }
 
-            if (search.FirstAt(way, speedup, decodeSpeedup) is { } first && (best is null || way.LossAt(first) < loss))
+            if (search.FirstAt(family, speedup, decodeSpeedup) is { } first && (best is null || family.LossAt(first) < loss))
             {
-                best = way;
+                best = family;
                 position = first;
-                loss = way.LossAt(first);
+                loss = family.LossAt(first);
             }
         }
 
@@ -491,10 +491,10 @@ public sealed class PrefillPlanner
             $"The expected loss is {expected:0.000} nats, {skip.Loss:0.000} of them for the layers."
         );
 
-    private PrefillPlan PlanAt(in Way way, double position, in PlanRequest request)
+    private PrefillPlan PlanAt(in PlanFamily family, double position, in PlanRequest request)
     {
-        PlanBoundary[] boundaries = new PlanBoundary[_mostBoundaries];
-        int count = way.Schedule?.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries) ?? 0;
+        PlanBoundary[] boundaries = new PlanBoundary[MostBoundaries];
+        int count = family.Schedule?.BoundariesAt(position, CostModel.Shape.LayerCount, boundaries) ?? 0;
         if (request.UseThresholds && request.MaxQualityLoss is null)
         {
             for (int i = 0; i < count; i++)
@@ -506,13 +506,13 @@ public sealed class PrefillPlanner
         return PrefillPlan.FromBoundaries(
             boundaries.AsSpan(0, count).ToArray(),
             request.Importance,
-            way.Skip?.Skips,
-            way.Skip?.Routing
+            family.Skip?.Skips,
+            family.Skip?.Routing
         );
     }
 
     /// <summary>Why no more is possible.</summary>
-    private static string Limit(in PlanRequest request, in Search search, double reachable)
+    private static string Limit(in PlanRequest request, in PlanSearch search, double reachable)
     {
         int kept = Math.Max(request.AlwaysKept, AlwaysKept.CountByPlace(request.NewTokens));
         if (
@@ -557,223 +557,4 @@ public sealed class PrefillPlanner
 
     private PrefillTimeEstimate? PlainTime(in PlanRequest request) =>
         CostModel.EstimateTime(PrefillPlan.KeepAll, request.NewTokens, request.PastTokens, request.AlwaysKept);
-
-    /// <summary>A schedule, an option to skip, or both together.</summary>
-    private readonly record struct Way(PrefillSchedule? Schedule, SkipOption? Skip, LayerSkip[] Counted)
-    {
-        internal int Length => Schedule?.Length ?? 0;
-
-        /// <summary>Expected loss in nats; infinite when it was not measured.</summary>
-        internal double LossAt(double position) =>
-            (Skip?.Loss ?? 0) + (Schedule is null || position == 0 ? 0 : Schedule.LossAt(position));
-    }
-
-    /// <summary>The ways to save with one prompt, within a budget.</summary>
-    private readonly record struct Search
-    {
-        private readonly PrefillPlanner _planner;
-        private readonly PlanRequest _request;
-        private readonly double _plainCost;
-        private readonly double _plainDecode;
-        private readonly bool _canThin;
-        private readonly bool _canSkip;
-
-        internal Search(
-            PrefillPlanner planner,
-            in PlanRequest request,
-            bool canThin,
-            double budget,
-            bool canSkip = true
-        )
-        {
-            _planner = planner;
-            _request = request;
-            _canThin = canThin;
-            _canSkip = canSkip;
-            Budget = budget;
-            (int tokens, int past, int kept) = (request.NewTokens, request.PastTokens, request.AlwaysKept);
-            _plainCost = planner.CostModel.Cost(PrefillPlan.KeepAll, tokens, past, kept);
-            _plainDecode = planner.DecodeCost.Cost(PrefillPlan.KeepAll, tokens, past, kept);
-        }
-
-        /// <summary>The largest expected loss.</summary>
-        internal double Budget { get; init; }
-
-        /// <summary>Without schedules where tokens may not be left out, without options to skip where nothing may be skipped.</summary>
-        internal IEnumerable<Way> Ways
-        {
-            get
-            {
-                (bool canThin, bool canSkip) = (_canThin, _canSkip);
-                return _planner._ways.Where(way => (canThin || way.Schedule is null) && (canSkip || way.Skip is null));
-            }
-        }
-
-        /// <summary>
-        /// The largest speedup of any plan within the budget, of those that reach a speedup of output tokens; 0 when there is none.
-        /// </summary>
-        internal double Fastest(double? decodeSpeedup = null)
-        {
-            double fastest = 0;
-            foreach (Way way in Ways)
-            {
-                foreach (double position in Ends(way))
-                {
-                    if (decodeSpeedup is null || DecodeSpeedupAt(way, position) >= decodeSpeedup)
-                    {
-                        fastest = Math.Max(fastest, SpeedupAt(way, position));
-                    }
-                }
-            }
-
-            return fastest;
-        }
-
-        /// <summary>The largest speedup of output tokens of any plan within the budget that reaches a speedup; 0 when there is none.</summary>
-        internal double FastestDecode(double speedup)
-        {
-            double best = 0;
-            foreach (Way way in Ways)
-            {
-                foreach (double position in Ends(way))
-                {
-                    if (SpeedupAt(way, position) >= speedup)
-                    {
-                        best = Math.Max(best, DecodeSpeedupAt(way, position));
-                    }
-                }
-            }
-
-            return best;
-        }
-
-        /// <summary>The first place of a way that reaches both speedups; null where none does.</summary>
-        internal double? FirstAt(in Way way, double speedup, double? decodeSpeedup)
-        {
-            if (way.Schedule is null)
-            {
-                return Reaches(way, 0, speedup, decodeSpeedup) ? 0 : null;
-            }
-
-            for (int from = 0; from < way.Length; from++)
-            {
-                if (!Reaches(way, from + 1, speedup, decodeSpeedup))
-                {
-                    continue;
-                }
-
-                double tooLittle = 0;
-                double enough = 1;
-                for (int i = 0; i < Bisections; i++)
-                {
-                    double middle = (tooLittle + enough) / 2;
-                    if (Reaches(way, from + middle, speedup, decodeSpeedup))
-                    {
-                        enough = middle;
-                    }
-                    else
-                    {
-                        tooLittle = middle;
-                    }
-                }
-
-                return from + enough;
-            }
-
-            return null;
-        }
-
-        /// <summary>
-        /// The places of a way within the budget where speedups can be largest. Between two waypoints none ever falls, but where a
-        /// further boundary appears, its overhead may cost more than it saves: so every waypoint counts, not only the last.
-        /// </summary>
-        private IEnumerable<double> Ends(Way way)
-        {
-            if (way.Schedule is null)
-            {
-                if (way.LossAt(0) <= Budget)
-                {
-                    yield return 0;
-                }
-
-                yield break;
-            }
-
-            for (int waypoint = 1; waypoint <= way.Length; waypoint++)
-            {
-                if (way.LossAt(waypoint) <= Budget)
-                {
-                    yield return waypoint;
-                    continue;
-                }
-
-                // the loss is infinite where nothing was measured: there it bisects down to the beginning
-                double last = LastWithin(way, waypoint - 1);
-                if (last > waypoint - 1)
-                {
-                    yield return last;
-                }
-
-                yield break;
-            }
-        }
-
-        private double LastWithin(Way way, int from)
-        {
-            double within = 0;
-            double over = 1;
-            for (int i = 0; i < Bisections; i++)
-            {
-                double middle = (within + over) / 2;
-                if (way.LossAt(from + middle) <= Budget)
-                {
-                    within = middle;
-                }
-                else
-                {
-                    over = middle;
-                }
-            }
-
-            return from + within;
-        }
-
-        private bool Reaches(in Way way, double position, double speedup, double? decodeSpeedup) =>
-            SpeedupAt(way, position) >= speedup
-            && (decodeSpeedup is null || DecodeSpeedupAt(way, position) >= decodeSpeedup);
-
-        private double SpeedupAt(in Way way, double position)
-        {
-            Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_planner._mostBoundaries];
-            return _plainCost
-                / _planner.CostModel.CostOf(
-                    At(way, position, boundaries),
-                    way.Counted,
-                    way.Skip?.Routing?.Layer,
-                    prefillOnlyFrom: null,
-                    _request.NewTokens,
-                    _request.PastTokens,
-                    _request.AlwaysKept,
-                    _request.Probes
-                );
-        }
-
-        private double DecodeSpeedupAt(in Way way, double position)
-        {
-            Span<PlanBoundary> boundaries = stackalloc PlanBoundary[_planner._mostBoundaries];
-            return _plainDecode
-                / _planner.DecodeCost.CostOf(
-                    At(way, position, boundaries),
-                    way.Counted,
-                    _request.NewTokens,
-                    _request.PastTokens,
-                    _request.AlwaysKept
-                );
-        }
-
-        private ReadOnlySpan<PlanBoundary> At(in Way way, double position, Span<PlanBoundary> boundaries) =>
-            way.Schedule is { } schedule
-                ? boundaries[..schedule.BoundariesAt(position, _planner.CostModel.Shape.LayerCount, boundaries)]
-                : [];
-    }
 }

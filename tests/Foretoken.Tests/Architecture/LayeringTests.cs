@@ -11,7 +11,7 @@ public partial class LayeringTests
     [
         ("Errors", []),
         ("Plans", []),
-        ("Schemas", []),
+        ("Schemas", ["Errors"]),
         ("Interop", ["Errors"]),
         ("Gguf", ["Errors", "Plans"]),
         ("Machine", ["Errors", "Gguf", "Interop"]),
@@ -44,6 +44,7 @@ public partial class LayeringTests
                 "Errors",
                 "Schemas",
                 "Interop",
+                "Gguf",
                 "Costs",
                 "Importance",
                 "Planning",
