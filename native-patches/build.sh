@@ -9,6 +9,8 @@
 #   --portable      any x86-64 or 64-bit ARM CPU: on Linux, ggml's CPU backend in variants, of which the best that fits is
 #                   chosen when the library is loaded; default: tuned for this machine's CPU
 #   --variants LIST with --portable, the variants to build, as in --variants x64,haswell
+#   --library       only what a program loads: without the C++ tests, the unpatched libllama and the baseline tool, which are
+#                   for tests and benchmarks; a later build without it adds them
 #   --jobs N        parallel compile jobs; default: the number of cores
 #   --aside         leave artifacts/native/current as it is
 #   --force         build even if the result is there
@@ -27,9 +29,9 @@
 # Result: artifacts/native/<key>/
 #   lib/       libllama (patched, with the ftk_ API), ggml, and the shims in front of libllama (libforetoken-*)
 #   bin/       ggml-rpc-server, which lends this machine's devices to others; foretoken-selftest
-#   stock/     libllama (unpatched) and foretoken-baseline
+#   stock/     libllama (unpatched) and foretoken-baseline; not with --library
 #   include/   foretoken.h
-#   tests/     the C++ tests; run them with ctest --test-dir
+#   tests/     the C++ tests; run them with ctest --test-dir; not with --library
 #   build.json what was built from what
 # artifacts/native/current holds the key of the last build. Object files stay in artifacts/native/build-*, so that a
 # change of our sources compiles only what it touches.
@@ -50,6 +52,7 @@ portable=OFF
 variants=''
 aside=0
 force=0
+library_only=0
 print_key=0
 source_only=0
 jobs=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
@@ -58,6 +61,7 @@ while [[ $# -gt 0 ]]; do
     case $1 in
         --cuda | --vulkan | --metal) backends+=("${1#--}") ;;
         --rpc) rpc=1 ;;
+        --library) library_only=1 ;;
         --no-rpc) rpc=0 ;;
         --portable) portable=ON ;;
         --variants)
@@ -78,7 +82,7 @@ while [[ $# -gt 0 ]]; do
             sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
             exit 0
             ;;
-        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --no-rpc --portable --variants LIST --jobs N --aside --force --print-key --source-only" ;;
+        *) die "unknown option: $1" "Options: --cuda --vulkan --metal --rpc --no-rpc --portable --variants LIST --library --jobs N --aside --force --print-key --source-only" ;;
     esac
     shift
 done
@@ -385,18 +389,28 @@ for backend in cuda vulkan metal; do
 done
 cmake_backends+=("-DGGML_RPC=$([[ $rpc -eq 1 ]] && echo ON || echo OFF)" ${cuda_options[@]+"${cuda_options[@]}"})
 
-# configure_and_build NAME SOURCE OPTIONS...: quiet unless something fails
+# minutes SECONDS: how long something takes that took so many seconds of two cores
+minutes() {
+    local seconds=$(($1 * 2 / (jobs > 0 ? jobs : 1)))
+    if [[ $seconds -lt 50 ]]; then
+        printf 'less than a minute'
+    else
+        printf 'about %d min' $(((seconds + 40) / 60))
+    fi
+}
+
+# configure_and_build NAME WHAT TARGETS SOURCE OPTIONS...: quiet unless something fails. Without TARGETS, all of them.
 configure_and_build() {
-    local name=$1 source=$2 log=$build_dir/$1.log started=$SECONDS
-    shift 2
-    note "building $name"
+    local name=$1 what=$2 targets=$3 source=$4 log=$build_dir/$1.log started=$SECONDS
+    shift 4
+    note "building $what"
     if ! {
         cmake -S "$source" -B "$build_dir/$name" -G "$generator" \
             -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_LIBDIR=lib \
             -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
             -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON ${cmake_target[@]+"${cmake_target[@]}"} \
             -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="$rpath" "$@" &&
-            cmake --build "$build_dir/$name" --parallel "$jobs"
+            cmake --build "$build_dir/$name" --parallel "$jobs" ${targets:+--target $targets}
     } > "$log" 2>&1; then
         grep -E -A 12 '(^|[^-])(error|Error)[: ]|FAILED|undefined reference|CMake Error' "$log" | cut -c 1-300 | head -n 80 >&2 || tail -n 40 "$log" >&2
         die "building $name failed; the whole log is $log"
@@ -435,7 +449,7 @@ build_ggml() {
             ;;
     esac
     ggml_dir=$build_dir/ggml-$1
-    configure_and_build "ggml-$1" "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
+    configure_and_build "ggml-$1" "the kernels, ggml ($(minutes 44))" "" "$native" -DFORETOKEN_PART=ggml -DFORETOKEN_LLAMA_DIR="$source_dir/patched" \
         -DCMAKE_INSTALL_PREFIX="$build_dir/prefix" \
         -DGGML_OPENMP=ON -DGGML_LLAMAFILE=ON -DGGML_CUDA_GRAPHS=ON -DGGML_CCACHE=OFF \
         -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF "${options[@]}" "${cmake_backends[@]}"
@@ -450,15 +464,20 @@ run_selftest() {
     OMP_WAIT_POLICY=passive ${emulator[@]+"${emulator[@]}"} "$ggml_dir/bin/foretoken-selftest" "$@" 2>> "$build_dir/selftest.log"
 }
 
-build() {
-    local key=$1 build_dir=$2 rpath stage ggml_dir description
-    # next to each other in lib/, one folder up from stock/ and tests/
+# where libraries look for each other: in lib/, one folder up from stock/ and tests/
+rpath_text() {
     if [[ $os == osx ]]; then
-        rpath='@loader_path;@loader_path/../lib'
+        printf '%s' '@loader_path;@loader_path/../lib'
     else
         # shellcheck disable=SC2016 # $ORIGIN is for the dynamic loader
-        rpath='$ORIGIN;$ORIGIN/../lib'
+        printf '%s' '$ORIGIN;$ORIGIN/../lib'
     fi
+}
+
+# what a program loads: build KEY BUILD_DIR
+build() {
+    local key=$1 build_dir=$2 rpath stage ggml_dir description
+    rpath=$(rpath_text)
 
     # with OpenMP: ggml's own barriers spin without end. Where other work shares the cores that costs a time slice per
     # barrier, seconds per token on two busy cores; libgomp sleeps after a while (GOMP_SPINCOUNT, OMP_WAIT_POLICY).
@@ -470,16 +489,11 @@ build() {
     rm -rf "$build_dir/prefix"
     cmake --install "$ggml_dir" > "$build_dir/ggml-install.log"
 
-    configure_and_build patched "$native" \
-        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
-        -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$description"
-
-    configure_and_build stock "$native" \
-        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
+    build_patched "llama.cpp with the patches ($(minutes 160))" "foretoken foretoken-shims"
 
     stage=$out/incoming-$key
     rm -rf "$stage"
-    mkdir -p "$stage/lib" "$stage/bin" "$stage/stock" "$stage/tests" "$stage/include"
+    mkdir -p "$stage/lib" "$stage/bin" "$stage/include"
     cp "$native/include/foretoken.h" "$stage/include/"
     cp "$build_dir"/prefix/lib/libggml*.* "$ggml_dir"/bin/libforetoken-cpu.* "$stage/lib/"
     # backends that are loaded when the program runs are installed as programs are
@@ -489,11 +503,6 @@ build() {
     [[ $rpc -eq 0 ]] || cp "$ggml_dir/bin/ggml-rpc-server" "$stage/bin/"
     # these look for them beside themselves
     find "$build_dir/prefix/bin" -maxdepth 1 -name 'libggml-*' -exec cp {} "$stage/bin/" \; 2> /dev/null || true
-    cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
-    cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
-    cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"
-    find "$build_dir/patched/bin" -maxdepth 1 -type f -name 'test-*' -exec cp {} "$stage/tests/" \;
-
     cat > "$stage/build.json" << JSON
 {
   "key": $(quoted "$key"),
@@ -516,6 +525,35 @@ JSON
     mv "$stage" "$out/$key"
 }
 
+# build_patched WHAT TARGETS
+build_patched() {
+    configure_and_build patched "$1" "$2" "$native" \
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/patched" -DFORETOKEN_PART=patched \
+        -DFORETOKEN_RELEASE="$(pin release)" -DFORETOKEN_PATCH_HASH="$(patch_hash)" -DFORETOKEN_BUILD_OPTIONS="$description"
+}
+
+# what tests and benchmarks need beside the library: build_checks KEY BUILD_DIR
+build_checks() {
+    local key=$1 build_dir=$2 rpath stage description
+    rpath=$(rpath_text)
+    description=$(sed -n 's/^  "options": "\(.*\)",$/\1/p' "$out/$key/build.json")
+    build_patched "the C++ tests ($(minutes 50))" ""
+    configure_and_build stock "llama.cpp without patches, to compare with ($(minutes 92))" "" "$native" \
+        -DCMAKE_PREFIX_PATH="$build_dir/prefix" "${cmake_version[@]}" -DFORETOKEN_LLAMA_DIR="$source_dir/stock" -DFORETOKEN_PART=stock
+
+    stage=$out/incoming-$key
+    rm -rf "$stage"
+    mkdir -p "$stage/stock" "$stage/tests"
+    cp "$build_dir"/stock/bin/libllama.* "$build_dir"/stock/bin/foretoken-baseline "$stage/stock/"
+    cp "$native/tests/test-exported-symbols.sh" "$stage/tests/"
+    cp "$build_dir"/patched/tests/CTestTestfile.installed.cmake "$stage/tests/CTestTestfile.cmake"
+    find "$build_dir/patched/bin" -maxdepth 1 -type f -name 'test-*' -exec cp {} "$stage/tests/" \;
+    # stock comes last: it is what says that all is there
+    rm -rf "${out:?}/$key/tests" "${out:?}/$key/stock"
+    mv "$stage/tests" "$stage/stock" "$out/$key/"
+    rm -rf "$stage"
+}
+
 mkdir -p "$out"
 # one build at a time in this tree
 if command -v flock > /dev/null; then
@@ -534,7 +572,7 @@ fi
 
 for attempt in 1 2 3; do
     key=$(build_key)
-    if [[ $force -eq 0 && -d $out/$key ]]; then
+    if [[ $force -eq 0 && -d $out/$key ]] && [[ $library_only -eq 1 || -d $out/$key/stock ]]; then
         note "up to date: artifacts/native/$key"
         break
     fi
@@ -544,7 +582,13 @@ for attempt in 1 2 3; do
     mkdir -p "$build_dir"
     obtain_source
     patch_source
-    build "$key" "$build_dir" 9>&-
+    # object files of an earlier build serve the rest
+    if [[ $force -eq 1 || ! -d $out/$key || ! -d $build_dir/prefix || ! -d $build_dir/patched ]]; then
+        build "$key" "$build_dir" 9>&-
+    fi
+    if [[ $library_only -eq 0 ]]; then
+        build_checks "$key" "$build_dir" 9>&-
+    fi
     note "built artifacts/native/$key in $((SECONDS - started)) s"
     [[ $(build_key) != "$key" ]] || break
     [[ $attempt -lt 3 ]] || die "the sources keep changing during the build" "Run it again when they are at rest."
