@@ -6,6 +6,7 @@ set(FORETOKEN_SOURCES
     llama-prefill-staged.cpp
     llama-complete-staged.cpp
     llama-residual-store.cpp
+    llama-staged.cpp
     foretoken.cpp
     foretoken-adapter.cpp
     foretoken-chat.cpp
