@@ -11,6 +11,7 @@ set(FORETOKEN_SOURCES
     foretoken-adapter.cpp
     foretoken-chat.cpp
     foretoken-context.cpp
+    foretoken-grammar.cpp
     foretoken-kernels.cpp
     foretoken-model.cpp
     foretoken-prefill.cpp
