@@ -6,10 +6,12 @@ set(FORETOKEN_SOURCES
     llama-prefill-staged.cpp
     llama-complete-staged.cpp
     llama-residual-store.cpp
+    llama-staged.cpp
     foretoken.cpp
     foretoken-adapter.cpp
     foretoken-chat.cpp
     foretoken-context.cpp
+    foretoken-grammar.cpp
     foretoken-kernels.cpp
     foretoken-model.cpp
     foretoken-prefill.cpp

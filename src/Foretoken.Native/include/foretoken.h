@@ -213,8 +213,9 @@ FTK_API ftk_status ftk_logits(ftk_context * ctx, float * logits, int64_t capacit
 
 // sequences; p1 < 0 means "to the end"
 FTK_API ftk_status ftk_seq_rm(ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1);
+// the destination holds what the source does and nothing else, residual streams and skipped parts included; the two go their own
+// ways from there. The managed library does not call it yet: it is there for conversations that branch
 FTK_API ftk_status ftk_seq_cp(ftk_context * ctx, int32_t seq_id_src, int32_t seq_id_dst);
-FTK_API ftk_status ftk_seq_add(ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1, int32_t delta);
 FTK_API ftk_status ftk_clear(ftk_context * ctx);
 FTK_API int32_t    ftk_seq_pos_max(const ftk_context * ctx, int32_t seq_id); // -1 when empty
 
@@ -293,17 +294,13 @@ FTK_API ftk_status ftk_plan_prefill_only(ftk_plan * plan, int32_t layer);
 // part of the sequence: removed, copied, saved and loaded with it
 FTK_API ftk_status ftk_plan_store_residual(ftk_plan * plan, int32_t half);
 
-// at a boundary: read the probes, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
+// at a boundary: read the probes, which come in the order of the plan, then call ftk_boundary_keep once. Return 0 on success; anything else fails the prefill
 // with FTK_CALLBACK_FAILED.
 typedef int32_t (*ftk_select)(void * user, ftk_boundary * boundary);
-FTK_API int32_t         ftk_boundary_index(const ftk_boundary * boundary); // 0, 1, ... in plan order
-FTK_API int32_t         ftk_boundary_layer(const ftk_boundary * boundary);
+FTK_API int32_t         ftk_boundary_index(const ftk_boundary * boundary);     // 0, 1, ... in plan order
 FTK_API int64_t         ftk_boundary_n_tokens(const ftk_boundary * boundary);  // tokens that arrived here
 FTK_API const int32_t * ftk_boundary_positions(const ftk_boundary * boundary); // [n_tokens], ascending
 FTK_API int32_t         ftk_boundary_n_probes(const ftk_boundary * boundary);  // of this stage, in plan order
-FTK_API int32_t         ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe);
-FTK_API int32_t         ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe);
-FTK_API int32_t         ftk_boundary_probe_keys(const ftk_boundary * boundary, int32_t probe);
 FTK_API int32_t         ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe);
 FTK_API int64_t         ftk_boundary_n_keys(const ftk_boundary * boundary, int32_t probe);        // n_tokens, and more with FTK_KEYS_SEQUENCE
 FTK_API const int32_t * ftk_boundary_key_positions(const ftk_boundary * boundary, int32_t probe); // [n_keys], ascending
@@ -350,7 +347,8 @@ enum {
 FTK_API ftk_status ftk_seq_complete(ftk_context * ctx, int32_t seq_id, int32_t grade, const int32_t * tokens, int64_t n_tokens, int32_t position, int64_t n_run_max, int64_t * n_done, int64_t * n_run);
 // bytes of stored residual streams
 FTK_API ftk_status ftk_seq_store_bytes(const ftk_context * ctx, int32_t seq_id, int64_t * n_bytes);
-// lets go of them
+// lets go of them: what is completed later runs from the first layer. The managed library does not call it yet: it is there for
+// hosts that are short of memory
 FTK_API ftk_status ftk_seq_store_clear(ftk_context * ctx, int32_t seq_id);
 
 //

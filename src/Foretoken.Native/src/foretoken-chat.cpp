@@ -978,6 +978,9 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, con
         if (request.has("json_schema") && !request.at("json_schema").is_object()) {
             ftk_fail(FTK_INVALID_ARGUMENT, "'json_schema' must be an object, not %s", request.at("json_schema").type_name());
         }
+        if (request.has("json_schema")) {
+            ftk_check_schema(request.at("json_schema"));
+        }
 
         const ftk_json    template_kwargs = request.get_object("template_kwargs");
         const std::string continue_text   = request.get_string("continue_text", "");
@@ -1030,6 +1033,10 @@ ftk_status ftk_chat_render(const ftk_chat * chat, const char * request_json, con
         prompt->text   = prompt->params.prompt;
 
         if (!tools.empty() && tool_choice != "none") {
+            for (const auto & tool : select_parameters(tools, true)) {
+                ftk_check_schema(tool.at("function").value("parameters", ftk_json::object()));
+            }
+
             inputs.tools       = common_chat_tools_parse_oaicompat(ftk_to_common_json(select_parameters(tools, true)));
             inputs.tool_choice = common_chat_tool_choice_parse_oaicompat(tool_choice);
             prompt->params     = apply_template(*chat, inputs, budget);

@@ -535,39 +535,6 @@ ftk_status ftk_seq_cp(ftk_context * ctx, int32_t seq_id_src, int32_t seq_id_dst)
     });
 }
 
-ftk_status ftk_seq_add(ftk_context * ctx, int32_t seq_id, int32_t p0, int32_t p1, int32_t delta) {
-    return ftk_guard(__func__, [&]() {
-        FTK_REQUIRE_NOT_NULL(ctx);
-        ftk_require_seq_id(*ctx, seq_id, "seq_id");
-        require_range(p0, p1);
-
-        llama_memory_t memory = llama_get_memory(ctx->ctx);
-
-        if (!llama_memory_can_shift(memory)) {
-            ftk_fail(FTK_UNSUPPORTED, "the model's memory cannot shift positions");
-        }
-
-        const int64_t pos_max = llama_memory_seq_pos_max(memory, seq_id);
-        if (pos_max < p0 || p0 == p1 || delta == 0) {
-            return;
-        }
-
-        const int64_t pos_last = p1 < 0 ? pos_max : std::min<int64_t>(pos_max, p1 - 1);
-
-        // llama.cpp drops what would get a negative position
-        if ((int64_t) p0 + delta < 0) {
-            ftk_fail(FTK_INVALID_ARGUMENT, "positions from %d on cannot move by %d: they would become negative", p0, delta);
-        }
-        if (pos_last + delta >= (int64_t) llama_n_ctx_seq(ctx->ctx)) {
-            ftk_fail(FTK_CONTEXT_FULL, "positions up to %" PRId64 " cannot move by %d: the context holds %u", pos_last, delta, llama_n_ctx_seq(ctx->ctx));
-        }
-
-        llama_memory_seq_add(memory, seq_id, p0, p1, delta);
-
-        finish_pending(*ctx);
-    });
-}
-
 ftk_status ftk_clear(ftk_context * ctx) {
     return ftk_guard(__func__, [&]() {
         FTK_REQUIRE_NOT_NULL(ctx);

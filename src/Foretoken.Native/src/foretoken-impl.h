@@ -208,7 +208,10 @@ const float * ftk_get_logits(const ftk_context & ctx);
 // that makes it recurse without end. Throws FTK_GRAMMAR_FAILED
 void ftk_check_grammar(const llama_vocab * vocab, const std::string & grammar);
 
-// the schema is one that managed code has normalised: conversion follows references without an end to its recursion
+// checks a JSON schema before llama.cpp turns it into a grammar, which is recursive, and takes time and memory without an end for
+// some of a few bytes. Throws FTK_GRAMMAR_FAILED with what is too much, or contradicts itself
+void ftk_check_schema(const ftk_json & schema);
+
 std::string ftk_schema_to_grammar(const ftk_json & schema);
 
 // in a grammar made by llama.cpp's conversion of schemas

@@ -126,13 +126,6 @@ int32_t ftk_boundary_index(const ftk_boundary * boundary) {
     });
 }
 
-int32_t ftk_boundary_layer(const ftk_boundary * boundary) {
-    return ftk_guard_value<int32_t>(__func__, -1, [&]() {
-        FTK_REQUIRE_NOT_NULL(boundary);
-        return boundary->boundary->il;
-    });
-}
-
 int64_t ftk_boundary_n_tokens(const ftk_boundary * boundary) {
     return ftk_guard_value<int64_t>(__func__, 0, [&]() {
         FTK_REQUIRE_NOT_NULL(boundary);
@@ -163,18 +156,6 @@ static const llama_boundary::probe_result & get_probe(const ftk_boundary * bound
     }
 
     return probes[probe];
-}
-
-int32_t ftk_boundary_probe_layer(const ftk_boundary * boundary, int32_t probe) {
-    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return get_probe(boundary, probe).probe.il; });
-}
-
-int32_t ftk_boundary_probe_reduction(const ftk_boundary * boundary, int32_t probe) {
-    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return (int32_t) get_probe(boundary, probe).probe.reduction; });
-}
-
-int32_t ftk_boundary_probe_keys(const ftk_boundary * boundary, int32_t probe) {
-    return ftk_guard_value<int32_t>(__func__, -1, [&]() { return (int32_t) get_probe(boundary, probe).probe.keys; });
 }
 
 int32_t ftk_boundary_n_head(const ftk_boundary * boundary, int32_t probe) {

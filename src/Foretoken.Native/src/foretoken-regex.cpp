@@ -27,19 +27,32 @@ struct regex_set {
         }
     }
 
-    // of \s \S \d \D; false: not one of them
+    // of \s \S \d \D \w \W; false: not one of them
     bool add_class(uint32_t letter) {
-        const auto is_in = [&](uint32_t c) { return letter == 's' || letter == 'S' ? c == ' ' || (c >= '\t' && c <= '\r') : c >= '0' && c <= '9'; };
+        const auto is_in = [&](uint32_t c) {
+            switch (letter) {
+                case 's':
+                case 'S':
+                    return c == ' ' || (c >= '\t' && c <= '\r');
+                case 'd':
+                case 'D':
+                    return c >= '0' && c <= '9';
+                default:
+                    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+            }
+        };
 
         switch (letter) {
             case 's':
             case 'd':
+            case 'w':
                 for (uint32_t c = 0; c < 128; ++c) {
                     low[c] = low[c] || is_in(c);
                 }
                 return true;
             case 'S':
             case 'D':
+            case 'W':
                 for (uint32_t c = 0; c < 256; ++c) {
                     low[c] = low[c] || !is_in(c);
                 }
@@ -84,9 +97,11 @@ enum regex_op {
     REGEX_SPLIT, // go on at the next instruction; if that leads nowhere, at the target
     REGEX_RETRY, // go on at the target; if that leads nowhere, at the next instruction
     REGEX_JUMP,
-    REGEX_NEXT, // the next character is of a set (or, negated, is not, or there is none)
-    REGEX_LOOK, // a program of its own matches here (or, negated, does not)
-    REGEX_END,  // the end of the range
+    REGEX_NEXT,  // the next character is of a set (or, negated, is not, or there is none)
+    REGEX_LOOK,  // a program of its own matches here (or, negated, does not)
+    REGEX_BEGIN, // the beginning of the range
+    REGEX_END,   // the end of the range
+    REGEX_SAVE,  // a group begins (even) or ends (odd) here
     REGEX_MATCH,
 };
 
@@ -101,17 +116,26 @@ struct regex_program {
     std::vector<regex_instruction> code;
 
     size_t n_branches = 0;
+
+    // characters that it looks at, at most; SIZE_MAX: any number
+    size_t n_chars = 0;
 };
 
 struct regex_compiled {
     std::vector<regex_set>     sets;
     std::vector<regex_program> programs; // the first is the expression, the others are what it looks ahead for
+
+    size_t n_groups = 0;
 };
 
 class regex_compiler {
 public:
-    explicit regex_compiler(std::vector<uint32_t> expression) :
-        expression(std::move(expression)) {}
+    //   what:   the expression, for errors
+    //   search: one that is looked for: groups are remembered, and what only such expressions need is read, too
+    regex_compiler(std::vector<uint32_t> expression, std::string what, bool search) :
+        expression(std::move(expression)),
+        what(std::move(what)),
+        search(search) {}
 
     regex_compiled compile() {
         add_program(0);
@@ -136,8 +160,8 @@ private:
     // the targets are relative to the instruction, so that pieces of code can be joined and repeated
     using fragment = std::vector<regex_instruction>;
 
-    [[noreturn]] void fail(const std::string & what) const {
-        throw std::runtime_error("an expression of the pre-tokenizer has, at character " + std::to_string(at) + ", " + what);
+    [[noreturn]] void fail(const std::string & why) const {
+        throw std::runtime_error(what + " has, at character " + std::to_string(at) + ", " + why);
     }
 
     bool is(uint32_t c) const {
@@ -155,10 +179,10 @@ private:
         return true;
     }
 
-    static void append(fragment & to, const fragment & from) {
+    void append(fragment & to, const fragment & from) const {
         to.insert(to.end(), from.begin(), from.end());
         if (to.size() > MAX_INSTRUCTIONS) {
-            throw std::runtime_error("an expression of the pre-tokenizer is too long when its repetitions are written out");
+            throw std::runtime_error(what + " is too long when its repetitions are written out");
         }
     }
 
@@ -179,8 +203,29 @@ private:
             }
         }
 
+        program.n_chars     = get_n_chars(program.code);
         res.programs[index] = std::move(program);
         return index;
+    }
+
+    // a program that never goes back looks no further than it has characters; what it looks ahead for comes behind them
+    size_t get_n_chars(const fragment & code) const {
+        size_t n_chars = 0;
+        size_t n_ahead = 0;
+
+        for (size_t pc = 0; pc < code.size(); ++pc) {
+            const auto & cur  = code[pc];
+            const bool   goes = cur.op == REGEX_SPLIT || cur.op == REGEX_RETRY || cur.op == REGEX_JUMP;
+
+            if (goes && cur.arg <= pc) {
+                return SIZE_MAX;
+            }
+            n_chars += cur.op == REGEX_SET ? 1 : 0;
+            n_ahead = std::max<size_t>(n_ahead, cur.op == REGEX_NEXT ? 1 : cur.op == REGEX_LOOK ? res.programs[cur.arg].n_chars :
+                                                                                                  0);
+        }
+
+        return n_ahead == SIZE_MAX ? SIZE_MAX : n_chars + n_ahead;
     }
 
     fragment parse_alternatives(size_t depth) {
@@ -237,9 +282,20 @@ private:
             return {{REGEX_LOOK, program, not_ahead}};
         }
 
-        if (take("(?:") || (!(is('(') && at + 1 < expression.size() && expression[at + 1] == '?') && take("("))) {
+        if (take("(?:")) {
             fragment group = parse_alternatives(depth + 1);
             close_group();
+            return group;
+        }
+        if (!(is('(') && at + 1 < expression.size() && expression[at + 1] == '?') && take("(")) {
+            const size_t index = res.n_groups++;
+
+            fragment group = parse_alternatives(depth + 1);
+            close_group();
+            if (search) {
+                group.insert(group.begin(), {REGEX_SAVE, 2 * index});
+                group.push_back({REGEX_SAVE, 2 * index + 1});
+            }
             return group;
         }
 
@@ -250,6 +306,14 @@ private:
         } else if (is('$')) {
             ++at;
             return {{REGEX_END}};
+        } else if (search && is('^')) {
+            ++at;
+            return {{REGEX_BEGIN}};
+        } else if (search && is('.')) {
+            ++at;
+            set.add('\r', '\r');
+            set.add('\n', '\n');
+            set.negated = true;
         } else if (is('\\')) {
             if (!parse_escaped_class(set)) {
                 const uint32_t c = parse_escaped_character();
@@ -276,7 +340,8 @@ private:
     }
 
     bool parse_escaped_class(regex_set & set) {
-        if (is('\\') && at + 1 < expression.size() && set.add_class(expression[at + 1])) {
+        const bool is_word = at + 1 < expression.size() && (expression[at + 1] == 'w' || expression[at + 1] == 'W');
+        if (is('\\') && at + 1 < expression.size() && (search || !is_word) && set.add_class(expression[at + 1])) {
             at += 2;
             return true;
         }
@@ -367,9 +432,16 @@ private:
         } else {
             return atom;
         }
+        const bool lazy = search && is('?');
+        if (lazy) {
+            ++at;
+        }
         if (is('?') || is('+')) {
             fail("a repetition that is not greedy");
         }
+
+        const regex_op go_on = lazy ? REGEX_RETRY : REGEX_SPLIT; // at the next instruction
+        const regex_op again = lazy ? REGEX_SPLIT : REGEX_RETRY; // at the target
 
         fragment repeated;
         for (size_t i = 0; i < min; ++i) {
@@ -377,14 +449,14 @@ private:
         }
         if (max == UNBOUNDED && min > 0) {
             // once more, as long as that leads somewhere
-            repeated.push_back({REGEX_RETRY, (size_t) 0 - atom.size()});
+            repeated.push_back({again, (size_t) 0 - atom.size()});
         } else if (max == UNBOUNDED) {
-            repeated.push_back({REGEX_SPLIT, atom.size() + 2});
+            repeated.push_back({go_on, atom.size() + 2});
             append(repeated, atom);
             repeated.push_back({REGEX_JUMP, (size_t) 0 - (atom.size() + 1)});
         } else {
             for (size_t i = min; i < max; ++i) {
-                repeated.push_back({REGEX_SPLIT, (max - i) * (atom.size() + 1)});
+                repeated.push_back({go_on, (max - i) * (atom.size() + 1)});
                 append(repeated, atom);
             }
         }
@@ -392,6 +464,9 @@ private:
     }
 
     std::vector<uint32_t> expression;
+
+    const std::string what;
+    const bool        search;
 
     size_t         at = 0;
     regex_compiled res;
@@ -408,7 +483,8 @@ class regex_matcher {
 public:
     explicit regex_matcher(const regex_compiled & compiled) :
         compiled(compiled),
-        ahead(compiled.programs.size()) {}
+        ahead(compiled.programs.size()),
+        saved(2 * compiled.n_groups, SIZE_MAX) {}
 
     void begin_range(const CharT * range_text, size_t range_length) {
         text   = range_text;
@@ -420,20 +496,28 @@ public:
         }
     }
 
-    // where the match that begins at 'begin' ends, or SIZE_MAX. An empty match counts unless 'not_empty' is set
-    size_t match_at(size_t begin, bool not_empty) {
+    // where the match that begins at 'begin' ends, or SIZE_MAX. An empty match counts unless 'not_empty' is set, and with 'whole'
+    // only one that ends with the range
+    size_t match_at(size_t begin, bool not_empty, bool whole = false) {
         jobs.clear();
         jobs.push_back({0, begin});
+        std::fill(saved.begin(), saved.end(), SIZE_MAX);
 
         while (!jobs.empty()) {
             size_t pc  = jobs.back().pc;
             size_t pos = jobs.back().pos;
             jobs.pop_back();
 
+            if (pc >= main().code.size()) {
+                // back in front of where a group began or ended
+                saved[pc - main().code.size()] = pos;
+                continue;
+            }
+
             while (true) {
                 const regex_instruction & instruction = main().code[pc];
                 if (instruction.op == REGEX_MATCH) {
-                    if (not_empty && pos == begin) {
+                    if ((not_empty && pos == begin) || (whole && pos != length)) {
                         break;
                     }
                     // what was taken here led somewhere; what was taken further back is not met again
@@ -457,6 +541,10 @@ public:
                     pc = retry ? instruction.arg : pc + 1;
                 } else if (instruction.op == REGEX_JUMP) {
                     pc = instruction.arg;
+                } else if (instruction.op == REGEX_SAVE) {
+                    jobs.push_back({main().code.size() + instruction.arg, saved[instruction.arg]});
+                    saved[instruction.arg] = pos;
+                    ++pc;
                 } else if (holds(instruction, pos)) {
                     pos += instruction.op == REGEX_SET ? 1 : 0;
                     ++pc;
@@ -469,7 +557,19 @@ public:
         return SIZE_MAX;
     }
 
+    // where the last match begins that its first group found which is not empty, or SIZE_MAX
+    size_t get_first_group() const {
+        for (size_t i = 0; i + 1 < saved.size(); i += 2) {
+            if (saved[i] != SIZE_MAX && saved[i + 1] != SIZE_MAX && saved[i] < saved[i + 1]) {
+                return saved[i];
+            }
+        }
+
+        return SIZE_MAX;
+    }
+
 private:
+    // an instruction, or, behind them, the end of a group that is put back
     struct job {
         size_t pc;
         size_t pos;
@@ -486,10 +586,12 @@ private:
                 return pos < length && is_in(instruction.arg, pos);
             case REGEX_NEXT:
                 return (pos < length && is_in(instruction.arg, pos)) != instruction.negated;
+            case REGEX_BEGIN:
+                return pos == 0;
             case REGEX_END:
                 return pos == length;
             default:
-                return look_ahead(instruction.arg)[pos] != instruction.negated;
+                return looks_ahead(instruction.arg, pos) != instruction.negated;
         }
     }
 
@@ -497,19 +599,28 @@ private:
         return compiled.sets[set].contains((uint32_t) (std::make_unsigned_t<CharT>) text[pos]);
     }
 
-    // whether a program matches, for each position: from the end on, so that each step uses what is known of the next
-    const std::vector<bool> & look_ahead(size_t index) {
-        std::vector<bool> & table = ahead[index];
-        if (!table.empty()) {
-            return table;
+    // whether a program matches at a position. Where it looks at any number of characters, it is known of all positions at once
+    bool looks_ahead(size_t index, size_t pos) {
+        const size_t n_chars = compiled.programs[index].n_chars;
+        if (n_chars < length) {
+            return look_ahead(index, pos, std::min(length, pos + n_chars))[0];
         }
 
+        std::vector<bool> & table = ahead[index];
+        if (table.empty()) {
+            table = look_ahead(index, 0, length);
+        }
+        return table[pos];
+    }
+
+    // of positions [begin, end]: from the end on, so that each step uses what is known of the next
+    std::vector<bool> look_ahead(size_t index, size_t begin, size_t end) {
         const auto & code = compiled.programs[index].code;
 
-        std::vector<bool> res(length + 1);
+        std::vector<bool> res(end - begin + 1);
         std::vector<bool> here(code.size());
         std::vector<bool> next(code.size());
-        for (size_t pos = length + 1; pos-- > 0;) {
+        for (size_t pos = end + 1; pos-- > begin;) {
             std::swap(here, next);
             here.assign(code.size(), false);
 
@@ -522,11 +633,10 @@ private:
                     }
                 }
             }
-            res[pos] = here[0];
+            res[pos - begin] = here[0];
         }
 
-        ahead[index] = std::move(res);
-        return ahead[index];
+        return res;
     }
 
     bool leads_on(const std::vector<regex_instruction> & code, size_t pc, size_t pos, const std::vector<bool> & here, const std::vector<bool> & next) {
@@ -535,6 +645,8 @@ private:
                 return true;
             case REGEX_JUMP:
                 return here[code[pc].arg];
+            case REGEX_SAVE:
+                return here[pc + 1];
             case REGEX_SPLIT:
             case REGEX_RETRY:
                 return here[code[pc].arg] || here[pc + 1];
@@ -553,16 +665,17 @@ private:
     std::vector<uint64_t>          taken;
     std::vector<job>               jobs;
     std::vector<std::vector<bool>> ahead;
+    std::vector<size_t>            saved; // where groups begin and end
 };
 
 template <typename CharT>
-static regex_compiled compile_regex(const std::basic_string<CharT> & regex) {
+static regex_compiled compile_regex(const std::basic_string<CharT> & regex, const std::string & what, bool search) {
     std::vector<uint32_t> expression;
     for (const CharT c : regex) {
         expression.push_back((uint32_t) (std::make_unsigned_t<CharT>) c);
     }
 
-    return regex_compiler(std::move(expression)).compile();
+    return regex_compiler(std::move(expression), what, search).compile();
 }
 
 // a text is cut piece by piece, and the expressions are the few of llama.cpp's own: each is compiled once
@@ -575,7 +688,7 @@ static const regex_compiled & get_compiled(const std::basic_string<CharT> & rege
     const auto it = cache.find(regex);
 
     // an element of a map stays where it is
-    return it != cache.end() ? it->second : cache.emplace(regex, compile_regex(regex)).first->second;
+    return it != cache.end() ? it->second : cache.emplace(regex, compile_regex(regex, "an expression of the pre-tokenizer", false)).first->second;
 }
 
 template <typename CharT>
@@ -625,4 +738,110 @@ std::vector<size_t> ftk_regex_split(const std::string & text, const std::string 
 
 std::vector<size_t> ftk_regex_split(const std::wstring & text, const std::wstring & regex, const std::vector<size_t> & offsets) {
     return regex_split(text, regex, offsets);
+}
+
+//
+// searching
+//
+
+struct ftk_regex {
+    regex_compiled compiled;
+
+    // the characters that a match can begin with; empty: any, or none
+    std::vector<bool> first;
+
+    bool is_anchored = false; // "^...$"
+};
+
+// false: a match may be empty
+static bool get_first(const regex_compiled & compiled, std::vector<bool> & first) {
+    const auto & code = compiled.programs[0].code;
+
+    first.assign(256, false);
+
+    std::vector<bool>   seen(code.size(), false);
+    std::vector<size_t> open = {0};
+    while (!open.empty()) {
+        const size_t at = open.back();
+        open.pop_back();
+        if (seen[at]) {
+            continue;
+        }
+        seen[at] = true;
+
+        switch (code[at].op) {
+            case REGEX_MATCH:
+                return false;
+            case REGEX_SET:
+                for (uint32_t c = 0; c < 256; ++c) {
+                    first[c] = first[c] || compiled.sets[code[at].arg].contains(c);
+                }
+                break;
+            case REGEX_JUMP:
+                open.push_back(code[at].arg);
+                break;
+            case REGEX_SPLIT:
+            case REGEX_RETRY:
+                open.push_back(code[at].arg);
+                open.push_back(at + 1);
+                break;
+            default:
+                open.push_back(at + 1);
+                break;
+        }
+    }
+
+    return true;
+}
+
+std::shared_ptr<const ftk_regex> ftk_regex_compile(const std::string & regex, std::string & why) {
+    auto res = std::make_shared<ftk_regex>();
+
+    try {
+        res->compiled = compile_regex(regex, "it", true);
+    } catch (const std::runtime_error & err) {
+        why = err.what();
+        return nullptr;
+    }
+
+    res->is_anchored = !regex.empty() && regex.front() == '^' && regex.back() == '$';
+
+    if (!get_first(res->compiled, res->first)) {
+        res->first.clear();
+    }
+
+    return res;
+}
+
+size_t ftk_regex_find(const ftk_regex & regex, const std::string & text) {
+    regex_matcher<char> matcher(regex.compiled);
+
+    const auto get_start = [&](size_t begin) {
+        const size_t group = matcher.get_first_group();
+        return group != SIZE_MAX ? group : begin;
+    };
+
+    if (regex.is_anchored) {
+        matcher.begin_range(text.data(), text.size());
+        if (matcher.match_at(0, false, true) != SIZE_MAX) {
+            return get_start(0);
+        }
+    }
+
+    bool has_begun = false;
+
+    for (size_t i = 0; i <= text.size(); ++i) {
+        if (!regex.first.empty() && (i == text.size() || !regex.first[(uint8_t) text[i]])) {
+            continue;
+        }
+        if (!has_begun) {
+            matcher.begin_range(text.data(), text.size());
+            has_begun = true;
+        }
+        if (matcher.match_at(i, false) != SIZE_MAX) {
+            return get_start(i);
+        }
+    }
+
+    return std::string::npos;
 }

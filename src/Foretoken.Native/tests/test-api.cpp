@@ -638,21 +638,12 @@ static void test_sequences(ftk_model * model, int32_t n_vocab, int32_t n_layer) 
         OK(ftk_seq_kv_bytes(ctx.get(), 1, &n_bytes));
         CHECK(n_bytes > 0 && n_bytes % (int64_t) positions.size() == 0);
 
-        // a context shift: drop a part, close the gap
-        OK(ftk_seq_rm(ctx.get(), 1, 2, 6));
-        OK(ftk_seq_add(ctx.get(), 1, 6, -1, -4));
-        CHECK(ftk_seq_pos_max(ctx.get(), 1) == (int32_t) positions.size() - 5);
-        OK(ftk_decode(ctx.get(), 1, &prompt.back(), 1, nullptr));
-        FAILS(FTK_INVALID_ARGUMENT, "negative", ftk_seq_add(ctx.get(), 1, 2, -1, -3));
-        FAILS(FTK_CONTEXT_FULL, "holds", ftk_seq_add(ctx.get(), 1, 2, -1, 100000));
-
         int64_t n = 0;
         FAILS(FTK_INVALID_ARGUMENT, "seq_id", ftk_seq_rm(ctx.get(), 3, 0, -1));
         FAILS(FTK_INVALID_ARGUMENT, "p0", ftk_seq_rm(ctx.get(), 0, -1, -1));
         FAILS(FTK_INVALID_ARGUMENT, "p1", ftk_seq_rm(ctx.get(), 0, 5, 2));
         FAILS(FTK_INVALID_ARGUMENT, "seq_id_dst", ftk_seq_cp(ctx.get(), 0, 3));
         FAILS(FTK_INVALID_ARGUMENT, "seq_id_src", ftk_seq_cp(ctx.get(), -1, 0));
-        FAILS(FTK_INVALID_ARGUMENT, "seq_id", ftk_seq_add(ctx.get(), 9, 0, -1, 1));
         FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_seq_positions(ctx.get(), 0, n_layer, nullptr, 0, &n));
         FAILS(FTK_INVALID_ARGUMENT, "layer", ftk_seq_positions(ctx.get(), 0, -1, nullptr, 0, &n));
         CHECK(ftk_seq_pos_max(ctx.get(), 77) == -1 && strlen(ftk_last_error()) > 0);
@@ -795,8 +786,9 @@ struct selection {
     double fraction   = 0.0;
     bool   ascending  = true;
 
-    int32_t n_embd = 0;
-    int32_t n_head = 0;
+    int32_t n_embd  = 0;
+    int32_t n_head  = 0;
+    int32_t n_layer = 0;
 };
 
 static int32_t on_select(void * user, ftk_boundary * boundary) {
@@ -817,28 +809,28 @@ static int32_t on_select(void * user, ftk_boundary * boundary) {
     CHECK(std::isfinite(sum) && sum > 0.0);
 
     for (int32_t ip = 0; ip < ftk_boundary_n_probes(boundary); ++ip) {
-        CHECK(ftk_boundary_probe_layer(boundary, ip) < ftk_boundary_layer(boundary));
+        // as in create_plan()
+        const bool is_mean      = ip == 1;
+        const bool has_sequence = ip == 2;
 
-        const int32_t reduction = ftk_boundary_probe_reduction(boundary, ip);
-        const int32_t n_head    = ftk_boundary_n_head(boundary, ip);
+        const int32_t n_head = ftk_boundary_n_head(boundary, ip);
         CHECK(n_head == sel.n_head);
 
         const int64_t n_keys = ftk_boundary_n_keys(boundary, ip);
         const auto *  keys   = ftk_boundary_key_positions(boundary, ip);
-        CHECK(ftk_boundary_probe_keys(boundary, ip) == FTK_KEYS_SEQUENCE ? n_keys == n + positions[0] : n_keys == n);
+        CHECK(n_keys == (has_sequence ? n + positions[0] : n));
         CHECK(std::equal(positions, positions + n, keys + n_keys - n));
         CHECK(std::is_sorted(keys, keys + n_keys));
 
         const float * probe = ftk_boundary_probe(boundary, ip);
         for (int64_t i = 0; i < n_keys * n_head; ++i) {
-            CHECK(probe[i] >= 0.0f && probe[i] <= 1.0f + (reduction == FTK_PROBE_MAX ? 0.0f : 1e-3f));
+            CHECK(probe[i] >= 0.0f && probe[i] <= 1.0f + (is_mean ? 1e-3f : 0.0f));
         }
     }
     CHECK(ftk_boundary_probe(boundary, ftk_boundary_n_probes(boundary)) == nullptr);
     CHECK(ftk_boundary_n_head(boundary, -1) == 0);
     CHECK(ftk_boundary_n_keys(boundary, -1) == 0);
     CHECK(ftk_boundary_key_positions(boundary, -1) == nullptr);
-    CHECK(ftk_boundary_probe_keys(boundary, -1) == -1);
 
     std::vector<int32_t> keep;
     for (int64_t i = 0; i < n; ++i) {
@@ -856,8 +848,8 @@ static int32_t on_select(void * user, ftk_boundary * boundary) {
         FAILS(FTK_INVALID_ARGUMENT, "last token", ftk_boundary_keep(boundary, &first, 1));
         FAILS(FTK_INVALID_ARGUMENT, "go on", ftk_boundary_keep(boundary, &first, 0));
         FAILS(FTK_INVALID_ARGUMENT, "indices", ftk_boundary_keep(boundary, nullptr, 1));
-        FAILS(FTK_INVALID_ARGUMENT, "below", ftk_boundary_skip(boundary, ftk_boundary_layer(boundary) - 1, FTK_LAYER_PART_BLOCK));
-        FAILS(FTK_INVALID_ARGUMENT, "part", ftk_boundary_skip(boundary, ftk_boundary_layer(boundary), -1));
+        FAILS(FTK_INVALID_ARGUMENT, "below", ftk_boundary_skip(boundary, 0, FTK_LAYER_PART_BLOCK));
+        FAILS(FTK_INVALID_ARGUMENT, "part", ftk_boundary_skip(boundary, sel.n_layer - 2, -1));
     }
     if (sel.keep) {
         OK(ftk_boundary_keep(boundary, keep.data(), keep.size()));
@@ -899,8 +891,9 @@ static void test_prefill(ftk_model * model, const json & info) {
     const int32_t n_layer = info.at("n_layer");
 
     selection base;
-    base.n_embd = info.at("n_embd");
-    base.n_head = info.at("n_head");
+    base.n_embd  = info.at("n_embd");
+    base.n_head  = info.at("n_head");
+    base.n_layer = info.at("n_layer");
 
     const tokens_t prompt = tokenize(model, long_text(), true, false);
     const int64_t  n      = (int64_t) prompt.size();
@@ -1639,6 +1632,117 @@ static void test_sampler(ftk_model * model, int32_t n_vocab) {
     FAILS(FTK_INVALID_ARGUMENT, "sampler", ftk_sampler_sample(nullptr, ctx.get(), &token));
 }
 
+// schemas that come from outside end in a grammar or in an error that names what is too much
+static void test_schemas() {
+    const auto convert = [](const std::string & schema) {
+        int64_t n = 0;
+        return ftk_json_schema_to_grammar(schema.c_str(), nullptr, 0, &n);
+    };
+    const auto refuse = [&](const std::string & what, const json & schema) {
+        const ftk_status status = convert(schema.dump());
+        CHECK_MSG(status == FTK_GRAMMAR_FAILED && std::string(ftk_last_error()).find(what) != std::string::npos, what + ": " + std::to_string(status) + " " + ftk_last_error());
+    };
+    const auto accept = [&](const json & schema) {
+        const ftk_status status = convert(schema.dump());
+        CHECK_MSG(status == FTK_BUFFER_TOO_SMALL, schema.dump().substr(0, 200) + ": " + ftk_last_error());
+    };
+    const auto repeat = [](const std::string & text, size_t n) {
+        std::string res;
+        for (size_t i = 0; i < n; ++i) {
+            res += text;
+        }
+        return res;
+    };
+
+    // depth
+    for (const size_t n : {200, 100000}) {
+        const std::string deep = repeat("{\"type\":\"array\",\"items\":", n) + "{}" + repeat("}", n);
+        FAILS(FTK_INVALID_ARGUMENT, "nested deeper", convert(deep));
+        FAILS(FTK_INVALID_ARGUMENT, "nested deeper", convert(repeat("[", n)));
+    }
+
+    // references
+    const auto ref = [](const std::string & name) { return json({{"$ref", "#/$defs/" + name}}); };
+
+    refuse("leads back to itself", {{"$defs", {{"A", ref("A")}}}, {"$ref", "#/$defs/A"}});
+    refuse("leads back to itself", {{"$defs", {{"A", {{"allOf", {ref("A")}}}}}}, {"allOf", {ref("A")}}});
+    refuse("leads back to itself", {{"$defs", {{"A", ref("B")}, {"B", {{"anyOf", {ref("A"), {{"type", "null"}}}}}}}}, {"properties", {{"a", ref("A")}}}});
+    accept({{"$defs", {{"A", {{"type", "object"}, {"properties", {{"next", ref("A")}}}}}}}, {"$ref", "#/$defs/A"}});
+
+    json chain   = {{"$defs", json::object()}, {"type", "object"}, {"properties", {{"a", ref("0")}}}};
+    json doubles = {{"$defs", json::object()}, {"type", "object"}, {"properties", {{"a", ref("0")}}}};
+    for (int i = 0; i < 3000; ++i) {
+        chain["$defs"][std::to_string(i)] = {{"type", "array"}, {"items", ref(std::to_string(i + 1))}};
+    }
+    for (int i = 0; i < 60; ++i) {
+        doubles["$defs"][std::to_string(i)] = {{"anyOf", {ref(std::to_string(i + 1)), ref(std::to_string(i + 1))}}};
+    }
+    chain["$defs"]["3000"] = {{"type", "null"}};
+    doubles["$defs"]["60"] = {{"type", "null"}};
+    refuse("levels", chain);
+    refuse("steps", doubles);
+
+    // one schema for each of several types
+    json types = {{"type", "null"}};
+    for (int i = 0; i < 40; ++i) {
+        types = {{"type", {"object", "object"}}, {"properties", {{"a", types}}}};
+    }
+    refuse("steps", types);
+
+    // patterns
+    for (const char * pattern : {"^(?:A|B)", "^?x$", "^{3}$", "^(?=a)b$", "^(*)$", "^a{5,2}$", "^a{99999}$", "^(a$", "^a)$", "^[a$", "^a|*$", "^\\d+$", "^a\\$", "^]$", "x", "", "^"}) {
+        refuse("pattern", {{"type", "string"}, {"pattern", pattern}});
+    }
+    refuse("levels", {{"type", "string"}, {"pattern", "^" + repeat("(", 50000) + repeat(")", 50000) + "$"}});
+    refuse("bytes", {{"type", "string"}, {"pattern", "^" + repeat("a", 1000000) + "$"}});
+    accept({{"type", "string"}, {"pattern", "^(?:A|B)-[0-9]{4}$"}});
+    accept({{"type", "string"}, {"pattern", "^" + repeat("(a|[b-d]{1,3})", 1000) + "$"}});
+
+    // counts and bounds
+    for (const char * kind : {"Length", "Items"}) {
+        const json        type = std::string(kind) == "Length" ? "string" : "array";
+        const std::string min  = std::string("min") + kind;
+        const std::string max  = std::string("max") + kind;
+
+        refuse("contradicts", {{"type", type}, {min, 5}, {max, 2}});
+        refuse(max, {{"type", type}, {max, 1000000000}});
+        refuse(min, {{"type", type}, {min, 1e300}});
+        refuse(max, {{"type", type}, {max, UINT64_MAX}});
+        refuse("", {{"type", type}, {min, -1}});
+        accept({{"type", type}, {min, 2}, {max, 2}});
+    }
+    refuse("contradicts", {{"type", "integer"}, {"minimum", 5}, {"maximum", 2}});
+    refuse("contradicts", {{"type", "integer"}, {"minimum", 100}, {"exclusiveMaximum", 20}});
+    for (const char * key : {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}) {
+        refuse("64 bits", {{"type", "integer"}, {key, INT64_MAX}});
+        refuse("64 bits", {{"type", "integer"}, {key, INT64_MIN}});
+        refuse("64 bits", {{"type", "integer"}, {key, -1e300}});
+        accept({{"type", "integer"}, {key, INT64_MAX - 1}});
+        accept({{"type", "integer"}, {key, INT64_MIN + 2}});
+    }
+
+    // names, and as many of them as there may be
+    refuse("name", {{"type", "object"}, {"properties", {{repeat("_", 100000), json::object()}}}});
+    refuse("name", {{"$ref", "#/" + repeat("_", 100000)}});
+
+    json wide  = {{"type", "object"}, {"properties", json::object()}};
+    json alike = {{"type", "object"}, {"properties", json::object()}, {"required", json::array()}};
+    for (int i = 0; i < 20000; ++i) {
+        std::string name;
+        for (int k = i; k > 0; k /= 2) {
+            name += k % 2 == 0 ? "_" : "+";
+        }
+        wide["properties"][std::to_string(i)] = {{"type", "integer"}};
+        alike["properties"][name]             = {{"type", "integer"}, {"minimum", i}};
+        alike["required"].push_back(name);
+    }
+    refuse("steps", wide);
+    refuse("steps", alike);
+
+    accept(json::object());
+    accept(json(true));
+}
+
 static void test_grammar(ftk_model * model, int32_t n_vocab) {
     section = "grammar";
 
@@ -1731,12 +1835,55 @@ static void test_grammar(ftk_model * model, int32_t n_vocab) {
     FAILS(FTK_INVALID_ARGUMENT, "JSON", ftk_json_schema_to_grammar(nullptr, nullptr, 0, &n));
     FAILS(FTK_INVALID_ARGUMENT, "object", ftk_json_schema_to_grammar("[]", nullptr, 0, &n));
 
+    test_schemas();
+
     // a recursive schema is fine
     const char *     tree   = "{\"type\": \"object\", \"properties\": {\"children\": {\"type\": \"array\", \"items\": {\"$ref\": \"#\"}}}}";
     const ftk_status status = ftk_json_schema_to_grammar(tree, nullptr, 0, &n);
     CHECK(status == FTK_BUFFER_TOO_SMALL || status == FTK_GRAMMAR_FAILED);
 
     GGML_UNUSED(n_vocab);
+}
+
+// of a lazy grammar, in a long answer
+static void test_triggers(ftk_model * model) {
+    section = "triggers";
+
+    const json names = {">>>(?!all)", "<\\|start\\|>assistant(\\s+to)",
+            "(?:^|<\\|start\\|>assistant)( to=(?!self<\\|message\\|>)[^<]*?<\\|message\\|>)"};
+
+    json triggers = json::array();
+    for (const auto & name : names) {
+        triggers.push_back({{"type", "pattern"}, {"value", name}});
+    }
+
+    const json config = {{"grammar", "root ::= \" to=go<|message|>ok\""}, {"grammar_lazy", true}, {"grammar_triggers", triggers}};
+
+    ftk_sampler * sampler = nullptr;
+    OK(ftk_sampler_create(model, config.dump().c_str(), &sampler));
+    const ptr<ftk_sampler> guard(sampler);
+
+    // std::regex would call itself for each character behind " to="
+    std::string text = " to=";
+    for (int i = 0; i < 6000; ++i) {
+        text += " characteristics";
+    }
+    const tokens_t answer = tokenize(model, text, false, false);
+    for (const int32_t token : answer) {
+        OK(ftk_sampler_accept(sampler, token, 1));
+    }
+
+    // nothing is constrained yet; behind the trigger something is
+    for (const int32_t token : tokenize(model, "<|start|>assistant to=go<|message|>", false, false)) {
+        OK(ftk_sampler_accept(sampler, token, 1));
+    }
+    FAILS(FTK_GRAMMAR_FAILED, "does not allow", ftk_sampler_accept(sampler, tokenize(model, " nonsense", false, false)[0], 1));
+
+    for (const char * pattern : {"(a)\\1", "a\\b", "(", "(?<=a)b"}) {
+        ftk_sampler * refused = nullptr;
+        const json    bad     = {{"grammar", "root ::= \"a\""}, {"grammar_lazy", true}, {"grammar_triggers", json::array({{{"type", "pattern"}, {"value", pattern}}})}};
+        FAILS(FTK_GRAMMAR_FAILED, "regular expression", ftk_sampler_create(model, bad.dump().c_str(), &refused));
+    }
 }
 
 static void test_adapters(const char * model_path, ftk_model * model, const json & info) {
@@ -1825,6 +1972,7 @@ int main(int argc, char ** argv) {
     test_sequences(model.get(), n_vocab, n_layer);
     test_state(model.get(), n_vocab);
     test_prefill(model.get(), info);
+    test_triggers(model.get());
     test_adapters(path, model.get(), info);
     test_attach(path);
     test_chat(model.get());

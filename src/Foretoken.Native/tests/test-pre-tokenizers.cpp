@@ -4,6 +4,8 @@
 //   FORETOKEN_FUZZ_COUNT  how many random texts are compared, per pre-tokenizer (300)
 //   FORETOKEN_FUZZ_SEED   the first seed (1)
 //   FORETOKEN_TEXT_LENGTH characters of the long texts (30000)
+//   FORETOKEN_PRE_TOKENIZER one pre-tokenizer or tokenizer alone
+//   FORETOKEN_SLOWEST     how many of the slowest long texts are named (1)
 
 #include "unicode.h"
 
@@ -21,6 +23,7 @@
 #include <cstdlib>
 #include <functional>
 #include <random>
+#include <regex>
 #include <set>
 #include <string>
 #include <thread>
@@ -458,12 +461,128 @@ static void test_refusals() {
     }
 }
 
+//
+// searching, as for the triggers of a grammar
+//
+
+// where std::regex finds what llama.cpp looks for with it
+static size_t reference_find(const std::string & pattern, const std::string & text) {
+    const std::regex regex(pattern);
+    std::smatch      match;
+
+    const bool is_whole = pattern.front() == '^' && pattern.back() == '$' && std::regex_match(text, match, regex);
+    if (!is_whole && !std::regex_search(text, match, regex)) {
+        return std::string::npos;
+    }
+
+    for (size_t i = 1; i < match.size(); ++i) {
+        if (match.length(i) > 0) {
+            return match.position(i);
+        }
+    }
+
+    return match.position(0);
+}
+
+// of llama.cpp's parsers, and what its samplers made of words
+static const std::vector<std::string> TRIGGERS = {
+        "<tool_call>",
+        "\\[TOOL_CALLS\\]",
+        "\\{\"type\": \"function\",",
+        ">>>(?!all)",
+        "^\\s+to$",
+        "^<\\|channel\\|>(?:commentary|analysis)\\s+to=functions$",
+        "<\\|start\\|>assistant(\\s+to)",
+        "<\\|start\\|>assistant(<\\|channel\\|>(?:commentary|analysis)\\s+to)",
+        "(?:^|<\\|start\\|>assistant)( to=(?!self<\\|message\\|>)(?!user<\\|message\\|>)[^<]*?<\\|message\\|>)",
+        "[\\s\\S]*?(<tool_call>|<function)[\\s\\S]*",
+        "^[\\s\\S]*?(\\w+ \\d.x)[\\s\\S]*$",
+};
+
+static const std::vector<std::string> TRIGGER_PIECES = {"<tool_call>", "<function", "[TOOL_CALLS]", "{\"type\": \"function\",", ">>>", "all", " to", " to=", "self", "user", "functions",
+        "<|channel|>", "commentary", "analysis", "<|start|>", "assistant", "<|message|>", "<", "a", " ", "\n", "x7", "\xC3\xA9"};
+
+static std::string random_pattern(std::mt19937 & rng) {
+    // groups that are repeated hold a character: what std::regex remembers of empty ones is its own
+    static const std::vector<std::string> atoms   = {"a", "b", "[^b]", "[ab]", "\\s", "\\S", "\\d", "\\w", "\\W", ".", "(a)", "(b|a)", "(?:a|bx)", "(a|ab)(x|bx)", "(?:(a)|b)", "(b+?)"};
+    static const std::vector<std::string> places  = {"^", "$", "(?=a)", "(?!b)", "(?!ab)", "(?=.*x)", "(?:^|b)"};
+    static const std::vector<std::string> repeats = {"", "", "", "*", "+", "?", "*?", "+?", "??", "{2}", "{1,2}", "{0,2}?", "{1,}"};
+
+    std::string res = rng() % 5 == 0 ? "^" : "";
+    for (size_t n = 1 + rng() % 5; n > 0; --n) {
+        res += rng() % 5 == 0 ? places[rng() % places.size()] : atoms[rng() % atoms.size()] + repeats[rng() % repeats.size()];
+        res += n > 1 && rng() % 8 == 0 ? "|" : "";
+    }
+
+    return res + (rng() % 5 == 0 ? "$" : "");
+}
+
+static void compare_search(const std::string & pattern, const std::string & text, int64_t & n_texts) {
+    std::string why;
+    const auto  regex = ftk_regex_compile(pattern, why);
+    check(regex != nullptr, "an expression is read: " + pattern + " " + why);
+    if (regex == nullptr) {
+        return;
+    }
+
+    ++n_texts;
+    if (ftk_regex_find(*regex, text) != reference_find(pattern, text)) {
+        check(false, "std::regex finds " + pattern + " somewhere else in '" + text + "'");
+    }
+}
+
+static void test_searches() {
+    const int64_t count = 10 * get_env("FORETOKEN_FUZZ_COUNT", 300);
+    const int64_t first = get_env("FORETOKEN_FUZZ_SEED", 1);
+
+    int64_t n_texts = 0;
+    for (int64_t seed = first; seed < first + count; ++seed) {
+        std::mt19937 rng((uint32_t) seed);
+
+        std::string text;
+        for (size_t n = rng() % 8; n > 0; --n) {
+            text += TRIGGER_PIECES[rng() % TRIGGER_PIECES.size()];
+        }
+        compare_search(TRIGGERS[seed % TRIGGERS.size()], text, n_texts);
+
+        text.clear();
+        for (size_t n = rng() % 9; n > 0; --n) {
+            text += "abx 1\n"[rng() % 6];
+        }
+        compare_search(random_pattern(rng), text, n_texts);
+    }
+    check(n_texts == 2 * count, "texts were searched");
+
+    for (const char * expression : {"(a", "a)", "[a", "a{2", "a{3,2}", "(?<=a)b", "a|*", "\\", "a++", "(a)\\1", "\\b"}) {
+        std::string why;
+        check(ftk_regex_compile(expression, why) == nullptr && !why.empty(), std::string("an expression that is not supported is refused: ") + expression);
+    }
+
+    // in a text where std::regex would call itself a million times, and where each place looks like a beginning
+    const size_t length = 1000000;
+    for (const std::string & pattern : TRIGGERS) {
+        std::string why;
+        const auto  regex = ftk_regex_compile(pattern, why);
+
+        for (const char * piece : {" to=a", " ", "a", ">>>all", "<|start|>assistant ", "<|start|>assistant to="}) {
+            std::string text;
+            while (text.size() < length) {
+                text += piece;
+            }
+            text += "<|start|>assistant to=x<|message|>";
+
+            check(pattern.find("( to=") == std::string::npos || ftk_regex_find(*regex, text) != std::string::npos, "a trigger behind a long text is found: " + pattern);
+        }
+    }
+
+    printf("%lld texts, searched for triggers: where std::regex finds them\n", (long long) n_texts);
+}
+
 // a stack that any thread has, and one that recursion per character exhausts at once
 static void test_runs(const std::vector<vocabulary> & vocabularies) {
     const int64_t length = get_env("FORETOKEN_TEXT_LENGTH", 30000);
 
-    double      slowest = 0;
-    std::string slowest_what;
+    std::vector<std::pair<double, std::string>> times;
 
     for (const vocabulary & v : vocabularies) {
         const std::string name = v.model + (v.pre.empty() ? "" : " " + v.pre);
@@ -485,10 +604,7 @@ static void test_runs(const std::vector<vocabulary> & vocabularies) {
 
             // BERT drops what it counts as whitespace and as control characters
             check(v.model == "bert" ? n >= 0 : n > 0, name + " has no tokens for " + what);
-            if (took > slowest) {
-                slowest      = took;
-                slowest_what = name + ", " + what;
-            }
+            times.emplace_back(took, name + ", " + what);
         }
 
         // special tokens in any number
@@ -499,15 +615,16 @@ static void test_runs(const std::vector<vocabulary> & vocabularies) {
         const auto start = std::chrono::steady_clock::now();
         check(tokenize(vocab, markers, tokens) > 0 && std::count(tokens.begin(), tokens.end(), 3) == (int64_t) markers.size() / 5, name + " finds each marker");
         const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        if (took > slowest) {
-            slowest      = took;
-            slowest_what = name + ", markers";
-        }
+        times.emplace_back(took, name + ", markers");
 
         llama_model_free(model);
     }
 
-    printf("%zu vocabularies, %zu runs of %lld characters; the slowest took %.3f s (%s)\n", vocabularies.size(), RUNS.size() + 1, (long long) length, slowest, slowest_what.c_str());
+    std::sort(times.rbegin(), times.rend());
+    printf("%zu vocabularies, %zu runs of %lld characters; the slowest:\n", vocabularies.size(), RUNS.size() + 1, (long long) length);
+    for (size_t i = 0; i < std::min<size_t>(times.size(), get_env("FORETOKEN_SLOWEST", 1)); ++i) {
+        printf("  %.3f s  %s\n", times[i].first, times[i].second.c_str());
+    }
 }
 
 int main() {
@@ -521,6 +638,7 @@ int main() {
 
     test_words(expressions);
     test_refusals();
+    test_searches();
 
     std::vector<vocabulary> vocabularies;
     for (const std::string & name : names) {

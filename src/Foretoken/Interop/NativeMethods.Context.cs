@@ -58,10 +58,6 @@ internal static unsafe partial class NativeMethods
 
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ftk_seq_add(SafeContextHandle context, int sequence, int begin, int end, int delta);
-
-    [LibraryImport(LibraryName)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ftk_clear(SafeContextHandle context);
 
     [LibraryImport(LibraryName)]
