@@ -153,7 +153,7 @@ if [[ $all -eq 0 ]]; then
     cp "$current/lib/libllama.so" "$folder/lib/"
     cp "$current/tests/test-answer" "$folder/tests/"
 else
-    folder=$("$PATCH_DIR/build.sh" --portable --library --aside)
+    folder=$("$PATCH_DIR/build.sh" --portable --aside)
 fi
 
 answers "$folder"
@@ -168,7 +168,7 @@ if [[ $all -eq 1 ]]; then
     if ! command -v "$machine-g++" > /dev/null || ! command -v qemu-aarch64 > /dev/null; then
         note "skipped: 64-bit ARM, because $machine-g++ or qemu-aarch64 is not here (Debian: apt-get install g++-$machine qemu-user)"
     else
-        folder=$(CC=$machine-gcc CXX=$machine-g++ "$PATCH_DIR/build.sh" --portable --variants armv8.0_1,armv8.2_1 --library --aside)
+        folder=$(CC=$machine-gcc CXX=$machine-g++ "$PATCH_DIR/build.sh" --portable --variants armv8.0_1,armv8.2_1 --aside)
         for processor in cortex-a53 max; do
             expect "ARM $processor: the build for many processors computes rightly" 0 '^flash-attention: right' \
                 bash -c "qemu-aarch64 -cpu $processor -L /usr/$machine '$folder/bin/foretoken-selftest' > '$scratch/out' 2>&1"
