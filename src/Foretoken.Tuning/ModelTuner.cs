@@ -21,7 +21,7 @@ namespace Foretoken.Tuning;
 /// </para>
 /// <para>Deterministic: the same model, prompts, options and threads give the same profile but for its date. Not thread-safe.</para>
 /// </remarks>
-public sealed class ModelTuner : IDisposable
+internal sealed class ModelTuner : IDisposable
 {
     // the matrix of products grows with the square of the features
     private const int MaxFeatures = 4096;

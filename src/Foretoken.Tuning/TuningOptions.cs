@@ -6,7 +6,7 @@ using Foretoken.Tuning.Importance;
 namespace Foretoken.Tuning;
 
 /// <summary>Settings of a <see cref="ModelTuner"/>.</summary>
-public sealed record TuningOptions
+internal sealed record TuningOptions
 {
     /// <summary>Default of <see cref="Inputs"/>: what measured best.</summary>
     public const PredictorInputs DefaultInputs = PredictorInputs.Attention | PredictorInputs.Matches;

@@ -1,7 +1,7 @@
 namespace Foretoken.Tuning;
 
 /// <summary>What a tuning is doing.</summary>
-public enum TuningPhase
+internal enum TuningPhase
 {
     /// <summary>The full model answers prompts, and their attention is recorded.</summary>
     Gathering,

@@ -6,7 +6,7 @@ namespace Foretoken.Tuning;
 /// <param name="Resumed">Prompts that an earlier, interrupted run had gathered already.</param>
 /// <param name="Elapsed">Time since the phase began.</param>
 /// <param name="Remaining">Time left in the phase, estimated; <see langword="null"/> when nothing is known yet.</param>
-public readonly record struct TuningProgress(
+internal readonly record struct TuningProgress(
     TuningPhase Phase,
     double Fraction,
     int Resumed,

@@ -3,7 +3,7 @@ using Foretoken.Plans;
 namespace Foretoken.Tuning;
 
 /// <summary>The families of plans that a tuning measures.</summary>
-public static class TuningSchedules
+internal static class TuningSchedules
 {
     /// <summary>Share of the layers below which boundaries may lie.</summary>
     internal const double DeepestBoundary = 0.45;

@@ -38,26 +38,26 @@ public class PlannerBenchmark
 
     /// <summary>The default schedule, of which no losses are known.</summary>
     [Benchmark(Baseline = true)]
-    public PlannedPrefill Plan() => _default.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+    public object Plan() => _default.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
     /// <summary>Five schedules with losses, as a profile brings them.</summary>
     [Benchmark]
-    public PlannedPrefill PlanOfFiveSchedules() =>
+    public object PlanOfFiveSchedules() =>
         _profiled.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
     /// <summary>The same, with a cost profile: by the times of a machine instead of operations.</summary>
     [Benchmark]
-    public PlannedPrefill PlanByMeasuredTimes() =>
+    public object PlanByMeasuredTimes() =>
         _measured.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
     /// <summary>Five schedules, operations, and a quality budget instead of a target.</summary>
     [Benchmark]
-    public PlannedPrefill PlanWithinQualityBudget() =>
+    public object PlanWithinQualityBudget() =>
         _profiled.Plan(new PlanRequest { MaxQualityLoss = 0.3, NewTokens = 4096 });
 
     /// <summary>A target that no plan reaches: the best that is possible, and why.</summary>
     [Benchmark]
-    public PlannedPrefill PlanOutOfReach() => _profiled.Plan(new PlanRequest { TargetSpeedup = 50, NewTokens = 4096 });
+    public object PlanOutOfReach() => _profiled.Plan(new PlanRequest { TargetSpeedup = 50, NewTokens = 4096 });
 
     private static PrefillSchedule Schedule(int layer) =>
         new(

@@ -222,7 +222,7 @@ internal sealed class Benchmark
         TimeSpan budget = TimeSpan.FromSeconds(_options.CalibrationSeconds);
         _context.Note(FormattableString.Invariant($"Measuring this machine, {budget.TotalSeconds:0} s."));
         CalibrationResult result = await ProgressView.OnThread(() => foretoken.Calibrate(budget, cancellationToken));
-        if (result.Profile is null)
+        if (!result.IsEnough)
         {
             _notes.Add(
                 FormattableString.Invariant(

@@ -101,7 +101,7 @@ internal static class CalibrateCommand
             progress =>
                 result = session.Calibrate(new CalibrationOptions { Budget = budget }, progress, cancellationToken)
         );
-        return result!.Profile is not null
+        return result!.Costs is not null
             ? result
             : throw new CliException(
                 string.Create(
@@ -113,7 +113,7 @@ internal static class CalibrateCommand
 
     private static CalibrationReport Report(ForetokenModel model, CalibrationResult result)
     {
-        MeasuredPrefillCost cost = result.Profile!;
+        MeasuredPrefillCost cost = result.Costs!;
         ProbeLoad probes = ImportancePolicies.GetProbeLoad(
             ImportancePolicies.Get(null, model.Profile?.Predictors),
             model.Shape.LayerCount

@@ -9,7 +9,7 @@ namespace Foretoken.Tuning.Models;
 /// Names and keys are those of llama.cpp's <c>gguf-split</c>: all metadata goes into the first shard, every shard has
 /// <c>split.no</c>, <c>split.count</c> and <c>split.tensors.count</c>. Tensor data is copied unchanged.
 /// </remarks>
-public static class GgufSplitter
+internal static class GgufSplitter
 {
 
     /// <summary>Splits a file.</summary>

@@ -7,7 +7,7 @@ namespace Foretoken.Tuning.Models;
 
 /// <summary>Writes GGUF files (version 3, little-endian): first what they hold is declared, then the data is streamed.</summary>
 /// <remarks>Not thread-safe. A writer can write the same content several times.</remarks>
-public sealed class GgufWriter
+internal sealed class GgufWriter
 {
     private const int Version = 3;
 

@@ -11,7 +11,7 @@ namespace Foretoken.Tuning.Models;
 
 /// <summary>Writes profiles, the GGUF files that <see cref="ProfileFile"/> reads.</summary>
 /// <remarks>The same profile gives the same bytes. Thread-safe.</remarks>
-public static class ProfileWriter
+internal static class ProfileWriter
 {
     /// <summary>Writes a profile. It appears under its name only when it is complete.</summary>
     /// <param name="path">The file; an existing one is replaced.</param>

@@ -14,7 +14,7 @@ namespace Foretoken.Tuning.Models;
 /// stream), so that activations stay finite at any depth. Quantised blocks are drawn directly. The tokeniser is a working
 /// byte-level BPE with a few merges; the rest of the vocabulary are placeholders.
 /// </remarks>
-public static class SyntheticModel
+internal static class SyntheticModel
 {
     private const double EmbeddingDeviation = 0.02;
     private const double RmsEpsilon = 1e-5;

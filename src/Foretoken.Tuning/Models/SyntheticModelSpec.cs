@@ -5,7 +5,7 @@ using Foretoken.Plans;
 namespace Foretoken.Tuning.Models;
 
 /// <summary>Which random model <see cref="SyntheticModel"/> writes. Immutable.</summary>
-public sealed record SyntheticModelSpec
+internal sealed record SyntheticModelSpec
 {
     private static readonly SyntheticModelSpec[] NamedShapes =
     [

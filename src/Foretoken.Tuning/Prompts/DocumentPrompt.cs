@@ -4,7 +4,7 @@ using Microsoft.Extensions.AI;
 namespace Foretoken.Tuning.Prompts;
 
 /// <summary>A document, what is asked about it, and what counts as an answer. Immutable and thread-safe.</summary>
-public sealed class DocumentPrompt
+internal sealed class DocumentPrompt
 {
     /// <summary>A name that is unique among the prompts it was made with.</summary>
     public required string Id { get; init; }

@@ -6,4 +6,4 @@ namespace Foretoken.Tuning.Prompts;
 /// <param name="Statement">The sentence or lines, as they stand in the document.</param>
 /// <param name="Place">Where in the document it begins, as a share of its characters, 0 to 1.</param>
 /// <param name="IsAsked">Whether it is the one that the question is about.</param>
-public sealed record PlantedFact(string Kind, FactForm Form, string Statement, double Place, bool IsAsked);
+internal sealed record PlantedFact(string Kind, FactForm Form, string Statement, double Place, bool IsAsked);

@@ -27,7 +27,7 @@ namespace Foretoken.Tuning.Prompts;
 /// nothing is added.
 /// </para>
 /// </remarks>
-public static class PromptFile
+internal static class PromptFile
 {
     private const string MessagesKey = "messages";
 

@@ -17,7 +17,7 @@ namespace Foretoken.Tuning.Prompts;
 /// kinds, of which one is asked for. What is expected occurs in the document nowhere else.
 /// </para>
 /// </remarks>
-public sealed partial class PromptGenerator
+internal sealed partial class PromptGenerator
 {
     // of the characters of a document, facts stand between these
     private const double FirstPlace = 0.05;

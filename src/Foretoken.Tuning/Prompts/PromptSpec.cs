@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Foretoken.Tuning.Prompts;
 
 /// <summary>What a generated prompt shall be like.</summary>
-public sealed record PromptSpec
+internal sealed record PromptSpec
 {
     /// <summary>The shortest prompt that can be generated, in tokens: 128.</summary>
     public const int MinLength = 128;

@@ -16,7 +16,7 @@ namespace Foretoken.Tuning.Prompts;
 /// more headings in a row).
 /// </para>
 /// </remarks>
-public sealed partial class TextCorpus
+internal sealed partial class TextCorpus
 {
     private const int StretchLength = 24_000;
     private const int HeadingLength = 60;

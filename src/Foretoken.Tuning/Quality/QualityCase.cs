@@ -6,7 +6,7 @@ using Foretoken.Plans;
 namespace Foretoken.Tuning.Quality;
 
 /// <summary>A way of thinning whose quality is measured: an importance, and a speedup or a plan. Immutable.</summary>
-public sealed record QualityCase
+internal sealed record QualityCase
 {
     /// <summary>Thins as the planner would for a speedup.</summary>
     /// <param name="importance">What ranks the tokens.</param>

@@ -22,7 +22,7 @@ namespace Foretoken.Tuning.Quality;
 /// </para>
 /// <para>Not thread-safe; it computes on the calling thread.</para>
 /// </remarks>
-public sealed class QualityEvaluator : IDisposable
+internal sealed class QualityEvaluator : IDisposable
 {
     private readonly ForetokenModel _model;
     private readonly QualityEvaluatorOptions _options;

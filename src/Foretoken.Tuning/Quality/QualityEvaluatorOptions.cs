@@ -4,7 +4,7 @@ using Foretoken.Sessions;
 namespace Foretoken.Tuning.Quality;
 
 /// <summary>Settings of a <see cref="QualityEvaluator"/>.</summary>
-public sealed record QualityEvaluatorOptions
+internal sealed record QualityEvaluatorOptions
 {
     private readonly int _answerTokens = 16;
     private readonly int _summaryTokens = 24;

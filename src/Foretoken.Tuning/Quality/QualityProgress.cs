@@ -6,7 +6,7 @@ namespace Foretoken.Tuning.Quality;
 /// <param name="Fraction">Share of the work that is done, 0 to 1, by the tokens and layers that the prefills compute.</param>
 /// <param name="Elapsed">Time since the beginning.</param>
 /// <param name="Remaining">Estimate of the time left; <see langword="null"/> before there is anything to estimate from.</param>
-public readonly record struct QualityProgress(
+internal readonly record struct QualityProgress(
     int PromptsDone,
     int Prompts,
     double Fraction,

@@ -3,7 +3,7 @@ using Foretoken.Tuning.Prompts;
 namespace Foretoken.Tuning.Quality;
 
 /// <summary>What the prompts of one kind and length gave with one importance at one target.</summary>
-public sealed record QualityRow
+internal sealed record QualityRow
 {
     /// <summary>Name of the importance, as <see cref="QualityCase.Name"/> has it.</summary>
     public required string Importance { get; init; }

@@ -5,7 +5,7 @@ using Foretoken.Tuning.Prompts;
 namespace Foretoken.Tuning.Quality;
 
 /// <summary>What one prompt, thinned in one way, gave beside full prefill. Immutable.</summary>
-public sealed record QualitySample
+internal sealed record QualitySample
 {
     /// <summary>The prompt's <see cref="DocumentPrompt.Id"/>.</summary>
     public required string Prompt { get; init; }

@@ -1,7 +1,7 @@
 namespace Foretoken.Tuning.Quality;
 
 /// <summary>Sums samples up. Thread-safe.</summary>
-public static class QualityTable
+internal static class QualityTable
 {
     /// <summary>One row per importance, target or plan, kind and length, in the order of their first samples.</summary>
     /// <param name="samples">The samples.</param>

@@ -25,7 +25,7 @@ namespace Foretoken.Tuning.Skips;
 /// </para>
 /// <para>Deterministic: the same model, prompts, options and threads give the same result. Not thread-safe.</para>
 /// </remarks>
-public sealed class SkipTuner : IDisposable
+internal sealed class SkipTuner : IDisposable
 {
     private readonly ForetokenModel _model;
     private readonly SkipTuningOptions _options;

@@ -5,7 +5,7 @@ using Foretoken.Sessions;
 namespace Foretoken.Tuning.Skips;
 
 /// <summary>Settings of a <see cref="SkipTuner"/>.</summary>
-public sealed record SkipTuningOptions
+internal sealed record SkipTuningOptions
 {
     private readonly int _answerTokens = 12;
     private readonly double _decisionDepth = 1.0 / 3;

@@ -26,7 +26,7 @@ namespace Foretoken.Costs;
 /// is a first estimate and knows nothing of the machine. <see cref="MeasuredPrefillCost"/> does.
 /// </para>
 /// </remarks>
-public sealed class CountedPrefillCost : PrefillCost
+internal sealed class CountedPrefillCost : PrefillCost
 {
     private readonly double _projections;
     private readonly double _keysAndValues;

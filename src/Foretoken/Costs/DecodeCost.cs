@@ -13,7 +13,7 @@ namespace Foretoken.Costs;
 /// </para>
 /// <para>All weights are taken to be of the same size, and nothing is known of the machine: this is an estimate.</para>
 /// </remarks>
-public sealed class DecodeCost
+internal sealed class DecodeCost
 {
     private readonly ModelShape _shape;
     private readonly double _attention;

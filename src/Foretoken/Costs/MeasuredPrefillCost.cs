@@ -17,7 +17,7 @@ namespace Foretoken.Costs;
 /// what keys and values alone cost, is its share of the layer's prices by the operations counted.
 /// </para>
 /// </remarks>
-public sealed class MeasuredPrefillCost : PrefillCost
+internal sealed class MeasuredPrefillCost : PrefillCost
 {
     private readonly PrefillLayout _layout;
     private readonly double[] _prices;

@@ -10,7 +10,7 @@ namespace Foretoken.Costs;
 /// A cost never falls when a stage runs more tokens; the planner's search rests on that. The unit is the model's own, so only
 /// costs of the same object can be compared.
 /// </remarks>
-public abstract class PrefillCost
+internal abstract class PrefillCost
 {
     private protected PrefillCost(ModelShape shape)
     {

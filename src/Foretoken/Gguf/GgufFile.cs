@@ -7,7 +7,7 @@ namespace Foretoken.Gguf;
 /// Read with <see cref="GgufReader"/>. Format: the GGUF specification, version 2 and 3, little-endian, with the further
 /// limits of llama.cpp (no arrays of arrays, tensors back to back in the order of the header).
 /// </remarks>
-public sealed class GgufFile
+internal sealed class GgufFile
 {
     private readonly Dictionary<string, GgufValue> _values;
     private readonly KeyValuePair<string, GgufValue>[] _entries;

@@ -11,7 +11,7 @@ namespace Foretoken.Gguf;
 /// <see cref="GgufFormatException"/> here. Bounded: nothing is allocated on the word of a count before the bytes that
 /// the count claims are known to be in the file. Tensor data is not read. Thread-safe.
 /// </remarks>
-public static class GgufReader
+internal static class GgufReader
 {
     /// <summary>Most bytes of metadata that a header may have: 512 MiB. The largest vocabularies need about 20 MiB.</summary>
     public const int MaxMetadataBytes = 512 * 1024 * 1024;

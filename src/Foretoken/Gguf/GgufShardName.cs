@@ -7,7 +7,7 @@ namespace Foretoken.Gguf;
 /// <param name="Prefix">Path up to the numbers.</param>
 /// <param name="Index">Which shard, from 0. The name counts from 1.</param>
 /// <param name="Count">How many shards there are.</param>
-public sealed partial record GgufShardName(string Prefix, int Index, int Count)
+internal sealed partial record GgufShardName(string Prefix, int Index, int Count)
 {
     /// <summary>Most shards: <c>split.count</c> has 16 bits.</summary>
     public const int MaxCount = ushort.MaxValue;

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Foretoken.Gguf;
 
 /// <summary>What a GGUF header says about one tensor. Immutable.</summary>
-public sealed class GgufTensor
+internal sealed class GgufTensor
 {
     /// <summary>Most dimensions of a tensor (<c>GGML_MAX_DIMS</c>).</summary>
     public const int MaxDimensions = 4;

@@ -3,7 +3,7 @@ namespace Foretoken.Gguf;
 /// <summary>
 /// Element type of a tensor. The numbers are those of ggml; underscores of its names are left out (<c>q4_0</c> is <see cref="Q40"/>).
 /// </summary>
-public enum GgufTensorType
+internal enum GgufTensorType
 {
     /// <summary>ggml <c>f32</c>: one element in 4 bytes.</summary>
     F32 = 0,

@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 namespace Foretoken.Gguf;
 
 /// <summary>Names and block layout of the tensor types (source: <c>type_traits</c> of ggml, release v0.5.0).</summary>
-public static class GgufTensorTypes
+internal static class GgufTensorTypes
 {
     private static readonly Traits?[] Table = CreateTable();
 

@@ -11,7 +11,7 @@ namespace Foretoken.Gguf;
 /// Keeping the bytes makes a copy exact, also where text is not valid UTF-8, and costs no object per vocabulary entry
 /// for readers that only look at the header. Immutable and thread-safe.
 /// </remarks>
-public sealed class GgufValue
+internal sealed class GgufValue
 {
     private readonly ReadOnlyMemory<byte> _bytes;
 

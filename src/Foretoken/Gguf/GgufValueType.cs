@@ -4,7 +4,7 @@ namespace Foretoken.Gguf;
 
 /// <summary>Type of a GGUF metadata value. The numbers are those of the file format.</summary>
 [SuppressMessage("Naming", "CA1720:Identifier contains type name", Justification = "The names of the file format.")]
-public enum GgufValueType
+internal enum GgufValueType
 {
     /// <summary>8-bit unsigned integer.</summary>
     UInt8 = 0,

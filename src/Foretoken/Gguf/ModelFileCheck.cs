@@ -12,7 +12,7 @@ namespace Foretoken.Gguf;
 /// Reads headers only, of every shard. What passes can still be refused by the native library; what fails here is a
 /// <see cref="ModelFileException"/> with advice instead of a message from a loader, or of a process that aborts. Thread-safe.
 /// </remarks>
-public static class ModelFileCheck
+internal static class ModelFileCheck
 {
     private const int DefaultContextSize = 8192;
 

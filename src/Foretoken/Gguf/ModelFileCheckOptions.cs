@@ -1,7 +1,7 @@
 namespace Foretoken.Gguf;
 
 /// <summary>What <see cref="ModelFileCheck"/> shall insist on.</summary>
-public sealed record ModelFileCheckOptions
+internal sealed record ModelFileCheckOptions
 {
     /// <summary>Whether an architecture whose prefill cannot be staged is an error. Default <see langword="true"/>.</summary>
     public bool RequireStaging { get; init; } = true;

@@ -3,7 +3,7 @@ using Foretoken.Plans;
 namespace Foretoken.Gguf;
 
 /// <summary>What <see cref="ModelFileCheck"/> found out about a model. Immutable.</summary>
-public sealed record ModelFileInfo
+internal sealed record ModelFileInfo
 {
     /// <summary>The file; of a split model, its first shard.</summary>
     public required string Path { get; init; }

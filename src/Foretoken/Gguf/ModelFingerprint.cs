@@ -13,7 +13,7 @@ namespace Foretoken.Gguf;
 /// weights everywhere, so a sample tells models apart; it does not prove that a file is undamaged. Reads some megabytes of a
 /// model of any size. Thread-safe.
 /// </remarks>
-public static class ModelFingerprint
+internal static class ModelFingerprint
 {
     private const int SpanBytes = 4096;
     private const int Spans = 4;

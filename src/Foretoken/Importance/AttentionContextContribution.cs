@@ -10,7 +10,7 @@ namespace Foretoken.Importance;
 /// what the text dwells on, not what the question asks for. Probing every query costs about the attention scores of one layer
 /// once more; the samples cost a sixteenth of that.
 /// </remarks>
-public sealed class AttentionContextContribution : IImportancePolicy
+internal sealed class AttentionContextContribution : IImportancePolicy
 {
     private readonly int _stride;
 

@@ -20,7 +20,7 @@ namespace Foretoken.Importance;
 /// </para>
 /// <para>Thread-safe.</para>
 /// </remarks>
-public static class AttentionFeatures
+internal static class AttentionFeatures
 {
     /// <summary>Sources per layer: 3.</summary>
     public const int SourceCount = 3;

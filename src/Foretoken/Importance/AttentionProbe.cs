@@ -6,7 +6,7 @@ namespace Foretoken.Importance;
 /// <param name="FirstQuery">First query, an index among the stage's tokens; negative counts from the end, -8 is the last eight.</param>
 /// <param name="Stride">Distance from one query to the next; 1 takes all from <paramref name="FirstQuery"/> on.</param>
 /// <param name="Keys">The keys whose received attention is delivered.</param>
-public readonly record struct AttentionProbe(
+internal readonly record struct AttentionProbe(
     int Layer,
     ProbeReduction Reduction,
     long FirstQuery,

@@ -2,7 +2,7 @@ namespace Foretoken.Importance;
 
 /// <summary>What the probes of one stage measured: one matrix [heads, keys] per probe, row-major.</summary>
 /// <remarks>Lives on the stack and may point into native memory: valid only until the selection at its boundary is over.</remarks>
-public readonly ref struct BoundaryProbes
+internal readonly ref struct BoundaryProbes
 {
     private readonly ReadOnlySpan<AttentionProbe> _probes;
     private readonly ReadOnlySpan<int> _headCounts;

@@ -23,7 +23,7 @@ namespace Foretoken.Importance;
 /// kept, would dominate it. The sinks are cleared before pooling.
 /// </para>
 /// </remarks>
-public sealed class HeadNormalizedWindow : IImportancePolicy
+internal sealed class HeadNormalizedWindow : IImportancePolicy
 {
     private const int Queries = 24;
     private const int Layers = 4;

@@ -2,7 +2,7 @@ namespace Foretoken.Importance;
 
 /// <summary>Gives every token of a stage a number, its importance, by which tokens are kept at the boundary behind the stage.</summary>
 /// <remarks>Implementations are stateless and thread-safe: one instance serves all requests.</remarks>
-public interface IImportancePolicy
+internal interface IImportancePolicy
 {
     /// <summary>Name, as in reports and in <see cref="ImportancePolicies.Get"/>.</summary>
     string Name { get; }

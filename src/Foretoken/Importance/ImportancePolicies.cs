@@ -6,7 +6,7 @@ namespace Foretoken.Importance;
 
 /// <summary>The importance policies by name.</summary>
 /// <remarks>Thread-safe.</remarks>
-public static class ImportancePolicies
+internal static class ImportancePolicies
 {
     internal const string RandomName = "random";
 

@@ -20,7 +20,7 @@ namespace Foretoken.Importance;
 /// Correlation of predicted and true importance within a prompt, averaged over prompts that were held out from the fit; NaN
 /// when none were.
 /// </param>
-public sealed record ImportancePredictor(
+internal sealed record ImportancePredictor(
     int Layer,
     ReadOnlyMemory<float> AttentionWeights,
     ReadOnlyMemory<float> ResidualWeights,

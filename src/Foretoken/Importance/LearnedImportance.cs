@@ -24,7 +24,7 @@ namespace Foretoken.Importance;
 /// measured when more tokens were there: their share of a later boundary's importance is computed then, and remembered.
 /// </para>
 /// </remarks>
-public sealed class LearnedImportance : IImportancePolicy
+internal sealed class LearnedImportance : IImportancePolicy
 {
     /// <summary>The name under which a model's learned importance is found.</summary>
     public const string PolicyName = "learned";

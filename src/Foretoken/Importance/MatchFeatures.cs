@@ -25,7 +25,7 @@ namespace Foretoken.Importance;
 /// cache before. Thread-safe.
 /// </para>
 /// </remarks>
-public static class MatchFeatures
+internal static class MatchFeatures
 {
     /// <summary>Sources: 2.</summary>
     public const int SourceCount = 2;

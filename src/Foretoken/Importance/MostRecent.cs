@@ -1,7 +1,7 @@
 namespace Foretoken.Importance;
 
 /// <summary>Keeps the most recent tokens: a baseline without probes.</summary>
-public sealed class MostRecent : IImportancePolicy
+internal sealed class MostRecent : IImportancePolicy
 {
     /// <inheritdoc/>
     public string Name => "most-recent";

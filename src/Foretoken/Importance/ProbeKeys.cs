@@ -1,7 +1,7 @@
 namespace Foretoken.Importance;
 
 /// <summary>The keys whose received attention a probe delivers.</summary>
-public enum ProbeKeys
+internal enum ProbeKeys
 {
     /// <summary>The tokens that the layer's stage runs.</summary>
     Stage = 0,

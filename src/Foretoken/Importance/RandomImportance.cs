@@ -4,7 +4,7 @@ namespace Foretoken.Importance;
 
 /// <summary>Keeps tokens at random: the baseline that every other policy must beat. The same seed keeps the same tokens.</summary>
 /// <param name="seed">Any number.</param>
-public sealed class RandomImportance(int seed = 0) : IImportancePolicy
+internal sealed class RandomImportance(int seed = 0) : IImportancePolicy
 {
     /// <inheritdoc/>
     public string Name { get; } =

@@ -9,7 +9,7 @@ namespace Foretoken.Importance;
 /// <remarks>
 /// As FastKV (arXiv 2502.01068) and SnapKV (arXiv 2404.14469) choose, with the attention sinks cleared before pooling.
 /// </remarks>
-public sealed class RecentWindow : IImportancePolicy
+internal sealed class RecentWindow : IImportancePolicy
 {
     private const int Queries = 8;
     private const int PoolWidth = 7;

@@ -8,7 +8,7 @@ namespace Foretoken.Importance;
 /// approximation <c>gelu(z) = z * sigmoid(1.702 z)</c> (arXiv 1606.08415).
 /// </summary>
 /// <remarks>Immutable and thread-safe.</remarks>
-public sealed class ResidualNetwork
+internal sealed class ResidualNetwork
 {
     private const float GeluScale = 1.702f;
 

@@ -5,7 +5,7 @@ namespace Foretoken.Importance;
 /// numbers leave with them.
 /// </summary>
 /// <remarks>One instance per prefill, used by one thread.</remarks>
-public sealed class TokenMemory
+internal sealed class TokenMemory
 {
     private readonly Dictionary<int, float[]> _columns = [];
 

@@ -18,7 +18,7 @@ namespace Foretoken.Importance;
 /// the first new one counts 2 exp(-d / 48) nats more.
 /// </para>
 /// </remarks>
-public static class TokenRanking
+internal static class TokenRanking
 {
     /// <summary>Tokens of a span at most: 16.</summary>
     public const int SpanTokens = 16;

@@ -5,7 +5,7 @@ namespace Foretoken.Importance;
 
 /// <summary>Chooses the tokens that go on at a boundary.</summary>
 /// <remarks>Thread-safe.</remarks>
-public static class TokenSelector
+internal static class TokenSelector
 {
     /// <summary>
     /// Keeps the first 4 and the last 32 tokens, the protected ones, and of the rest those with the highest importance; of equal

@@ -4,4 +4,4 @@ namespace Foretoken.Machine;
 /// <param name="Name">Its name, for example <c>ggml-cpu</c> or <c>ggml-cpu-haswell</c>.</param>
 /// <param name="Features">Features that it was compiled for.</param>
 /// <param name="Missing">Those of them that this machine does not offer.</param>
-public sealed record CompiledLibrary(string Name, IReadOnlyList<string> Features, IReadOnlyList<string> Missing);
+internal sealed record CompiledLibrary(string Name, IReadOnlyList<string> Features, IReadOnlyList<string> Missing);

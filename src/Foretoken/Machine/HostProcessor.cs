@@ -3,7 +3,7 @@ using Foretoken.Interop;
 namespace Foretoken.Machine;
 
 /// <summary>The processor of this machine.</summary>
-public static class HostProcessor
+internal static class HostProcessor
 {
     private static readonly Lazy<string> FoundName = new(FindName);
 

@@ -1,7 +1,7 @@
 namespace Foretoken.Machine;
 
 /// <summary>What the processor and its operating system offer, against what the native library was compiled for. Immutable.</summary>
-public sealed record ProcessorSupport
+internal sealed record ProcessorSupport
 {
     /// <summary>The folder of the native library.</summary>
     public required string LibraryFolder { get; init; }

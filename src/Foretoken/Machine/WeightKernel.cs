@@ -1,7 +1,7 @@
 namespace Foretoken.Machine;
 
 /// <summary>How the products of a model's weights of one type are computed on this machine's processor. Immutable.</summary>
-public sealed record WeightKernel
+internal sealed record WeightKernel
 {
     /// <summary>Type of the weights as ggml names it, for example <c>q4_1</c>.</summary>
     public required string Type { get; init; }

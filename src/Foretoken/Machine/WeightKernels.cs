@@ -5,7 +5,7 @@ using Foretoken.Interop;
 namespace Foretoken.Machine;
 
 /// <summary>Which of the CPU backend's kernels a model meets on this machine. Thread-safe.</summary>
-public static class WeightKernels
+internal static class WeightKernels
 {
     // what models are commonly quantised to, fewest bits first
     private static readonly GgufTensorType[] Common =

@@ -4,7 +4,7 @@ using Foretoken.Plans;
 namespace Foretoken.Planning;
 
 /// <summary>What a <see cref="PrefillPlanner"/> is asked for.</summary>
-public readonly record struct PlanRequest
+internal readonly record struct PlanRequest
 {
     /// <summary>
     /// By what factor the time to first token shall shrink, from 1 (keep all) to <see cref="PrefillPlanner.MaxTargetSpeedup"/>.

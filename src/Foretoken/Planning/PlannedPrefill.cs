@@ -5,7 +5,7 @@ using Foretoken.Plans;
 namespace Foretoken.Planning;
 
 /// <summary>A plan, what it promises, and why it was chosen. Immutable.</summary>
-public sealed record PlannedPrefill
+internal sealed record PlannedPrefill
 {
     /// <summary>The plan to run.</summary>
     public required PrefillPlan Plan { get; init; }

@@ -30,7 +30,7 @@ namespace Foretoken.Planning;
 /// another schedule, with other boundaries, that holds for the cost alone.
 /// </para>
 /// </remarks>
-public sealed class PrefillPlanner
+internal sealed class PrefillPlanner
 {
     /// <summary>The largest speedup that can be asked for: 1000.</summary>
     public const double MaxTargetSpeedup = 1000;

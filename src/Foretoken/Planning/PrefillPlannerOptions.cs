@@ -4,7 +4,7 @@ using Foretoken.Skips;
 namespace Foretoken.Planning;
 
 /// <summary>Settings of a <see cref="PrefillPlanner"/>.</summary>
-public sealed record PrefillPlannerOptions
+internal sealed record PrefillPlannerOptions
 {
     /// <summary>What <see cref="MinNewTokens"/> stands for with a counted cost.</summary>
     internal const int CountedMinNewTokens = 256;

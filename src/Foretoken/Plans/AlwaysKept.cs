@@ -1,7 +1,7 @@
 namespace Foretoken.Plans;
 
 /// <summary>The tokens that every selection keeps, whatever their importance.</summary>
-public static class AlwaysKept
+internal static class AlwaysKept
 {
     /// <summary>The first tokens, which attention uses as sinks (StreamingLLM, arXiv 2309.17453): 4.</summary>
     public const int SinkTokens = 4;

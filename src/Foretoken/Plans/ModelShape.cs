@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Foretoken.Plans;
 
 /// <summary>The sizes of a Llama-family model that decide what a prefill costs. Immutable.</summary>
-public sealed record ModelShape
+internal sealed record ModelShape
 {
     private readonly int _layerCount;
     private readonly int _embeddingSize;

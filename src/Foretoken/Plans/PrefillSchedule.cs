@@ -9,7 +9,7 @@ namespace Foretoken.Plans;
 /// </para>
 /// <para>Immutable and thread-safe.</para>
 /// </remarks>
-public sealed class PrefillSchedule
+internal sealed class PrefillSchedule
 {
     private readonly double[] _depths;
     private readonly double[][] _waypoints;

@@ -7,4 +7,4 @@ namespace Foretoken.Plans;
 /// <param name="Layers">Layers of a stage that are probed at most, its last ones.</param>
 /// <param name="LastQueries">Queries per probed layer that stand at the end of the stage, over all probes of the layer.</param>
 /// <param name="QueryShare">Share of all queries of the stage that is probed beside them, per layer; 0 for none, 1 for all.</param>
-public readonly record struct ProbeLoad(int Layers, double LastQueries, double QueryShare);
+internal readonly record struct ProbeLoad(int Layers, double LastQueries, double QueryShare);

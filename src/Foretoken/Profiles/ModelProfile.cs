@@ -10,7 +10,7 @@ namespace Foretoken.Profiles;
 /// What <c>foretoken tune</c> learned about one model: importance predictors, and plans with their measured quality. Immutable
 /// and thread-safe.
 /// </summary>
-public sealed record ModelProfile
+internal sealed record ModelProfile
 {
     /// <summary>Identifies the weights that it was learned from.</summary>
     public required string Fingerprint { get; init; }

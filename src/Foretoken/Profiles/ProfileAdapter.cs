@@ -4,4 +4,4 @@ namespace Foretoken.Profiles;
 /// <param name="FileName">Name of its file, for people.</param>
 /// <param name="Fingerprint">SHA-256 of the file, 64 hexadecimal digits, lower case: this identifies it.</param>
 /// <param name="Scale">Factor to what it adds to the weights; not 0.</param>
-public sealed record ProfileAdapter(string FileName, string Fingerprint, float Scale);
+internal sealed record ProfileAdapter(string FileName, string Fingerprint, float Scale);

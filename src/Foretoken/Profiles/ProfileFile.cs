@@ -21,7 +21,7 @@ namespace Foretoken.Profiles;
 /// </para>
 /// <para>Thread-safe.</para>
 /// </remarks>
-public static class ProfileFile
+internal static class ProfileFile
 {
     /// <summary>How the names of profiles end.</summary>
     public const string Extension = ".foretoken.gguf";

@@ -7,7 +7,7 @@ namespace Foretoken.Profiles;
 /// <param name="PromptTokens">Tokens of a prompt, median.</param>
 /// <param name="Seed">Seed of the prompts.</param>
 /// <param name="Description">Which prompts, for people: names of documents or of a prompt file.</param>
-public sealed record ProfileOrigin(
+internal sealed record ProfileOrigin(
     DateTimeOffset CreatedAt,
     int Prompts,
     int HeldOutPrompts,

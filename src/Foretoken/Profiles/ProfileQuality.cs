@@ -9,7 +9,7 @@ namespace Foretoken.Profiles;
 /// <param name="Answered">Questions that were answered.</param>
 /// <param name="AnsweredByFullPrefill">Questions that full prefill answers.</param>
 /// <param name="KeptShare">Share of the prompt's tokens that were computed, averaged over the layers, 0 to 1.</param>
-public sealed record ProfileQuality(
+internal sealed record ProfileQuality(
     IReadOnlyList<PlanBoundary> Boundaries,
     double KlDivergence,
     double Agreement,

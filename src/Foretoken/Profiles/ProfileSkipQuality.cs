@@ -7,7 +7,7 @@ namespace Foretoken.Profiles;
 /// <param name="Routing">How the prompt chose; <see langword="null"/> when it did not.</param>
 /// <param name="KlDivergence">KL(full || without) over forced tokens of the full model's answers, mean, nats.</param>
 /// <param name="Agreement">Share of the forced tokens at which the most likely token is the same.</param>
-public sealed record ProfileSkipQuality(
+internal sealed record ProfileSkipQuality(
     IReadOnlyList<LayerSkip> Skips,
     SkipRouting? Routing,
     double KlDivergence,

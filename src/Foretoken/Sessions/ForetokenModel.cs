@@ -64,10 +64,13 @@ public sealed class ForetokenModel : IDisposable
     public ModelInfo Info { get; }
 
     /// <summary>The model as the planner sees it: layers, widths, heads.</summary>
-    public ModelShape Shape { get; }
+    internal ModelShape Shape { get; }
+
+    /// <summary>Whether a tuned profile is in use: what <c>foretoken tune</c> learned about the model.</summary>
+    public bool HasProfile => Profile is not null;
 
     /// <summary>What was learned about the model; null when it has no profile, or when it was loaded without.</summary>
-    public ModelProfile? Profile { get; }
+    internal ModelProfile? Profile { get; }
 
     /// <summary>The native library in use. Loads it when no model was loaded yet.</summary>
     /// <exception cref="NativeLibraryException">It was not found, could not be loaded, or does not belong to this assembly.</exception>

@@ -114,7 +114,7 @@ public sealed class ForetokenSession : IDisposable
     /// otherwise counted operations. Prefills refine it, so it changes from call to call. The times of prefills with adapters are
     /// learned apart; until enough of them are known, their plans rest on this.
     /// </summary>
-    public PrefillCost Cost => _costs.Current;
+    internal PrefillCost Cost => _costs.Current;
 
     /// <summary>Bytes of keys and values in use, all layers.</summary>
     /// <exception cref="ObjectDisposedException">The session is disposed.</exception>
@@ -282,7 +282,7 @@ public sealed class ForetokenSession : IDisposable
             Calibration calibration = new(this, _learnedOptions ?? new PrefillPlannerOptions(), runs);
             TimeSpan elapsed = calibration.Run(options ?? new CalibrationOptions(), progress, cancellationToken);
             bool isEnough = costs.Replace(runs);
-            return new CalibrationResult(isEnough ? costs.Profile : null, elapsed, runs.Count, costs.Path);
+            return new CalibrationResult(elapsed, runs.Count, costs.Path) { Costs = isEnough ? costs.Profile : null };
         }
         catch (OperationCanceledException)
         {

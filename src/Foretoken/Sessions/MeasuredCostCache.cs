@@ -5,7 +5,7 @@ using Foretoken.Gguf;
 namespace Foretoken.Sessions;
 
 /// <summary>The cost profiles that are cached on this machine. Thread-safe.</summary>
-public static class MeasuredCostCache
+internal static class MeasuredCostCache
 {
     /// <summary>Finds what was measured for a model with given settings, without loading the model.</summary>
     /// <param name="model">The model.</param>

@@ -72,7 +72,7 @@ public sealed class PrefillRequest
     /// of a plan, <see cref="ImportancePolicies.Default"/> does, and the report says so; where it is asked for, that is an
     /// <see cref="ArgumentException"/>.
     /// </remarks>
-    public IImportancePolicy? Importance { get; set; }
+    internal IImportancePolicy? Importance { get; set; }
 
     /// <summary>A plan to run as it is, instead of one made for <see cref="TargetTtftSpeedup"/>.</summary>
     public PrefillPlan? Plan { get; set; }
@@ -81,7 +81,7 @@ public sealed class PrefillRequest
     /// Chooses what the sequence does without where the plan leaves it to the prompt (<see cref="PrefillPlan.Routing"/>).
     /// Default null: the routers of the model's profile.
     /// </summary>
-    public ILayerRouter? Router { get; set; }
+    internal ILayerRouter? Router { get; set; }
 
     /// <summary>
     /// The LoRA adapters to compute with, in prefill and in what is decoded behind it, until a prefill asks for others. Default

@@ -7,7 +7,7 @@ namespace Foretoken.Sessions;
 /// until the character is complete, so that no text ever holds half of one.
 /// </summary>
 /// <remarks>Not thread-safe. Bytes that are not UTF-8 become U+FFFD.</remarks>
-public sealed class StreamingTextDecoder
+internal sealed class StreamingTextDecoder
 {
     private readonly Decoder _decoder = Encoding.UTF8.GetDecoder();
 

@@ -6,7 +6,7 @@ namespace Foretoken.Skips;
 /// Chooses, for one prompt, the parts of layers that its sequence does without (FiRST, arXiv 2410.12513).
 /// Implementations are thread-safe.
 /// </summary>
-public interface ILayerRouter
+internal interface ILayerRouter
 {
     /// <summary>Chooses what the sequence does without. Called once per prompt, in the middle of its prefill.</summary>
     /// <param name="routing">Where the routers read, and how many parts of which kind are chosen.</param>

@@ -11,7 +11,7 @@ namespace Foretoken.Skips;
 /// A router alone would keep its layer at or above 0.5. Here the number of skips is given, because speed was promised: those
 /// with the lowest logits go, of equal ones the lower layer. Immutable and thread-safe.
 /// </remarks>
-public sealed class LayerRouters : ILayerRouter
+internal sealed class LayerRouters : ILayerRouter
 {
     private readonly SkipRouter[] _routers;
 

@@ -6,7 +6,7 @@ namespace Foretoken.Skips;
 /// What a sequence may do without, with the loss that was measured for it: one of the things that a planner weighs against
 /// leaving tokens out. Immutable and thread-safe.
 /// </summary>
-public sealed class SkipOption
+internal sealed class SkipOption
 {
     private readonly LayerSkip[] _skips;
 

@@ -10,7 +10,7 @@ namespace Foretoken.Skips;
 /// <param name="Layers">The candidate layers, ascending, at or above <see cref="SkipRouting.Layer"/>.</param>
 /// <param name="Weights">[layers, embedding] row-major; empty where nothing was learned from prompts, and the biases alone choose.</param>
 /// <param name="Biases">[layers].</param>
-public sealed record SkipRouter(
+internal sealed record SkipRouter(
     SkipRouting Routing,
     IReadOnlyList<int> Layers,
     ReadOnlyMemory<float> Weights,

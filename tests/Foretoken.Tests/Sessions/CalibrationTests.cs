@@ -41,7 +41,7 @@ public sealed class CalibrationTests : IDisposable
             Assert.False(session.Cost.IsMeasured);
             List<double> progress = [];
             CalibrationResult result = session.Calibrate(null, new Reporter<double>(progress.Add));
-            Assert.Same(result.Profile, session.Cost);
+            Assert.Same(result.Costs, session.Cost);
             Assert.True(result.Prefills >= 10);
             Assert.True(File.Exists(result.CachePath));
             Assert.Equal(0, session.TokenCount);
@@ -208,7 +208,7 @@ public sealed class CalibrationTests : IDisposable
         using ForetokenSession session = Create(model);
         session.Calibrate();
         CalibrationResult result = session.Calibrate(new CalibrationOptions { Budget = TimeSpan.FromTicks(1) });
-        Assert.Null(result.Profile);
+        Assert.Null(result.Costs);
         Assert.True(session.Cost.IsMeasured);
     }
 
@@ -219,7 +219,7 @@ public sealed class CalibrationTests : IDisposable
         await using (ForetokenChatClient client = new(Options(log)))
         {
             CalibrationResult result = await client.CalibrateAsync();
-            Assert.NotNull(result.Profile);
+            Assert.NotNull(result.Costs);
             ChatResponse response = await client.GetResponseAsync("x", new ChatOptions { MaxOutputTokens = 1 });
             Assert.True(response.GetPrefillReport()!.IsPromiseMeasured);
         }
