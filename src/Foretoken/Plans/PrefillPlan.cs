@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 
@@ -34,6 +35,8 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     public IReadOnlyList<LayerSkip> Skips => _skips;
 
     /// <summary>How the prompt chooses what its sequence does without; <see langword="null"/> where it does not.</summary>
+    /// <remarks>Experimental: see docs/experimental/FTK0001.md.</remarks>
+    [Experimental("FTK0001")]
     public SkipRouting? Routing { get; }
 
     /// <summary>
@@ -42,6 +45,8 @@ public sealed class PrefillPlan : IEquatable<PrefillPlan>
     /// the keys and values that it projects from it: the KV cache is as large as ever, and decode runs all layers. So the
     /// prefill is shorter and an output token is not. No boundary lies above.
     /// </summary>
+    /// <remarks>Experimental: see docs/experimental/FTK0002.md.</remarks>
+    [Experimental("FTK0002")]
     public int? PrefillOnlyFrom { get; }
 
     /// <summary>Name of the importance that ranks the tokens; <see langword="null"/> for the default one.</summary>

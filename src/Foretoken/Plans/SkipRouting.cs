@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 
 namespace Foretoken.Plans;
@@ -9,6 +10,8 @@ namespace Foretoken.Plans;
 /// <param name="Layer">The routers read the residual stream in front of this layer; at least 1.</param>
 /// <param name="Count">How many parts they choose; at least 1.</param>
 /// <param name="Part">What is left out of each of the layers.</param>
+/// <remarks>Experimental: see docs/experimental/FTK0001.md.</remarks>
+[Experimental("FTK0001")]
 public sealed record SkipRouting(int Layer, int Count, LayerPart Part)
 {
     /// <summary>For people, for example <c>4 attention sublayers from layer 8 on, chosen by the prompt</c>.</summary>

@@ -30,11 +30,13 @@ internal sealed class Calibration(ForetokenSession session, PrefillPlannerOption
         (int)(plannerOptions.Schedules.Min(schedule => schedule.Depths[0]) * session.Model.Shape.LayerCount + 0.5)
     );
     private readonly Stopwatch _watch = new();
+    private TimeSpan _budget;
 
     /// <summary>Measures; the samples are in the list that was given.</summary>
     /// <returns>How long it took.</returns>
     internal TimeSpan Run(CalibrationOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
     {
+        _budget = options.Budget;
         _watch.Start();
         using CancellationTokenSource timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         timeout.CancelAfter(options.Budget);
@@ -137,6 +139,11 @@ internal sealed class Calibration(ForetokenSession session, PrefillPlannerOption
 
     private void Prefill(int tokens, int past, PrefillPlan plan, CancellationToken cancellationToken)
     {
+        // on a busy machine the timer of the budget comes late
+        if (_watch.Elapsed > _budget)
+        {
+            throw new OperationCanceledException();
+        }
         // another first token: nothing of an earlier prefill is reused
         _tokens[0] = (_tokens[0] + 1) % session.Model.Shape.VocabularySize;
         if (past > 0)
