@@ -100,7 +100,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     public ForetokenChatClient(ForetokenModel model, ForetokenChatClientOptions? options = null)
         : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model)))
     {
-        ImportancePolicies.Get(_options.Importance, model.Profile?.Predictors);
+        ImportancePolicies.Get(_options.Speed.Importance, model.Profile?.Predictors);
     }
 
     private ForetokenChatClient(ForetokenChatClientOptions options, ForetokenModel? model)
@@ -527,9 +527,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     {
                         long start = _time.GetTimestamp();
                         EnsureLoaded(progress: null, cancellationToken);
-                        IImportancePolicy? importance = request.Importance is null
+                        IImportancePolicy? importance = request.Speed.Importance is null
                             ? null
-                            : ImportancePolicies.Get(request.Importance, _model!.Profile?.Predictors);
+                            : ImportancePolicies.Get(request.Speed.Importance, _model!.Profile?.Predictors);
                         PreparedRequest now = prepared = new PreparedRequest(
                             request,
                             Render(request, cancellationToken),
@@ -606,7 +606,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             NativeLog.Attach(_logger);
         }
-        _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
+        _model ??= ForetokenModel.Load(_options.ModelPath, _options.Model, progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         _renderer ??= new RequestRenderer(_model, _options, _logger);
         _adapters ??= new LoraAdapterSet(_model, _options.Adapters);
@@ -642,12 +642,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         else if (
             _model.Profile is { } profile
-            && ImportancePolicies.Get(_options.Importance, profile.Predictors) is LearnedImportance
+            && ImportancePolicies.Get(_options.Speed.Importance, profile.Predictors) is LearnedImportance
         )
         {
             _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);
         }
-        else if (_model.Profile is null && _options.Importance is null)
+        else if (_model.Profile is null && _options.Speed.Importance is null)
         {
             _logger.NoProfile(ImportancePolicies.Default.Name);
         }
@@ -785,7 +785,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             return options with { Mode = mode };
         }
         // output tokens are faster behind fewer keys and values: completed, they would not be
-        return request.TargetDecodeSpeedup > 1 ? options with { Mode = CompletionMode.Never } : options;
+        return request.Speed.TargetDecodeSpeedup > 1 ? options with { Mode = CompletionMode.Never } : options;
     }
 
     /// <summary>How what a request has left in its slot is completed when idle; null for not at all.</summary>
