@@ -147,12 +147,24 @@ public static class ForetokenServiceCollectionExtensions
     private static ForetokenChatClient Create(IServiceProvider provider, string name) =>
         new(provider.GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>().Get(name));
 
-    // the binder does not write into a record that is there already
+    // the generated binder does not write properties that are only to be initialised
     private static void BindSpeed(ForetokenChatClientOptions options, IConfiguration configuration)
     {
-        if (configuration.GetSection(nameof(options.Speed)).Get<SpeedOptions>() is { } speed)
+        IConfigurationSection section = configuration.GetSection(nameof(options.Speed));
+        options.Speed = new SpeedOptions
         {
-            options.Speed = speed.Over(options.Speed);
-        }
+            TargetTtftSpeedup = Number(nameof(SpeedOptions.TargetTtftSpeedup)),
+            TargetDecodeSpeedup = Number(nameof(SpeedOptions.TargetDecodeSpeedup)),
+            MaxQualityLoss = Number(nameof(SpeedOptions.MaxQualityLoss)),
+            UseThresholds = Flag(nameof(SpeedOptions.UseThresholds)),
+            Importance = Text(nameof(SpeedOptions.Importance)),
+            Strict = Flag(nameof(SpeedOptions.Strict)),
+        }.Over(options.Speed);
+
+        string? Text(string name) => section[name] is { Length: > 0 } text ? text : null;
+        double? Number(string name) =>
+            Text(name) is { } text ? OptionValue.ToDouble($"{section.Path}:{name}", text) : null;
+        bool? Flag(string name) =>
+            Text(name) is { } text ? OptionValue.ToBoolean($"{section.Path}:{name}", text) : null;
     }
 }
