@@ -9,11 +9,21 @@ internal static class SampleProgram
     // loading, a few hundred tokens and an answer take seconds; this is for machines that do other things besides
     private static readonly TimeSpan _patience = TimeSpan.FromMinutes(5);
 
-    internal static async Task<SampleResult> RunAsync(string sample, params string[] arguments)
+    internal static Task<SampleResult> RunAsync(string sample, params string[] arguments) =>
+        RunWithInputAsync(sample, input: "", arguments);
+
+    internal static Task<SampleResult> RunWithInputAsync(string sample, string input, params string[] arguments) =>
+        RunAsync(Path.Combine("samples", sample), $"{sample}.dll", input, arguments);
+
+    /// <summary>Runs the command <c>foretoken</c>.</summary>
+    internal static Task<SampleResult> RunToolAsync(params string[] arguments) =>
+        RunAsync(Path.Combine("src", "Foretoken.Cli"), "Foretoken.Cli.dll", input: "", arguments);
+
+    private static async Task<SampleResult> RunAsync(string project, string file, string input, string[] arguments)
     {
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string framework = new DirectoryInfo(AppContext.BaseDirectory).Name;
-        string program = Path.Combine(Root, "samples", sample, "bin", configuration, framework, $"{sample}.dll");
+        string program = Path.Combine(Root, project, "bin", configuration, framework, file);
         ProcessStartInfo start = new("dotnet", [program, .. arguments])
         {
             WorkingDirectory = Root,
@@ -24,9 +34,10 @@ internal static class SampleProgram
             StandardErrorEncoding = Encoding.UTF8,
         };
         using Process process = Process.Start(start)!;
-        process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> errors = process.StandardError.ReadToEndAsync();
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
         using CancellationTokenSource stop = new(_patience);
         try
         {
@@ -35,7 +46,7 @@ internal static class SampleProgram
         catch (OperationCanceledException)
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException($"{sample} did not end: {await output}\n{await errors}");
+            throw new TimeoutException($"{file} did not end: {await output}\n{await errors}");
         }
         return new(process.ExitCode, await output, await errors);
     }

@@ -82,11 +82,36 @@ public sealed class SampleTests
     }
 
     [Fact]
-    public async Task Chat_answers_one_question_about_a_file()
+    public async Task Chat_answers_two_questions_about_a_file()
     {
         SampleResult result = (
-            await SampleProgram.RunAsync(
+            await SampleProgram.RunWithInputAsync(
                 "Chat",
+                "What is this?\nUnder which licence is it?\n",
+                Path.Combine("samples", "models", "README.md"),
+                "2"
+            )
+        ).EnsureSucceeded();
+
+        string[] answers = result.Output.Split("> ", StringSplitOptions.TrimEntries)[1..];
+        // the last prompt is answered by the end of the input
+        Assert.Equal(3, answers.Length);
+        Assert.All(answers[..2], answer => Assert.NotEqual("", answer));
+        Assert.Equal(
+            2,
+            System.Text.RegularExpressions.Regex.Count(
+                result.Errors,
+                @"[0-9]+ prompt tokens, [0-9]+ of them reused; first token after [0-9.,]+ s; asked for 2[.,]0x"
+            )
+        );
+    }
+
+    [Fact]
+    public async Task The_chat_of_the_tool_answers_one_question_about_a_file()
+    {
+        SampleResult result = (
+            await SampleProgram.RunToolAsync(
+                "chat",
                 "--file",
                 Path.Combine("samples", "models", "README.md"),
                 "--ask",
@@ -103,6 +128,7 @@ public sealed class SampleTests
 
     [Theory]
     [InlineData("AgentChat")]
+    [InlineData("Chat")]
     [InlineData("Pipeline")]
     [InlineData("SemanticKernelChat")]
     public async Task A_document_that_is_not_there_is_answered_with_the_usage(string sample)

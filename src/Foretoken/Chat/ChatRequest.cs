@@ -35,19 +35,8 @@ internal sealed class ChatRequest
     /// <summary>Whether the answer is bound to be JSON.</summary>
     internal required bool IsJson { get; init; }
 
-    /// <summary>Null leaves the speed to <see cref="MaxQualityLoss"/>.</summary>
-    internal required double? TargetTtftSpeedup { get; init; }
-
-    internal required double? TargetDecodeSpeedup { get; init; }
-
-    internal required double? MaxQualityLoss { get; init; }
-
-    internal required bool UseThresholds { get; init; }
-
-    /// <summary>A known name; null for the model's default.</summary>
-    internal required string? Importance { get; init; }
-
-    internal required bool Strict { get; init; }
+    /// <summary>What the request asks for, over the client's defaults.</summary>
+    internal required SpeedOptions Speed { get; init; }
 
     /// <summary>When the thinned prompt is completed; null leaves it to the client.</summary>
     internal required CompletionMode? Completion { get; init; }
@@ -97,55 +86,22 @@ internal sealed class ChatRequest
         Refuse(options, logger);
 
         AdditionalPropertiesDictionary properties = options.AdditionalProperties ?? [];
-        double? speedup = defaults.AskedSpeedup;
-        if (Find(properties, ForetokenChatOptionsExtensions.TargetTtftSpeedupKey) is { } askedSpeedup)
-        {
-            speedup = PrefillPlanner.EnsureValidTarget(
-                OptionValue.ToDouble(ForetokenChatOptionsExtensions.TargetTtftSpeedupKey, askedSpeedup),
-                ForetokenChatOptionsExtensions.TargetTtftSpeedupKey
-            );
-        }
-        double? decodeSpeedup = defaults.TargetDecodeSpeedup;
-        if (Find(properties, ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey) is { } askedDecode)
-        {
-            decodeSpeedup = PrefillPlanner.EnsureValidDecodeTarget(
-                OptionValue.ToDouble(ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey, askedDecode),
-                ForetokenChatOptionsExtensions.TargetDecodeSpeedupKey
-            );
-        }
-        double? maxQualityLoss = defaults.MaxQualityLoss;
-        if (Find(properties, ForetokenChatOptionsExtensions.MaxQualityLossKey) is { } askedLoss)
-        {
-            maxQualityLoss = PrefillPlanner.EnsureValidQualityLoss(
-                OptionValue.ToDouble(ForetokenChatOptionsExtensions.MaxQualityLossKey, askedLoss),
-                ForetokenChatOptionsExtensions.MaxQualityLossKey
-            );
-        }
-        bool useThresholds = Find(properties, ForetokenChatOptionsExtensions.UseThresholdsKey) is { } askedThresholds
-            ? OptionValue.ToBoolean(ForetokenChatOptionsExtensions.UseThresholdsKey, askedThresholds)
-            : defaults.UseThresholds;
-        string? importance = defaults.Importance;
-        if (Find(properties, ForetokenChatOptionsExtensions.ImportanceKey) is { } askedImportance)
-        {
-            importance = OptionValue.ToText(ForetokenChatOptionsExtensions.ImportanceKey, askedImportance);
-            ImportancePolicies.EnsureKnown(importance);
-        }
         IReadOnlyDictionary<string, float>? namedAdapters = Find(
             properties,
-            ForetokenChatOptionsExtensions.LoraAdaptersKey
+            ForetokenProperties.LoraAdapters
         )
             is { } askedAdapters
-            ? OptionValue.ToNumbers(ForetokenChatOptionsExtensions.LoraAdaptersKey, askedAdapters)
+            ? OptionValue.ToNumbers(ForetokenProperties.LoraAdapters, askedAdapters)
             : null;
         float? minP = null;
-        if (Find(properties, ForetokenChatOptionsExtensions.MinPKey) is { } askedMinP)
+        if (Find(properties, ForetokenProperties.MinP) is { } askedMinP)
         {
             minP = (float)
                 OptionCheck.InRange(
-                    OptionValue.ToDouble(ForetokenChatOptionsExtensions.MinPKey, askedMinP),
+                    OptionValue.ToDouble(ForetokenProperties.MinP, askedMinP),
                     0,
                     1,
-                    ForetokenChatOptionsExtensions.MinPKey
+                    ForetokenProperties.MinP
                 );
         }
 
@@ -155,6 +111,12 @@ internal sealed class ChatRequest
         {
             progress = request.Progress;
             raw = request.Inner;
+        }
+        SpeedOptions speed = SpeedProperties.Read(properties);
+        if (raw is SpeedOptions rawSpeed)
+        {
+            speed = speed.Over(rawSpeed);
+            raw = null;
         }
 
         AIFunctionDeclaration[] tools = ChooseTools(options, out string toolChoice);
@@ -176,16 +138,11 @@ internal sealed class ChatRequest
                 : defaults.MaxOutputTokens,
             StopSequences = Stops(options.StopSequences),
             IsJson = options.ResponseFormat is ChatResponseFormatJson,
-            TargetTtftSpeedup = speedup,
-            TargetDecodeSpeedup = decodeSpeedup,
-            MaxQualityLoss = maxQualityLoss,
-            UseThresholds = useThresholds,
-            Importance = importance,
-            Strict = defaults.StrictSpeedup,
-            Completion = Find(properties, ForetokenChatOptionsExtensions.CompletionKey) is { } askedCompletion
+            Speed = speed.Over(defaults.Speed),
+            Completion = Find(properties, ForetokenProperties.Completion) is { } askedCompletion
                 ? CompletionModeText.Parse(
-                    ForetokenChatOptionsExtensions.CompletionKey,
-                    OptionValue.ToText(ForetokenChatOptionsExtensions.CompletionKey, askedCompletion)
+                    ForetokenProperties.Completion,
+                    OptionValue.ToText(ForetokenProperties.Completion, askedCompletion)
                 )
                 : null,
             Adapters = LoraAdapterSet.Choose(defaults.Adapters, namedAdapters),
@@ -277,7 +234,7 @@ internal sealed class ChatRequest
             // meant for another client
             logger.OptionIgnored(
                 nameof(ChatOptions.RawRepresentationFactory),
-                $"it gave a {raw.GetType().Name}; here it is a {nameof(SamplerOptions)}"
+                $"it gave a {raw.GetType().Name}; here it is a {nameof(SpeedOptions)} or a {nameof(SamplerOptions)}"
             );
         }
         return null;

@@ -45,7 +45,7 @@ internal sealed class ChatTelemetry : IDisposable
         }
         activity.SetTag("gen_ai.output.type", request.IsJson ? "json" : "text");
         activity.SetTag("gen_ai.response.id", request.ResponseId);
-        activity.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
+        activity.SetTag("foretoken.prefill.speedup.target", request.Speed.TargetTtftSpeedup);
     }
 
     /// <summary>
@@ -75,7 +75,7 @@ internal sealed class ChatTelemetry : IDisposable
     /// <summary>Adds what only this client knows to the span around it. Called on the flow of whoever reads the answer.</summary>
     internal static void Describe(Activity outer, ChatRequest request, PrefillReport report)
     {
-        outer.SetTag("foretoken.prefill.speedup.target", request.TargetTtftSpeedup);
+        outer.SetTag("foretoken.prefill.speedup.target", request.Speed.TargetTtftSpeedup);
         outer.SetTag("foretoken.prefill.speedup.promised", report.PromisedSpeedup);
         outer.SetTag("foretoken.prefill.speedup.achieved", report.AchievedSpeedup);
     }

@@ -2,7 +2,7 @@ using Foretoken.Sessions;
 
 namespace Foretoken.Chat;
 
-/// <summary>A <see cref="CompletionMode"/> as requests and settings spell it.</summary>
+/// <summary>A <see cref="CompletionMode"/> as requests and settings spell it; a command line may write hyphens.</summary>
 internal static class CompletionModeText
 {
     private static readonly (CompletionMode Mode, string Text)[] Modes =
@@ -23,7 +23,7 @@ internal static class CompletionModeText
     {
         foreach ((CompletionMode mode, string name) in Modes)
         {
-            if (string.Equals(name, text, StringComparison.OrdinalIgnoreCase))
+            if (string.Equals(name, text.Replace('-', '_'), StringComparison.OrdinalIgnoreCase))
             {
                 return mode;
             }

@@ -69,6 +69,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private readonly CancellationTokenSource _disposing = new();
     private readonly bool _ownsModel;
     private readonly ChatClientMetadata _metadata;
+    private readonly CompletionChoice _completion;
+    private readonly AnswerWriter _answers;
     private int _disposed;
 
     // ends a calibration that nobody waits for; null while there is none
@@ -100,7 +102,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     public ForetokenChatClient(ForetokenModel model, ForetokenChatClientOptions? options = null)
         : this(options ?? new ForetokenChatClientOptions(), model ?? throw new ArgumentNullException(nameof(model)))
     {
-        ImportancePolicies.Get(_options.Importance, model.Profile?.Predictors);
+        ImportancePolicies.Get(_options.Speed.Importance, model.Profile?.Predictors);
     }
 
     private ForetokenChatClient(ForetokenChatClientOptions options, ForetokenModel? model)
@@ -111,6 +113,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _model = model;
         _ownsModel = model is null;
         _metadata = new ChatClientMetadata(ForetokenMeter.ProviderName, ProviderUri, FindModelId(_options, model));
+        _completion = new CompletionChoice(_options);
+        _answers = new AnswerWriter(_completion, ModelId, _logger, _time);
     }
 
     /// <summary>Creates a client and loads its model, on a thread of the client.</summary>
@@ -200,7 +204,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     .Thread.Run(() => slot.Session.Calibrate(options, progress, linked.Token))
                     .ConfigureAwait(false);
                 _logger.Calibrated(result.Time.TotalSeconds, result.Prefills, result.CachePath);
-                LogCostProblem(slot.Session);
+                AnswerWriter.LogCostProblem(_logger, slot.Session);
                 return result;
             }
             catch (DeviceLostException)
@@ -342,14 +346,6 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         if (_logger.IsEnabled(LogLevel.Information) && model.FindSlowWeights() is { FasterTypes.Count: > 0 } slow)
         {
             _logger.NoPrefillKernel(slow.Type, string.Join(", ", slow.FasterTypes));
-        }
-    }
-
-    private void LogCostProblem(ForetokenSession session)
-    {
-        if (session.TakeCostProblem() is { } problem)
-        {
-            _logger.MeasuredCostsProblem(problem);
         }
     }
 
@@ -527,9 +523,9 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                     {
                         long start = _time.GetTimestamp();
                         EnsureLoaded(progress: null, cancellationToken);
-                        IImportancePolicy? importance = request.Importance is null
+                        IImportancePolicy? importance = request.Speed.Importance is null
                             ? null
-                            : ImportancePolicies.Get(request.Importance, _model!.Profile?.Predictors);
+                            : ImportancePolicies.Get(request.Speed.Importance, _model!.Profile?.Predictors);
                         PreparedRequest now = prepared = new PreparedRequest(
                             request,
                             Render(request, cancellationToken),
@@ -549,7 +545,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
                 await slot
                     .Thread.Run(() =>
                     {
-                        Answer(prepared, slot.Session, updates, telemetry, cancellationToken);
+                        _answers.Write(prepared, slot.Session, updates, telemetry, cancellationToken);
                         return true;
                     })
                     .ConfigureAwait(false);
@@ -563,7 +559,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             {
                 // it holds on to the model, which the next request may have to load again
                 prepared!.Prompt.Dispose();
-                idle = ChooseIdleCompletion(request, slot.Session);
+                idle = _completion.ChooseIdle(request, slot.Session);
                 // the next request may start before this one's reader has seen the end
                 pool!.Release(slot);
             }
@@ -606,7 +602,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             NativeLog.Attach(_logger);
         }
-        _model ??= ForetokenModel.Load(_options.ModelPath, _options.ToModelOptions(), progress, cancellationToken);
+        _model ??= ForetokenModel.Load(_options.ModelPath, _options.Model, progress, cancellationToken);
         cancellationToken.ThrowIfCancellationRequested();
         _renderer ??= new RequestRenderer(_model, _options, _logger);
         _adapters ??= new LoraAdapterSet(_model, _options.Adapters);
@@ -631,7 +627,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
             library.PatchHash
         );
         LogSlowWeights(_model);
-        LogCostProblem(first);
+        AnswerWriter.LogCostProblem(_logger, first);
         if (first.Cost is MeasuredPrefillCost cost)
         {
             _logger.MeasuredCostsInUse(cost.Runs, 100 * cost.RunSpread);
@@ -642,12 +638,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         else if (
             _model.Profile is { } profile
-            && ImportancePolicies.Get(_options.Importance, profile.Predictors) is LearnedImportance
+            && ImportancePolicies.Get(_options.Speed.Importance, profile.Predictors) is LearnedImportance
         )
         {
             _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);
         }
-        else if (_model.Profile is null && _options.Importance is null)
+        else if (_model.Profile is null && _options.Speed.Importance is null)
         {
             _logger.NoProfile(ImportancePolicies.Default.Name);
         }
@@ -748,58 +744,6 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
     }
 
-    /// <summary>How the thinned prompt of a request is completed; its prefill keeps what is needed for that.</summary>
-    private CompletionOptions ChooseCompletion(PreparedRequest prepared, ForetokenSession session)
-    {
-        CompletionOptions chosen = CompletionOf(prepared.Request, session.Model);
-        ForetokenModel model = session.Model;
-        if (chosen.Mode == CompletionMode.Never || session.NotStagedReason is not null)
-        {
-            return chosen with { Mode = CompletionMode.Never };
-        }
-        bool fits =
-            session.ResidualBytes + chosen.StorageBytes(prepared.Prompt.Tokens.Length, model.Info.EmbeddingSize)
-            <= chosen.MaxStorageBytes;
-        prepared.Prefill.ResidualStorage = fits ? chosen.Storage : ResidualStorage.None;
-        return fits && chosen.Storage != ResidualStorage.None
-            ? chosen
-            : chosen with
-            {
-                Mode = chosen.Mode & ~CompletionMode.WhileAnswering,
-            };
-    }
-
-    private CompletionOptions CompletionOf(ChatRequest request, ForetokenModel model)
-    {
-        CompletionOptions options =
-            _options.Completion
-            ?? new CompletionOptions
-            {
-                Mode =
-                    model.Profile is null ? CompletionMode.Never
-                    : _slots.Length == 1 ? CompletionMode.Always
-                    : CompletionMode.WhileAnswering,
-            };
-        if (request.Completion is { } mode)
-        {
-            return options with { Mode = mode };
-        }
-        // output tokens are faster behind fewer keys and values: completed, they would not be
-        return request.TargetDecodeSpeedup > 1 ? options with { Mode = CompletionMode.Never } : options;
-    }
-
-    /// <summary>How what a request has left in its slot is completed when idle; null for not at all.</summary>
-    private CompletionOptions? ChooseIdleCompletion(ChatRequest request, ForetokenSession session)
-    {
-        // of several slots each would compute beside requests in the others
-        if (_slots.Length > 1 || session.NotStagedReason is not null || session.IsExact)
-        {
-            return null;
-        }
-        CompletionOptions options = CompletionOf(request, session.Model);
-        return options.Mode.HasFlag(CompletionMode.WhenIdle) ? options : null;
-    }
-
     /// <summary>
     /// Completes what the request has left thinned, in chunks between which the slot is free for others, until a request comes.
     /// </summary>
@@ -861,149 +805,5 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         {
             Interlocked.CompareExchange(ref _background, null, nextRequest);
         }
-    }
-
-    /// <summary>Prefill and answer, on the thread of a slot that the request holds.</summary>
-    private void Answer(
-        PreparedRequest prepared,
-        ForetokenSession session,
-        ChannelWriter<ChatResponseUpdate> updates,
-        ChatTelemetry telemetry,
-        CancellationToken cancellationToken
-    )
-    {
-        long start = _time.GetTimestamp();
-        ChatRequest request = prepared.Request;
-        ChatPrompt prompt = prepared.Prompt;
-        ForetokenModel model = session.Model;
-        cancellationToken.ThrowIfCancellationRequested();
-        using Sampler sampler = model.CreateSampler(prompt.Constrain(request.Sampling));
-        CompletionOptions completing = ChooseCompletion(prepared, session);
-        PrefillReport report = session.Prefill(prompt.Tokens, prepared.Prefill, request.Progress, cancellationToken);
-        _logger.Prefilled(
-            report.PromptTokens,
-            report.ReusedTokens,
-            report.PrefillTime.TotalMilliseconds,
-            report.ExpectedPrefillTime?.Time.TotalMilliseconds,
-            report.TargetSpeedup,
-            report.PromisedSpeedup,
-            report.AchievedSpeedup,
-            report.Reason
-        );
-        LogCostProblem(session);
-
-        AnswerCompletion? completion = completing.Mode.HasFlag(CompletionMode.WhileAnswering)
-            ? new AnswerCompletion(completing, session, _time)
-            : null;
-        AnswerReader reader = new(model, prompt, request);
-        ChatFinishReason finish = ChatFinishReason.Length;
-        int outputTokens = 0;
-        while (true)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            int token = session.Sample(sampler);
-            if (outputTokens == 0)
-            {
-                report = report with
-                {
-                    TimeToFirstToken = prepared.PreparationTime + _time.GetElapsedTime(start),
-                    QueueTime = prepared.QueueTime,
-                    UsesGenericTools = prompt.Tools is not null,
-                };
-                telemetry.FirstToken(report);
-            }
-            if (model.IsEndOfGeneration(token))
-            {
-                finish = ChatFinishReason.Stop;
-                break;
-            }
-            outputTokens++;
-            Write(reader.Append(token));
-            if (reader.Stopped)
-            {
-                finish = ChatFinishReason.Stop;
-                break;
-            }
-            if (outputTokens == request.MaxOutputTokens || session.TokenCount == session.ContextSize)
-            {
-                break;
-            }
-            completion?.Continue(outputTokens, cancellationToken);
-            session.Decode(token, cancellationToken);
-        }
-
-        report = report with { Completion = completion?.Report };
-        List<AIContent> rest = reader.Finish();
-        // an answer that was cut inside of a call ended for the reason that cut it
-        if (reader.RefusedCalls.Count == 0 && rest.Exists(content => content is FunctionCallContent))
-        {
-            finish = ChatFinishReason.ToolCalls;
-        }
-        if (reader.ParseError is { } parseError)
-        {
-            _logger.UnparsedAnswer(parseError);
-        }
-        foreach ((string name, string reason) in reader.RefusedCalls)
-        {
-            _logger.CallRefused(request.ResponseId, name, reason);
-        }
-        rest.Add(
-            new UsageContent(
-                new UsageDetails
-                {
-                    InputTokenCount = report.PromptTokens,
-                    OutputTokenCount = outputTokens,
-                    TotalTokenCount = report.PromptTokens + outputTokens,
-                    CachedInputTokenCount = report.ReusedTokens,
-                    ReasoningTokenCount = Math.Min(reader.CountReasoningTokens(), outputTokens),
-                    AdditionalCounts = new AdditionalPropertiesDictionary<long>
-                    {
-                        ["foretoken.cached_tokens"] = report.ReusedTokens,
-                        ["foretoken.computed_tokens"] = report.NewTokens,
-                        ["foretoken.kept_tokens"] = report.KeptTokens,
-                        ["foretoken.restored_tokens"] = session.RestoredTokens,
-                        ["foretoken.completed_tokens"] = report.Completion?.Tokens ?? 0,
-                    },
-                }
-            )
-        );
-        ChatResponseUpdate last = Update(rest);
-        last.FinishReason = finish;
-        last.RawRepresentation = report;
-        ReportsOfAnswers.Add(request.ResponseId, report);
-        updates.TryWrite(last);
-
-        telemetry.Answered(finish, outputTokens);
-        if (report.Completion is { } completed)
-        {
-            _logger.CompletedWhileAnswering(
-                request.ResponseId,
-                completed.Tokens,
-                completed.Time.TotalMilliseconds,
-                completed.RemainingTokens
-            );
-        }
-        if (session.RestoredTokens > 0)
-        {
-            _logger.QuotesRestored(request.ResponseId, session.RestoredTokens, session.RestoreTime.TotalMilliseconds);
-        }
-        _logger.Responded(request.ResponseId, finish.Value, outputTokens, report.TimeToFirstToken.TotalMilliseconds);
-
-        void Write(List<AIContent> contents)
-        {
-            if (contents.Count > 0)
-            {
-                updates.TryWrite(Update(contents));
-            }
-        }
-
-        ChatResponseUpdate Update(List<AIContent> contents) =>
-            new(ChatRole.Assistant, contents)
-            {
-                ResponseId = request.ResponseId,
-                MessageId = request.ResponseId,
-                ModelId = ModelId,
-                CreatedAt = _time.GetUtcNow(),
-            };
     }
 }

@@ -11,22 +11,13 @@ namespace Foretoken;
 /// <summary>What Foretoken adds to requests and responses.</summary>
 public static class ForetokenChatOptionsExtensions
 {
-    internal const string TargetTtftSpeedupKey = "target_ttft_speedup";
-    internal const string TargetDecodeSpeedupKey = "target_decode_speedup";
-    internal const string MaxQualityLossKey = "max_quality_loss";
-    internal const string UseThresholdsKey = "use_thresholds";
-    internal const string ImportanceKey = "importance";
-    internal const string MinPKey = "min_p";
-    internal const string CompletionKey = "completion";
-    internal const string LoraAdaptersKey = "lora_adapters";
-
     /// <summary>Asks for a speedup of the time to first token in this request.</summary>
     /// <param name="options">The options; changed in place.</param>
     /// <param name="speedup">1 (plain prefill) to 1,000; 1.5 to 3 are useful values.</param>
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetTtftSpeedup(this ChatOptions options, double speedup) =>
-        With(options, TargetTtftSpeedupKey, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
+        With(options, ForetokenProperties.TargetTtftSpeedup, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
 
     /// <summary>
     /// Asks for a speedup of every output token of this request, beside that of the time to first token: the sequence does without
@@ -37,7 +28,7 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetDecodeSpeedup(this ChatOptions options, double speedup) =>
-        With(options, TargetDecodeSpeedupKey, PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(speedup)));
+        With(options, ForetokenProperties.TargetDecodeSpeedup, PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(speedup)));
 
     /// <summary>
     /// Bounds the quality that this request may lose: the fastest plan within it is used, or with a target speedup beside it
@@ -48,14 +39,14 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Not a finite number above 0.</exception>
     public static ChatOptions WithMaxQualityLoss(this ChatOptions options, double loss) =>
-        With(options, MaxQualityLossKey, PrefillPlanner.EnsureValidQualityLoss(loss, nameof(loss)));
+        With(options, ForetokenProperties.MaxQualityLoss, PrefillPlanner.EnsureValidQualityLoss(loss, nameof(loss)));
 
     /// <summary>Lets fewer tokens of this request go on where their importance does not pass its threshold.</summary>
     /// <param name="options">The options; changed in place.</param>
     /// <param name="use">Whether thresholds are used.</param>
     /// <returns><paramref name="options"/>.</returns>
     public static ChatOptions WithThresholds(this ChatOptions options, bool use = true) =>
-        With(options, UseThresholdsKey, use);
+        With(options, ForetokenProperties.UseThresholds, use);
 
     /// <summary>Names the importance that ranks tokens in this request, as in <see cref="ImportancePolicies"/>.</summary>
     /// <param name="options">The options; changed in place.</param>
@@ -66,7 +57,7 @@ public static class ForetokenChatOptionsExtensions
     {
         ArgumentException.ThrowIfNullOrEmpty(importance);
         ImportancePolicies.EnsureKnown(importance);
-        return With(options, ImportanceKey, importance);
+        return With(options, ForetokenProperties.Importance, importance);
     }
 
     /// <summary>
@@ -78,7 +69,7 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such mode.</exception>
     public static ChatOptions WithCompletion(this ChatOptions options, CompletionMode mode) =>
-        With(options, CompletionKey, CompletionModeText.Format(mode));
+        With(options, ForetokenProperties.Completion, CompletionModeText.Format(mode));
 
     /// <summary>
     /// Names the LoRA adapters that this request computes with, instead of the client's defaults; none is the model alone. What
@@ -92,7 +83,7 @@ public static class ForetokenChatOptionsExtensions
     public static ChatOptions WithLoraAdapters(this ChatOptions options, IReadOnlyDictionary<string, float> scales)
     {
         ArgumentNullException.ThrowIfNull(scales);
-        return With(options, LoraAdaptersKey, ToJson(scales));
+        return With(options, ForetokenProperties.LoraAdapters, ToJson(scales));
     }
 
     /// <summary>Names the LoRA adapters that this request computes with, as they were trained; none is the model alone.</summary>

@@ -1,5 +1,6 @@
 using Foretoken;
 using Foretoken.Chat;
+using Foretoken.Planning;
 using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
@@ -38,7 +39,7 @@ public static class ForetokenServiceCollectionExtensions
 
     /// <summary>As <see cref="AddForetokenChatClient(IServiceCollection, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
     /// <param name="services">The services.</param>
-    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>, its Model, Session and Speed as sections of their own; the model path at least.</param>
     /// <returns>The pipeline of the <see cref="IChatClient"/>.</returns>
     public static ChatClientBuilder AddForetokenChatClient(
         this IServiceCollection services,
@@ -46,7 +47,7 @@ public static class ForetokenServiceCollectionExtensions
     )
     {
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken().Bind(configuration);
+        services.AddForetoken().Bind(configuration).Configure(options => BindSpeed(options, configuration));
         return services.AddChatClient(provider => provider.GetRequiredService<ForetokenChatClient>());
     }
 
@@ -75,7 +76,7 @@ public static class ForetokenServiceCollectionExtensions
     /// <summary>As <see cref="AddKeyedForetokenChatClient(IServiceCollection, object, Action{ForetokenChatClientOptions})"/>, with options from configuration.</summary>
     /// <param name="services">The services.</param>
     /// <param name="serviceKey">The key.</param>
-    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>; the model path at least.</param>
+    /// <param name="configuration">A section with the names of <see cref="ForetokenChatClientOptions"/>, its Model, Session and Speed as sections of their own; the model path at least.</param>
     /// <returns>The pipeline of the <see cref="IChatClient"/> with this key.</returns>
     public static ChatClientBuilder AddKeyedForetokenChatClient(
         this IServiceCollection services,
@@ -85,7 +86,10 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken(serviceKey).Bind(configuration);
+        services
+            .AddForetoken(serviceKey)
+            .Bind(configuration)
+            .Configure(options => BindSpeed(options, configuration));
         return services.AddKeyedChatClient(
             serviceKey,
             provider => provider.GetRequiredKeyedService<ForetokenChatClient>(serviceKey)
@@ -142,4 +146,25 @@ public static class ForetokenServiceCollectionExtensions
 
     private static ForetokenChatClient Create(IServiceProvider provider, string name) =>
         new(provider.GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>().Get(name));
+
+    // the generated binder does not write properties that are only to be initialised
+    private static void BindSpeed(ForetokenChatClientOptions options, IConfiguration configuration)
+    {
+        IConfigurationSection section = configuration.GetSection(nameof(options.Speed));
+        options.Speed = new SpeedOptions
+        {
+            TargetTtftSpeedup = Number(nameof(SpeedOptions.TargetTtftSpeedup)),
+            TargetDecodeSpeedup = Number(nameof(SpeedOptions.TargetDecodeSpeedup)),
+            MaxQualityLoss = Number(nameof(SpeedOptions.MaxQualityLoss)),
+            UseThresholds = Flag(nameof(SpeedOptions.UseThresholds)),
+            Importance = Text(nameof(SpeedOptions.Importance)),
+            Strict = Flag(nameof(SpeedOptions.Strict)),
+        }.Over(options.Speed);
+
+        string? Text(string name) => section[name] is { Length: > 0 } text ? text : null;
+        double? Number(string name) =>
+            Text(name) is { } text ? OptionValue.ToDouble($"{section.Path}:{name}", text) : null;
+        bool? Flag(string name) =>
+            Text(name) is { } text ? OptionValue.ToBoolean($"{section.Path}:{name}", text) : null;
+    }
 }

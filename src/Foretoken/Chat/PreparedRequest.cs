@@ -18,12 +18,8 @@ internal sealed class PreparedRequest(
     internal PrefillRequest Prefill { get; } =
         new()
         {
-            AskedSpeedup = request.TargetTtftSpeedup,
-            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
-            MaxQualityLoss = request.MaxQualityLoss,
-            UseThresholds = request.UseThresholds,
+            Speed = request.Speed,
             Importance = importance,
-            Strict = request.Strict,
             Origins = prompt.Origins,
             Adapters = adapters,
         };

@@ -205,12 +205,12 @@ public sealed class ForetokenSession : IDisposable
         {
             TargetSpeedup = decision.Target,
             PromisedSpeedup = decision.PromisedSpeedup,
-            TargetDecodeSpeedup = request.TargetDecodeSpeedup,
+            TargetDecodeSpeedup = request.Speed.TargetDecodeSpeedup,
             PromisedDecodeSpeedup = decision.PromisedDecodeSpeedup,
             PromiseStandardError = decision.PromiseStandardError,
             ExpectedPrefillTime = decision.ExpectedTime,
             EstimatedPlainTime = plain,
-            MaxQualityLoss = request.MaxQualityLoss,
+            MaxQualityLoss = request.Speed.MaxQualityLoss,
             ExpectedQualityLoss = decision.ExpectedLoss,
             PromptTokens = prompt.Length,
             ReusedTokens = reused,
@@ -474,7 +474,7 @@ public sealed class ForetokenSession : IDisposable
     /// <summary>Leading tokens of <paramref name="prompt"/> whose cache entries can serve it; at least the last token is computed.</summary>
     internal int ReusablePrefix(ReadOnlySpan<int> prompt, PrefillRequest request)
     {
-        bool exact = request.Plan?.IsKeepAll ?? request.KeepsAll;
+        bool exact = request.Speed.Plan?.IsKeepAll ?? request.Speed.KeepsAll;
         ScaledAdapter[] adapters = LoraAdapter.Effective(request.Adapters, Model);
         return (exact && _sequence.Skips.Count > 0) || !adapters.AsSpan().SequenceEqual(_sequence.Adapters)
             ? 0

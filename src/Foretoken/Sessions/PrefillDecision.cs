@@ -73,8 +73,11 @@ internal sealed record PrefillDecision
         string? skipMismatch = null
     )
     {
-        IImportancePolicy importance = request.Importance ?? ImportancePolicies.Get(request.Plan?.Importance, profile?.Predictors);
-        bool isNamed = request.Importance is not null || request.Plan?.Importance is not null;
+        IImportancePolicy importance = request.Importance
+            ?? ImportancePolicies.Get(request.Speed.Importance ?? request.Speed.Plan?.Importance, profile?.Predictors);
+        bool isNamed = request.Importance is not null
+            || request.Speed.Importance is not null
+            || request.Speed.Plan?.Importance is not null;
         PrefillPlanner ownPlanner = importance is LearnedImportance ? learnedPlanner : planner;
         PrefillDecision decision = Choose(
             ownPlanner,
@@ -91,8 +94,8 @@ internal sealed record PrefillDecision
                 skipMismatch is not null
                 && ownPlanner == learnedPlanner
                 && notStagedReason is null
-                && request.Plan is null
-                && !request.KeepsAll;
+                && request.Speed.Plan is null
+                && !request.Speed.KeepsAll;
             return decision.WithRouter(request, profile, skipMismatch) with
             {
                 Reason = isWithoutSkips
@@ -139,7 +142,7 @@ internal sealed record PrefillDecision
         int alwaysKept = AlwaysKept.Count(isProtected);
         ProbeLoad probes = ImportancePolicies.GetProbeLoad(importance, planner.CostModel.Shape.LayerCount);
 
-        if (request.Plan is { } plan)
+        if (request.Speed.Plan is { } plan)
         {
             plan.EnsureFits(planner.CostModel.Shape.LayerCount);
             if (notStagedReason is not null && !plan.IsKeepAll)
@@ -155,16 +158,16 @@ internal sealed record PrefillDecision
             );
         }
 
-        if (notStagedReason is not null && !request.KeepsAll)
+        if (notStagedReason is not null && !request.Speed.KeepsAll)
         {
-            if (request.Strict && request.TargetTtftSpeedup > 1)
+            if (request.Speed.Strict == true && request.Speed.Target > 1)
             {
-                throw new PlanUnreachableException(request.TargetTtftSpeedup, 1, newTokens, $"{notStagedReason}.");
+                throw new PlanUnreachableException(request.Speed.Target, 1, newTokens, $"{notStagedReason}.");
             }
             return new PrefillDecision
             {
                 Plan = PrefillPlan.KeepAll,
-                Target = request.TargetTtftSpeedup,
+                Target = request.Speed.Target,
                 PromisedSpeedup = 1,
                 PromisedDecodeSpeedup = 1,
                 ExpectedLoss = 0,
@@ -179,14 +182,14 @@ internal sealed record PrefillDecision
             planner.Plan(
                 new PlanRequest
                 {
-                    TargetSpeedup = request.AskedSpeedup,
-                    TargetDecodeSpeedup = request.TargetDecodeSpeedup,
-                    MaxQualityLoss = request.MaxQualityLoss,
-                    UseThresholds = request.UseThresholds,
+                    TargetSpeedup = request.Speed.TargetTtftSpeedup,
+                    TargetDecodeSpeedup = request.Speed.TargetDecodeSpeedup,
+                    MaxQualityLoss = request.Speed.MaxQualityLoss,
+                    UseThresholds = request.Speed.UseThresholds == true,
                     NewTokens = newTokens,
                     PastTokens = reused,
                     AlwaysKept = alwaysKept,
-                    IsStrict = request.Strict,
+                    IsStrict = request.Speed.Strict == true,
                     Importance = importance.Name,
                     Probes = probes,
                 }

@@ -88,4 +88,6 @@ public sealed class SessionOptions
     /// Bringing dropped tokens back while answering is what LazyLLM (arXiv 2407.14057) calls revival.
     /// </remarks>
     public bool RestoreQuotes { get; set; } = true;
+
+    internal SessionOptions Clone() => (SessionOptions)MemberwiseClone();
 }

@@ -18,7 +18,7 @@ public partial class LayeringTests
         ("Costs", ["Plans"]),
         ("Importance", ["Errors", "Plans"]),
         ("Skips", ["Plans", "Importance"]),
-        ("Planning", ["Errors", "Plans", "Costs", "Skips"]),
+        ("Planning", ["Errors", "Plans", "Costs", "Importance", "Skips"]),
         ("Profiles", ["Errors", "Plans", "Gguf", "Importance", "Skips", "Planning"]),
         (
             "Sessions",

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Foretoken.Chat;
+using Foretoken.Planning;
 using Foretoken.Sessions;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
@@ -15,9 +16,9 @@ public sealed class ChatRequestTests
     public void Without_options_no_speed_and_no_budget_are_asked_for()
     {
         ChatRequest request = Create(new(), new());
-        Assert.Null(request.TargetTtftSpeedup);
-        Assert.Null(request.MaxQualityLoss);
-        Assert.False(request.UseThresholds);
+        Assert.Null(request.Speed.TargetTtftSpeedup);
+        Assert.Null(request.Speed.MaxQualityLoss);
+        Assert.Null(request.Speed.UseThresholds);
         Assert.Equal(1, new ForetokenChatClientOptions().TargetTtftSpeedup);
     }
 
@@ -31,9 +32,9 @@ public sealed class ChatRequestTests
             UseThresholds = true,
         };
         ChatRequest request = Create(defaults, new());
-        Assert.Equal((2.0, 0.3, true), (request.TargetTtftSpeedup, request.MaxQualityLoss, request.UseThresholds));
+        Assert.Equal(((double?)2.0, (double?)0.3, (bool?)true), (request.Speed.TargetTtftSpeedup, request.Speed.MaxQualityLoss, request.Speed.UseThresholds));
         // those of a copy, as a client makes it
-        Assert.Equal(2, Create(defaults.Clone(), new()).TargetTtftSpeedup);
+        Assert.Equal(2, Create(defaults.Clone(), new()).Speed.TargetTtftSpeedup);
     }
 
     [Fact]
@@ -88,26 +89,80 @@ public sealed class ChatRequestTests
             UseThresholds = true,
         };
         ChatRequest careful = Create(defaults, new ChatOptions().WithMaxQualityLoss(0.05).WithThresholds(false));
-        Assert.Equal((2.0, 0.05, false), (careful.TargetTtftSpeedup, careful.MaxQualityLoss, careful.UseThresholds));
+        Assert.Equal(((double?)2.0, (double?)0.05, (bool?)false), (careful.Speed.TargetTtftSpeedup, careful.Speed.MaxQualityLoss, careful.Speed.UseThresholds));
 
         ChatRequest plain = Create(defaults, new ChatOptions().WithTargetTtftSpeedup(1));
-        Assert.Equal((1.0, 0.3), (plain.TargetTtftSpeedup, plain.MaxQualityLoss));
+        Assert.Equal(((double?)1.0, (double?)0.3), (plain.Speed.TargetTtftSpeedup, plain.Speed.MaxQualityLoss));
     }
 
     [Fact]
     public void A_request_overrides_the_client_s_speed_of_output_tokens()
     {
         ForetokenChatClientOptions defaults = new() { TargetDecodeSpeedup = 1.1 };
-        Assert.Null(Create(new(), new()).TargetDecodeSpeedup);
-        Assert.Equal(1.1, Create(defaults.Clone(), new()).TargetDecodeSpeedup);
-        Assert.Equal(1.3, Create(defaults, new ChatOptions().WithTargetDecodeSpeedup(1.3)).TargetDecodeSpeedup);
+        Assert.Null(Create(new(), new()).Speed.TargetDecodeSpeedup);
+        Assert.Equal(1.1, Create(defaults.Clone(), new()).Speed.TargetDecodeSpeedup);
+        Assert.Equal(1.3, Create(defaults, new ChatOptions().WithTargetDecodeSpeedup(1.3)).Speed.TargetDecodeSpeedup);
         Assert.Throws<ArgumentOutOfRangeException>(() => new ChatOptions().WithTargetDecodeSpeedup(0.5));
         Assert.Throws<ArgumentOutOfRangeException>(() => new PrefillRequest { TargetDecodeSpeedup = double.NaN });
         Assert.Throws<ArgumentOutOfRangeException>(() =>
             Create(new(), new() { AdditionalProperties = new() { ["target_decode_speedup"] = 0 } })
         );
-        Assert.False(new PrefillRequest { TargetTtftSpeedup = 1, TargetDecodeSpeedup = 1.1 }.KeepsAll);
-        Assert.True(new PrefillRequest { TargetDecodeSpeedup = 1 }.KeepsAll);
+        Assert.False(new PrefillRequest { TargetTtftSpeedup = 1, TargetDecodeSpeedup = 1.1 }.Speed.KeepsAll);
+        Assert.True(new PrefillRequest { TargetDecodeSpeedup = 1 }.Speed.KeepsAll);
+    }
+
+    [Fact]
+    public void A_request_gives_speed_options_as_its_raw_representation_and_properties_go_before_them()
+    {
+        ForetokenChatClientOptions defaults = new() { Speed = new() { MaxQualityLoss = 0.3, Strict = true } };
+        ChatOptions options = new ChatOptions
+        {
+            RawRepresentationFactory = _ => new SpeedOptions
+            {
+                TargetTtftSpeedup = 3,
+                UseThresholds = true,
+                Strict = false,
+            },
+        }.WithPrefillProgress(new Progress<PrefillProgress>());
+        SpeedOptions asked = Create(defaults, options).Speed;
+        Assert.Equal(
+            new SpeedOptions
+            {
+                TargetTtftSpeedup = 3,
+                MaxQualityLoss = 0.3,
+                UseThresholds = true,
+                Strict = false,
+            },
+            asked
+        );
+        Assert.Equal(2, Create(defaults, options.WithTargetTtftSpeedup(2)).Speed.TargetTtftSpeedup);
+    }
+
+    [Fact]
+    public void A_request_asks_strictly_by_an_additional_property()
+    {
+        ChatOptions options = new() { AdditionalProperties = new() { ["strict"] = "true" } };
+        Assert.True(Create(new(), options).Speed.Strict);
+        options.AdditionalProperties["strict"] = 3;
+        Assert.Throws<ArgumentException>(() => Create(new(), options));
+    }
+
+    [Fact]
+    public void The_short_names_of_the_options_are_those_of_the_records()
+    {
+        ForetokenChatClientOptions options = new()
+        {
+            TargetTtftSpeedup = 2,
+            ContextSize = 4096,
+            GpuLayers = 3,
+        };
+        Assert.Equal(new SpeedOptions { TargetTtftSpeedup = 2 }, options.Speed);
+        Assert.Equal((4096, 3), (options.Session.ContextSize, options.Model.GpuLayers));
+        // a client's copy does not see later changes
+        ForetokenChatClientOptions copy = options.Clone();
+        options.Session.ContextSize = 1;
+        options.Model.GpuLayers = 0;
+        Assert.Equal((4096, 3), (copy.Session.ContextSize, copy.Model.GpuLayers));
     }
 
     [Fact]
@@ -116,7 +171,7 @@ public sealed class ChatRequestTests
         foreach (object loss in (object[])[0.25, 0.25f, "0.25", JsonSerializer.SerializeToElement(0.25)])
         {
             ChatOptions options = new() { AdditionalProperties = new() { ["max_quality_loss"] = loss } };
-            Assert.Equal(0.25, Create(new(), options).MaxQualityLoss);
+            Assert.Equal(0.25, Create(new(), options).Speed.MaxQualityLoss);
         }
     }
 

@@ -58,6 +58,40 @@ public sealed class RegistrationTests(TinyChatModel test)
     }
 
     [Fact]
+    public void Model_session_and_speed_are_sections_of_their_own_in_the_configuration()
+    {
+        HostApplicationBuilder builder = Builder(
+            ("Chat:ModelPath", test.Path),
+            ("Chat:Model:UseMeasuredCosts", "false"),
+            ("Chat:Session:ContextSize", "256"),
+            ("Chat:Session:KvCacheType", "Q8"),
+            ("Chat:Speed:TargetTtftSpeedup", "2.5"),
+            ("Chat:Speed:MaxQualityLoss", "0.3"),
+            ("Chat:Speed:UseThresholds", "true"),
+            ("Chat:Speed:Importance", "recent-window"),
+            ("Chat:Speed:Strict", "true")
+        );
+        builder.Services.AddForetokenChatClient(builder.Configuration.GetSection("Chat"));
+        using IHost host = builder.Build();
+        ForetokenChatClientOptions options = host
+            .Services.GetRequiredService<IOptions<ForetokenChatClientOptions>>()
+            .Value;
+        Assert.False(options.Model.UseMeasuredCosts);
+        Assert.Equal((256, KvCacheType.Q8), (options.Session.ContextSize, options.Session.KvCacheType));
+        Assert.Equal(
+            new Foretoken.Planning.SpeedOptions
+            {
+                TargetTtftSpeedup = 2.5,
+                MaxQualityLoss = 0.3,
+                UseThresholds = true,
+                Importance = "recent-window",
+                Strict = true,
+            },
+            options.Speed
+        );
+    }
+
+    [Fact]
     public async Task Host_does_not_start_with_options_that_cannot_work()
     {
         await Refuses<OptionsValidationException>("ModelPath is not set");
