@@ -5,7 +5,6 @@ using Foretoken.Cli.Calibrate;
 using Foretoken.Cli.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Doctor;
-using Foretoken.Cli.Growth;
 using Foretoken.Cli.Models;
 using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
@@ -29,7 +28,6 @@ internal static class ForetokenCommand
             ScaleCommand.Create(context),
             QualityCommand.Create(context),
             TuneCommand.Create(context),
-            GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
             DoctorCommand.Create(context),
