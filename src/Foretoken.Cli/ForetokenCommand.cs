@@ -18,9 +18,7 @@ internal static class ForetokenCommand
 {
     internal static RootCommand Create(CliContext context)
     {
-        RootCommand root = new(
-            "Llama-family models that answer sooner: chat, measure, plan, and handle model files."
-        )
+        RootCommand root = new("Llama-family models that answer sooner: chat, measure, plan, and handle model files.")
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),

@@ -1,9 +1,9 @@
 using System.Text.Json;
 using System.Xml.Linq;
 using Foretoken.Cli.Console;
-using Foretoken.Cli.Tune.Compare;
 using Foretoken.Cli.Machine;
 using Foretoken.Cli.Tests.Quality;
+using Foretoken.Cli.Tune.Compare;
 using Foretoken.Gguf;
 using Foretoken.Importance;
 using Foretoken.Tuning;

@@ -165,7 +165,9 @@ internal static class TuneCompareCommand
             throw new CliException("--counts: to learn takes at least one prompt.");
         }
 
-        if (options.Facts.FirstOrDefault(name => TuneComparisonCase.Sorts.All(sort => sort.Name != name)) is { } unknown)
+        if (
+            options.Facts.FirstOrDefault(name => TuneComparisonCase.Sorts.All(sort => sort.Name != name)) is { } unknown
+        )
         {
             throw new CliException(
                 $"--facts: '{unknown}' is no sort of facts; possible are {string.Join(", ", TuneComparisonCase.Sorts.Select(sort => sort.Name))}."
@@ -197,11 +199,20 @@ internal static class TuneCompareCommand
         PromptGenerator generator = new(corpus, model);
         string examples = options.Examples ?? TuneCommand.ExamplesFolder($"compare-{Path.GetFileName(modelPath)}");
 
-        List<TuneComparisonCase> cases = await LearnAsync(context, options, model, generator, examples, cancellationToken);
+        List<TuneComparisonCase> cases = await LearnAsync(
+            context,
+            options,
+            model,
+            generator,
+            examples,
+            cancellationToken
+        );
         if (!options.LearnedOnly)
         {
             cases.AddRange(
-                ImportancePolicies.NamesFor(hasProfile: false).Select(name => new TuneComparisonCase(ImportancePolicies.Get(name)))
+                ImportancePolicies
+                    .NamesFor(hasProfile: false)
+                    .Select(name => new TuneComparisonCase(ImportancePolicies.Get(name)))
             );
         }
 
@@ -265,7 +276,9 @@ internal static class TuneCompareCommand
     )
     {
         List<TuneComparisonCase> cases = [];
-        foreach ((string name, FactForm? form) in TuneComparisonCase.Sorts.Where(sort => options.Facts.Contains(sort.Name)))
+        foreach (
+            (string name, FactForm? form) in TuneComparisonCase.Sorts.Where(sort => options.Facts.Contains(sort.Name))
+        )
         {
             bool comparesInputs = name == TuneComparisonCase.AllFacts && options.Inputs.Count > 1;
             // the most first: what takes long is over, and its time left is told, before the rest is read again

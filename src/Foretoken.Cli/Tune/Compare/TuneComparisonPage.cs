@@ -85,7 +85,10 @@ internal static class TuneComparisonPage
             );
             for (int i = 0; i < series.Length; i++)
             {
-                TuneComparisonRow[] rows = [.. report.Rows.Where(row => row.Label == series[i] && value(row) is not null)];
+                TuneComparisonRow[] rows =
+                [
+                    .. report.Rows.Where(row => row.Label == series[i] && value(row) is not null),
+                ];
                 if (rows.Length == 0)
                 {
                     continue;
