@@ -5,7 +5,6 @@ using Foretoken.Cli.Calibrate;
 using Foretoken.Cli.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Doctor;
-using Foretoken.Cli.Growth;
 using Foretoken.Cli.Models;
 using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
@@ -19,9 +18,7 @@ internal static class ForetokenCommand
 {
     internal static RootCommand Create(CliContext context)
     {
-        RootCommand root = new(
-            "Llama-family models that answer sooner: chat, measure, plan, and handle model files."
-        )
+        RootCommand root = new("Llama-family models that answer sooner: chat, measure, plan, and handle model files.")
         {
             BenchCommand.Create(context),
             PlanCommand.Create(context),
@@ -29,7 +26,6 @@ internal static class ForetokenCommand
             ScaleCommand.Create(context),
             QualityCommand.Create(context),
             TuneCommand.Create(context),
-            GrowthCommand.Create(context),
             SyntheticCommand.Create(context),
             SplitCommand.Create(context),
             DoctorCommand.Create(context),

@@ -101,6 +101,8 @@ public sealed class CommandLineTests
     [InlineData("HELP", "quality")]
     [InlineData("help bench", "--targets")]
     [InlineData("bench --help", "--targets")]
+    [InlineData("help tune", "compare")]
+    [InlineData("help tune compare", "--learned-only")]
     public async Task Help_is_a_verb_as_well(string line, string expected)
     {
         Assert.Equal(0, await Invoke(line.Split(' ')));
@@ -178,7 +180,7 @@ public sealed class CommandLineTests
     {
         string[] line =
         [
-            .. command == "chat" ? [] : (string[])[command],
+            .. command == "chat" ? [] : command.Split(' '),
             .. command == "plan" && option != "--prompt-tokens" ? (string[])["--prompt-tokens", "100"] : [],
             .. command == "plan" && option != "--target" ? (string[])["--target", "2"] : [],
             .. command == "split" ? (string[])["in.gguf", "out"] : [],
@@ -207,7 +209,12 @@ public sealed class CommandLineTests
     private static Option Find(string command, string option)
     {
         Command root = Root(command);
-        Command owner = command == "chat" ? root : root.Subcommands.Single(below => below.Name == command);
+        Command owner =
+            command == "chat"
+                ? root
+                : command
+                    .Split(' ')
+                    .Aggregate(root, (above, name) => above.Subcommands.Single(one => one.Name == name));
         return owner.Options.Single(one => one.Name == option);
     }
 
@@ -218,14 +225,24 @@ public sealed class CommandLineTests
         {
             found.Add("chat", option.Name);
         }
-        foreach (Command command in Root("foretoken").Subcommands)
+        // the chat has been looked at
+        foreach (Command command in Root("foretoken").Subcommands.Where(command => command.Name != ChatCommand.Name))
+        {
+            Add(command, command.Name);
+        }
+        return found;
+
+        void Add(Command command, string line)
         {
             foreach (Option option in command.Options.Where(option => match(option.ValueType)))
             {
-                found.Add(command.Name, option.Name);
+                found.Add(line, option.Name);
+            }
+            foreach (Command below in command.Subcommands)
+            {
+                Add(below, $"{line} {below.Name}");
             }
         }
-        return found;
     }
 
     private static bool IsWhole(Type type) =>

@@ -3,6 +3,7 @@ using System.Globalization;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Machine;
 using Foretoken.Cli.Options;
+using Foretoken.Cli.Tune.Compare;
 using Foretoken.Errors;
 using Foretoken.Gguf;
 using Foretoken.Profiles;
@@ -144,6 +145,7 @@ internal static class TuneCommand
             flashAttention,
         };
         devices.AddTo(command);
+        command.Add(TuneCompareCommand.Create(context));
         command.Validators.Add(result =>
         {
             if (result.GetValue(keepImportance) && !result.GetValue(skips))

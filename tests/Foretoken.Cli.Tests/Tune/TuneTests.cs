@@ -8,7 +8,7 @@ using Foretoken.Profiles;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 
-namespace Foretoken.Cli.Tests;
+namespace Foretoken.Cli.Tests.Tune;
 
 public sealed class TuneTests : IDisposable
 {

@@ -7,10 +7,10 @@ using Foretoken.Cli.Tune;
 using Foretoken.Tuning;
 using Foretoken.Tuning.Prompts;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
 /// <summary>How the quality of learned importance grows with what it was learned from. In JSON, names are camelCase.</summary>
-internal sealed record GrowthReport
+internal sealed record TuneComparisonReport
 {
     public required DateTimeOffset CreatedAt { get; init; }
 
@@ -40,16 +40,16 @@ internal sealed record GrowthReport
     public required string Plan { get; init; }
 
     /// <summary>One row per importance.</summary>
-    public required IReadOnlyList<GrowthRow> Rows { get; init; }
+    public required IReadOnlyList<TuneComparisonRow> Rows { get; init; }
 
     /// <summary>The raw measurements.</summary>
-    public required IReadOnlyList<GrowthSample> Samples { get; init; }
+    public required IReadOnlyList<TuneComparisonSample> Samples { get; init; }
 
-    internal string ToJson() => JsonSerializer.Serialize(this, GrowthJsonContext.Readable.GrowthReport);
+    internal string ToJson() => JsonSerializer.Serialize(this, TuneComparisonJsonContext.Readable.TuneComparisonReport);
 }
 
 /// <summary>What one importance gave.</summary>
-internal sealed record GrowthRow
+internal sealed record TuneComparisonRow
 {
     public required string Importance { get; init; }
 
@@ -62,8 +62,8 @@ internal sealed record GrowthRow
     /// <summary>What it reads: <c>attention</c>, <c>attention+matches</c>, <c>residual</c>, <c>both</c>, <c>network</c> or <c>attention+network</c>; null when it was not learned.</summary>
     public required string? Inputs { get; init; }
 
-    public required GrowthAnswers Digits { get; init; }
-    public required GrowthAnswers Words { get; init; }
+    public required TuneComparisonAnswers Digits { get; init; }
+    public required TuneComparisonAnswers Words { get; init; }
 
     /// <summary>Mean divergence from full prefill on summaries, nats; null when there were none.</summary>
     public required double? SummaryKl { get; init; }
@@ -85,7 +85,7 @@ internal sealed record GrowthRow
 }
 
 /// <summary>Questions that are answered, of those that full prefill answers, by where the question stands.</summary>
-internal sealed record GrowthAnswers
+internal sealed record TuneComparisonAnswers
 {
     public required int Last { get; init; }
     public required int LastByFullPrefill { get; init; }
@@ -103,7 +103,7 @@ internal sealed record GrowthAnswers
 }
 
 /// <summary>One prompt, thinned by one importance.</summary>
-internal sealed record GrowthSample
+internal sealed record TuneComparisonSample
 {
     public required string Prompt { get; init; }
     public required string Kind { get; init; }
@@ -120,10 +120,10 @@ internal sealed record GrowthSample
     public required bool? Answered { get; init; }
 }
 
-[JsonSerializable(typeof(GrowthReport))]
-internal sealed partial class GrowthJsonContext : JsonSerializerContext
+[JsonSerializable(typeof(TuneComparisonReport))]
+internal sealed partial class TuneComparisonJsonContext : JsonSerializerContext
 {
-    internal static GrowthJsonContext Readable { get; } =
+    internal static TuneComparisonJsonContext Readable { get; } =
         new(
             new JsonSerializerOptions
             {

@@ -17,20 +17,20 @@ using Foretoken.Tuning.Importance;
 using Foretoken.Tuning.Prompts;
 using Foretoken.Tuning.Quality;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
 /// <summary>
-/// <c>foretoken growth</c>: how good learned importance becomes with more, and with more varied, prompts to learn from, beside the
+/// <c>foretoken tune compare</c>: how good learned importance becomes with more, and with more varied, prompts to learn from, beside the
 /// importances that need no training.
 /// </summary>
-internal static class GrowthCommand
+internal static class TuneCompareCommand
 {
     // two boundaries, as the planner takes them at speeds that tell importances apart
     private static PrefillSchedule Schedule => TuningSchedules.Candidates[0];
 
     internal static Command Create(CliContext context)
     {
-        GrowthOptions defaults = new();
+        TuneComparisonOptions defaults = new();
         Argument<string?> model = CommandOptions.Model();
         Option<int[]> counts = CommandOptions.WholeNumbers(
             "--counts",
@@ -45,7 +45,7 @@ internal static class GrowthCommand
         Option<string[]> inputs = NameList.Option(
             "--inputs",
             string.Join(',', InputNames.All.Select(one => one.Name)),
-            $"What to learn from, as for 'tune': the first from every number of prompts, the others from the largest number and facts '{GrowthCase.AllFacts}'. Default: {InputNames.Of(TuningOptions.DefaultInputs)}."
+            $"What to learn from, as for 'tune': the first from every number of prompts, the others from the largest number and facts '{TuneComparisonCase.AllFacts}'. Default: {InputNames.Of(TuningOptions.DefaultInputs)}."
         );
         Option<bool> learnedOnly = new("--learned-only")
         {
@@ -96,8 +96,8 @@ internal static class GrowthCommand
         perKind.Whole(1);
 
         Command command = new(
-            "growth",
-            "Measures how learned importance grows with the number and variety of prompts to learn from, beside importances without training."
+            "compare",
+            "Compares what importance learns from several numbers and sorts of prompts, beside importances without training. Writes no profile."
         )
         {
             model,
@@ -123,7 +123,7 @@ internal static class GrowthCommand
                 context.RunAsync(() =>
                     RunAsync(
                         context,
-                        new GrowthOptions
+                        new TuneComparisonOptions
                         {
                             Model = parsed.GetValue(model),
                             Counts = parsed.GetValue(counts) is { Length: > 0 } given ? given : defaults.Counts,
@@ -154,7 +154,7 @@ internal static class GrowthCommand
 
     internal static async Task<int> RunAsync(
         CliContext context,
-        GrowthOptions options,
+        TuneComparisonOptions options,
         CancellationToken cancellationToken
     )
     {
@@ -165,17 +165,19 @@ internal static class GrowthCommand
             throw new CliException("--counts: to learn takes at least one prompt.");
         }
 
-        if (options.Facts.FirstOrDefault(name => GrowthCase.Sorts.All(sort => sort.Name != name)) is { } unknown)
+        if (
+            options.Facts.FirstOrDefault(name => TuneComparisonCase.Sorts.All(sort => sort.Name != name)) is { } unknown
+        )
         {
             throw new CliException(
-                $"--facts: '{unknown}' is no sort of facts; possible are {string.Join(", ", GrowthCase.Sorts.Select(sort => sort.Name))}."
+                $"--facts: '{unknown}' is no sort of facts; possible are {string.Join(", ", TuneComparisonCase.Sorts.Select(sort => sort.Name))}."
             );
         }
 
-        if (options.Inputs.Count > 1 && !options.Facts.Contains(GrowthCase.AllFacts))
+        if (options.Inputs.Count > 1 && !options.Facts.Contains(TuneComparisonCase.AllFacts))
         {
             throw new CliException(
-                $"--inputs: several are compared with facts of all kinds; say --facts {GrowthCase.AllFacts}, too."
+                $"--inputs: several are compared with facts of all kinds; say --facts {TuneComparisonCase.AllFacts}, too."
             );
         }
 
@@ -183,7 +185,7 @@ internal static class GrowthCommand
         CommandOptions.EnsureWritable("--html", options.Html);
         string[] documents = SampleDocuments.Or(options.Documents);
         TextCorpus corpus = TextCorpus.FromFiles(documents);
-        NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(GrowthCommand).Assembly);
+        NativeBuild.RefuseDebug(typeof(ForetokenModel).Assembly, typeof(TuneCompareCommand).Assembly);
         string modelPath = options.Model ?? RepositoryFolder.SampleModel();
         using ForetokenModel model = await ForetokenModel.LoadAsync(
             modelPath,
@@ -195,13 +197,22 @@ internal static class GrowthCommand
         DateTimeOffset created = TimeProvider.System.GetUtcNow();
         MachineInfo machine = MachineInfo.Read();
         PromptGenerator generator = new(corpus, model);
-        string examples = options.Examples ?? TuneCommand.ExamplesFolder($"growth-{Path.GetFileName(modelPath)}");
+        string examples = options.Examples ?? TuneCommand.ExamplesFolder($"compare-{Path.GetFileName(modelPath)}");
 
-        List<GrowthCase> cases = await LearnAsync(context, options, model, generator, examples, cancellationToken);
+        List<TuneComparisonCase> cases = await LearnAsync(
+            context,
+            options,
+            model,
+            generator,
+            examples,
+            cancellationToken
+        );
         if (!options.LearnedOnly)
         {
             cases.AddRange(
-                ImportancePolicies.NamesFor(hasProfile: false).Select(name => new GrowthCase(ImportancePolicies.Get(name)))
+                ImportancePolicies
+                    .NamesFor(hasProfile: false)
+                    .Select(name => new TuneComparisonCase(ImportancePolicies.Get(name)))
             );
         }
 
@@ -209,7 +220,7 @@ internal static class GrowthCommand
         PrefillPlan plan = new PrefillPlanner(model.Shape, new PrefillPlannerOptions { Schedules = [Schedule] })
             .Plan(new PlanRequest { TargetSpeedup = options.Target, NewTokens = options.Length })
             .Plan;
-        (List<GrowthSample> samples, bool isComplete) = await JudgeAsync(
+        (List<TuneComparisonSample> samples, bool isComplete) = await JudgeAsync(
             context,
             options,
             model,
@@ -218,7 +229,7 @@ internal static class GrowthCommand
             prompts,
             cancellationToken
         );
-        GrowthReport report = new()
+        TuneComparisonReport report = new()
         {
             CreatedAt = created,
             IsComplete = isComplete,
@@ -232,7 +243,7 @@ internal static class GrowthCommand
             Seed = options.Seed,
             Documents = [.. documents.Select(path => Path.GetFileName(path))],
             Plan = PlanText.Format(plan),
-            Rows = GrowthCase.Summarize(cases, samples),
+            Rows = TuneComparisonCase.Summarize(cases, samples),
             Samples = samples,
         };
         await MeasuredResult.WriteAsync(
@@ -240,8 +251,8 @@ internal static class GrowthCommand
             options.Json,
             options.Html,
             report.ToJson,
-            () => GrowthTableView.Render(report),
-            () => GrowthPage.Render(report)
+            () => TuneComparisonTableView.Render(report),
+            () => TuneComparisonPage.Render(report)
         );
         if (options.Examples is null && isComplete)
         {
@@ -255,19 +266,21 @@ internal static class GrowthCommand
     /// Learns from every number of prompts of every sort, and further inputs from the largest with facts of all kinds. Prompts that
     /// two of them share are answered once.
     /// </summary>
-    private static async Task<List<GrowthCase>> LearnAsync(
+    private static async Task<List<TuneComparisonCase>> LearnAsync(
         CliContext context,
-        GrowthOptions options,
+        TuneComparisonOptions options,
         ForetokenModel model,
         PromptGenerator generator,
         string examples,
         CancellationToken cancellationToken
     )
     {
-        List<GrowthCase> cases = [];
-        foreach ((string name, FactForm? form) in GrowthCase.Sorts.Where(sort => options.Facts.Contains(sort.Name)))
+        List<TuneComparisonCase> cases = [];
+        foreach (
+            (string name, FactForm? form) in TuneComparisonCase.Sorts.Where(sort => options.Facts.Contains(sort.Name))
+        )
         {
-            bool comparesInputs = name == GrowthCase.AllFacts && options.Inputs.Count > 1;
+            bool comparesInputs = name == TuneComparisonCase.AllFacts && options.Inputs.Count > 1;
             // the most first: what takes long is over, and its time left is told, before the rest is read again
             foreach (
                 (int count, PredictorInputs inputs) in from count in options.Counts.OrderDescending()
@@ -310,8 +323,8 @@ internal static class GrowthCommand
                     progress => profile = tuner.Tune(prompts, [], progress, cancellationToken)
                 );
                 cases.Add(
-                    new GrowthCase(
-                        new LearnedImportance(profile.Predictors, GrowthCase.Name(name, count, inputs)),
+                    new TuneComparisonCase(
+                        new LearnedImportance(profile.Predictors, TuneComparisonCase.Name(name, count, inputs)),
                         name,
                         count,
                         inputs
@@ -324,7 +337,7 @@ internal static class GrowthCommand
     }
 
     /// <summary>Prompts of the kinds in turn, so that a run that is cancelled has judged some of each.</summary>
-    private static IEnumerable<DocumentPrompt> Judges(PromptGenerator generator, GrowthOptions options)
+    private static IEnumerable<DocumentPrompt> Judges(PromptGenerator generator, TuneComparisonOptions options)
     {
         PromptSpec last = new()
         {
@@ -350,11 +363,11 @@ internal static class GrowthCommand
             .SelectMany(i => specs.Select(spec => generator.Create(spec, i)));
     }
 
-    private static async Task<(List<GrowthSample> Samples, bool IsComplete)> JudgeAsync(
+    private static async Task<(List<TuneComparisonSample> Samples, bool IsComplete)> JudgeAsync(
         CliContext context,
-        GrowthOptions options,
+        TuneComparisonOptions options,
         ForetokenModel model,
-        List<GrowthCase> cases,
+        List<TuneComparisonCase> cases,
         PrefillPlan plan,
         DocumentPrompt[] prompts,
         CancellationToken cancellationToken
@@ -372,7 +385,7 @@ internal static class GrowthCommand
             prompt => prompt.Id,
             prompt =>
                 prompt.Facts.FirstOrDefault(fact => fact.IsAsked) is { } asked
-                    ? GrowthCase.Sorts.First(sort => sort.Form == asked.Form).Name
+                    ? TuneComparisonCase.Sorts.First(sort => sort.Form == asked.Form).Name
                     : null
         );
         context.Note(
@@ -381,7 +394,7 @@ internal static class GrowthCommand
                 $"{prompts.Length} prompts, each prefilled in full and thinned in {ways.Length} ways; Ctrl+C stops and shows what there is."
             )
         );
-        List<GrowthSample> samples = [];
+        List<TuneComparisonSample> samples = [];
         using QualityEvaluator evaluator = new(
             model,
             new QualityEvaluatorOptions
@@ -408,7 +421,7 @@ internal static class GrowthCommand
 
         void Add(QualitySample sample) =>
             samples.Add(
-                new GrowthSample
+                new TuneComparisonSample
                 {
                     Prompt = sample.Prompt,
                     Kind = sample.Kind,

@@ -6,14 +6,14 @@ using Foretoken.Tuning.Importance;
 using Foretoken.Tuning.Prompts;
 using Foretoken.Tuning.Quality;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
 /// <summary>An importance whose quality is judged, and what it was learned from.</summary>
 /// <param name="Importance">The importance.</param>
 /// <param name="Facts">Facts in the prompts that it was learned from; null when it was not learned.</param>
 /// <param name="Prompts">How many prompts; null when it was not learned.</param>
 /// <param name="Inputs">What it reads; null when it was not learned.</param>
-internal sealed record GrowthCase(
+internal sealed record TuneComparisonCase(
     IImportancePolicy Importance,
     string? Facts = null,
     int? Prompts = null,
@@ -35,9 +35,9 @@ internal sealed record GrowthCase(
     }
 
     /// <summary>Sums up what was measured of every case.</summary>
-    internal static IReadOnlyList<GrowthRow> Summarize(
-        IReadOnlyList<GrowthCase> cases,
-        IReadOnlyCollection<GrowthSample> samples
+    internal static IReadOnlyList<TuneComparisonRow> Summarize(
+        IReadOnlyList<TuneComparisonCase> cases,
+        IReadOnlyCollection<TuneComparisonSample> samples
     ) =>
         [
             .. cases
@@ -46,7 +46,7 @@ internal sealed record GrowthCase(
                 .Select(one =>
                 {
                     double[] summaries = [.. one.Samples.Where(s => s.Kind == "summary").Select(s => s.Kl)];
-                    return new GrowthRow
+                    return new TuneComparisonRow
                     {
                         Importance = one.Case.Importance.Name,
                         Facts = one.Case.Facts,
@@ -62,11 +62,11 @@ internal sealed record GrowthCase(
                 }),
         ];
 
-    private static GrowthAnswers Answers(GrowthSample[] samples, string fact)
+    private static TuneComparisonAnswers Answers(TuneComparisonSample[] samples, string fact)
     {
-        GrowthSample[] last = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-last")];
-        GrowthSample[] first = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-first")];
-        return new GrowthAnswers
+        TuneComparisonSample[] last = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-last")];
+        TuneComparisonSample[] first = [.. samples.Where(s => s.Fact == fact && s.Kind == "retrieval-first")];
+        return new TuneComparisonAnswers
         {
             Last = last.Count(s => s.Answered == true),
             LastByFullPrefill = last.Count(s => s.AnsweredByFullPrefill == true),

@@ -3,10 +3,10 @@ using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.Console.InvariantText;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
 /// <summary>The report for people at a terminal.</summary>
-internal static class GrowthTableView
+internal static class TuneComparisonTableView
 {
     internal static string[] Headings { get; } =
     [
@@ -23,7 +23,7 @@ internal static class GrowthTableView
     internal const string Legend =
         "Learned: from the attention of the lower layers and what the prompt's ends repeat, unless something else is named. Answers: of the questions that full prefill answers, with the question last and first, for facts of digits and of words. KL: divergence from full prefill over its own answer's tokens, nats. Measured: our own full prefill / thinned prefill (median).";
 
-    internal static IRenderable Render(GrowthReport report)
+    internal static IRenderable Render(TuneComparisonReport report)
     {
         Table table = new Table().Border(TableBorder.Simple);
         foreach (string heading in Headings)
@@ -35,7 +35,7 @@ internal static class GrowthTableView
             );
         }
 
-        foreach (GrowthRow row in report.Rows)
+        foreach (TuneComparisonRow row in report.Rows)
         {
             table.AddRow([.. Cells(row).Select(cell => new Text(cell))]);
         }
@@ -53,7 +53,7 @@ internal static class GrowthTableView
         );
     }
 
-    internal static IEnumerable<string> Cells(GrowthRow row) =>
+    internal static IEnumerable<string> Cells(TuneComparisonRow row) =>
         [
             row.Label,
             row.TuningPrompts is { } prompts ? I($"{prompts}") : "",

@@ -2,10 +2,10 @@ using Foretoken.Cli.Pages;
 using Foretoken.Tuning.Prompts;
 using static Foretoken.Cli.Console.InvariantText;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
 /// <summary>The report as one self-contained page: plots of quality against the prompts learned from, and the table.</summary>
-internal static class GrowthPage
+internal static class TuneComparisonPage
 {
     private const int PanelWidth = 400;
     private const int PanelHeight = 260;
@@ -16,7 +16,7 @@ internal static class GrowthPage
     private const int LegendRow = 24;
     private const int PerLegendRow = 3;
 
-    internal static string Render(GrowthReport report)
+    internal static string Render(TuneComparisonReport report)
     {
         HtmlPage page = new($"What learning importance from more prompts brings: {report.Model.Name}");
         page.Paragraph(
@@ -35,25 +35,25 @@ internal static class GrowthPage
         }
 
         page.Plot(Plot(report));
-        page.Paragraph(GrowthTableView.Legend);
-        page.Table(GrowthTableView.Headings, report.Rows.Select(GrowthTableView.Cells));
+        page.Paragraph(TuneComparisonTableView.Legend);
+        page.Table(TuneComparisonTableView.Headings, report.Rows.Select(TuneComparisonTableView.Cells));
         return page.ToString();
     }
 
-    private static SvgPlot Plot(GrowthReport report)
+    private static SvgPlot Plot(TuneComparisonReport report)
     {
         string[] series = [.. report.Rows.Select(row => row.Label).Distinct()];
         int rowHeight = Top + PanelHeight + Bottom;
         int width = Left + PanelWidth + Gap + PanelWidth + 24;
         SvgPlot plot = new(
-            "growth-title",
+            "comparison-title",
             "Questions answered and divergence against the number of prompts learned from, one line per sort of facts",
             width,
             (2 * rowHeight) + 12 + (LegendRow * ((series.Length + PerLegendRow - 1) / PerLegendRow))
         );
         int[] counts = [.. report.Rows.Select(row => row.TuningPrompts).OfType<int>().Distinct().Order()];
         double klHigh = 1.06 * report.Rows.Max(row => Math.Max(row.SummaryKl ?? 0, row.SummaryKlMedian ?? 0.05));
-        (string Title, Func<GrowthRow, double?> Value, bool IsShare)[] panels =
+        (string Title, Func<TuneComparisonRow, double?> Value, bool IsShare)[] panels =
         [
             ("Facts of digits answered, of those that full prefill answers", row => row.Digits.Share, true),
             ("Facts of words answered, of those that full prefill answers", row => row.Words.Share, true),
@@ -62,7 +62,7 @@ internal static class GrowthPage
         ];
         for (int panel = 0; panel < panels.Length; panel++)
         {
-            (string title, Func<GrowthRow, double?> value, bool isShare) = panels[panel];
+            (string title, Func<TuneComparisonRow, double?> value, bool isShare) = panels[panel];
             double left = Left + (panel % 2 * (PanelWidth + Gap));
             double top = Top + (panel / 2 * rowHeight);
             PlotScale x = new(
@@ -85,7 +85,10 @@ internal static class GrowthPage
             );
             for (int i = 0; i < series.Length; i++)
             {
-                GrowthRow[] rows = [.. report.Rows.Where(row => row.Label == series[i] && value(row) is not null)];
+                TuneComparisonRow[] rows =
+                [
+                    .. report.Rows.Where(row => row.Label == series[i] && value(row) is not null),
+                ];
                 if (rows.Length == 0)
                 {
                     continue;
@@ -114,6 +117,6 @@ internal static class GrowthPage
         return plot;
     }
 
-    private static PlotPoint Point(double at, GrowthRow row, Func<GrowthRow, double?> value) =>
+    private static PlotPoint Point(double at, TuneComparisonRow row, Func<TuneComparisonRow, double?> value) =>
         new(at, value(row)!.Value, I($"{row.Importance}: {value(row):0.###}, measured {row.MeasuredSpeedup:0.00}x"));
 }

@@ -3,10 +3,10 @@ using Foretoken.Sessions;
 using Foretoken.Tuning;
 using Foretoken.Tuning.Importance;
 
-namespace Foretoken.Cli.Growth;
+namespace Foretoken.Cli.Tune.Compare;
 
-/// <summary>What <c>foretoken growth</c> is asked for.</summary>
-internal sealed record GrowthOptions
+/// <summary>What <c>foretoken tune compare</c> is asked for.</summary>
+internal sealed record TuneComparisonOptions
 {
     /// <summary>GGUF file; null for the model of the samples.</summary>
     internal string? Model { get; init; }
@@ -15,7 +15,7 @@ internal sealed record GrowthOptions
     internal IReadOnlyList<int> Counts { get; init; } = [8, 24, 80, 160];
 
     /// <summary>Sorts of facts in the prompts to learn from.</summary>
-    internal IReadOnlyList<string> Facts { get; init; } = [.. GrowthCase.Sorts.Select(sort => sort.Name)];
+    internal IReadOnlyList<string> Facts { get; init; } = [.. TuneComparisonCase.Sorts.Select(sort => sort.Name)];
 
     /// <summary>What is learned from: the first from every number of prompts, others from the largest with facts of all kinds.</summary>
     internal IReadOnlyList<PredictorInputs> Inputs { get; init; } = [TuningOptions.DefaultInputs];

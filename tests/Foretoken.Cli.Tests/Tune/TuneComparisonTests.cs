@@ -1,9 +1,9 @@
 using System.Text.Json;
 using System.Xml.Linq;
 using Foretoken.Cli.Console;
-using Foretoken.Cli.Growth;
 using Foretoken.Cli.Machine;
 using Foretoken.Cli.Tests.Quality;
+using Foretoken.Cli.Tune.Compare;
 using Foretoken.Gguf;
 using Foretoken.Importance;
 using Foretoken.Tuning;
@@ -11,17 +11,17 @@ using Foretoken.Tuning.Importance;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 
-namespace Foretoken.Cli.Tests.Growth;
+namespace Foretoken.Cli.Tests.Tune;
 
-public sealed class GrowthTests
+public sealed class TuneComparisonTests
 {
-    private static readonly GrowthCase[] Cases =
+    private static readonly TuneComparisonCase[] Cases =
     [
         .. from facts in (string[])["digits", "words", "all"]
         from count in (int[])[8, 160]
         select Learned(facts, count, TuningOptions.DefaultInputs),
         Learned("all", 160, PredictorInputs.Attention | PredictorInputs.Network),
-        new GrowthCase(new MostRecent()),
+        new TuneComparisonCase(new MostRecent()),
     ];
 
     private readonly TestConsole _output = new TestConsole().Width(200);
@@ -30,7 +30,7 @@ public sealed class GrowthTests
     [Fact]
     public void A_row_counts_facts_of_digits_and_of_words_apart()
     {
-        GrowthSample[] samples =
+        TuneComparisonSample[] samples =
         [
             Sample("a", "retrieval-last", "digits", full: true, answered: true),
             Sample("b", "retrieval-last", "digits", full: true, answered: false),
@@ -40,7 +40,7 @@ public sealed class GrowthTests
             Sample("f", "summary", null, full: null, answered: null, kl: 0.2),
             Sample("g", "summary", null, full: null, answered: null, kl: 3),
         ];
-        GrowthRow row = Assert.Single(GrowthCase.Summarize(Cases, samples));
+        TuneComparisonRow row = Assert.Single(TuneComparisonCase.Summarize(Cases, samples));
         Assert.Equal(("learned:digits-8", "digits", 8), (row.Importance, row.Facts, row.TuningPrompts));
         Assert.Equal("1/2 0/0", row.Digits.ToString());
         Assert.Equal("0/0 1/1", row.Words.ToString());
@@ -53,7 +53,7 @@ public sealed class GrowthTests
     [Fact]
     public void What_full_prefill_never_answers_has_no_share() =>
         Assert.Null(
-            GrowthCase
+            TuneComparisonCase
                 .Summarize(Cases, [Sample("a", "retrieval-last", "digits", full: false, answered: null)])
                 .Single()
                 .Words.Share
@@ -63,7 +63,7 @@ public sealed class GrowthTests
     public void The_page_has_a_line_for_every_sort_of_facts_and_a_level_one_for_what_needs_no_training()
     {
         XDocument page = XDocument.Parse(
-            GrowthPage.Render(Report()).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal)
+            TuneComparisonPage.Render(Report()).Replace("<!DOCTYPE html>", "", StringComparison.Ordinal)
         );
         XElement plot = page.Descendants("svg").Single();
         Assert.Equal(
@@ -94,13 +94,13 @@ public sealed class GrowthTests
     }
 
     [Theory]
-    [InlineData("at least one prompt", "growth", "--counts", "8,0")]
-    [InlineData("1.5 to 3 are useful", "growth", "--target", "0.5")]
-    [InlineData("'dates' is no sort of facts", "growth", "--facts", "digits,dates")]
-    [InlineData("attention+network", "growth", "--inputs", "attention,telepathy")]
-    [InlineData("--facts all", "growth", "--facts", "digits", "--inputs", "attention,network")]
-    [InlineData("missing.txt", "growth", "--documents", "missing.txt")]
-    [InlineData("no folder", "growth", "--html", "no/such/folder/page.html")]
+    [InlineData("at least one prompt", "tune", "compare", "--counts", "8,0")]
+    [InlineData("1.5 to 3 are useful", "tune", "compare", "--target", "0.5")]
+    [InlineData("'dates' is no sort of facts", "tune", "compare", "--facts", "digits,dates")]
+    [InlineData("attention+network", "tune", "compare", "--inputs", "attention,telepathy")]
+    [InlineData("--facts all", "tune", "compare", "--facts", "digits", "--inputs", "attention,network")]
+    [InlineData("missing.txt", "tune", "compare", "--documents", "missing.txt")]
+    [InlineData("no folder", "tune", "compare", "--html", "no/such/folder/page.html")]
     public async Task What_cannot_be_measured_is_refused_before_a_model_is_loaded(string message, params string[] line)
     {
         Assert.Equal(ExitCode.Failed, await Run(line));
@@ -118,7 +118,8 @@ public sealed class GrowthTests
         string examples = Path.Combine(folder.Path, "examples");
         string[] line =
         [
-            "growth",
+            "tune",
+            "compare",
             model,
             "--counts",
             "1,2",
@@ -165,12 +166,12 @@ public sealed class GrowthTests
     private Task<int> Run(string[] line) =>
         ForetokenCommand.Create(new CliContext(_output, _errors)).Parse(line).InvokeAsync();
 
-    private static GrowthReport Report()
+    private static TuneComparisonReport Report()
     {
-        GrowthSample[] samples =
+        TuneComparisonSample[] samples =
         [
             .. Cases.SelectMany(one =>
-                (GrowthSample[])
+                (TuneComparisonSample[])
                     [
                         Sample("a", "retrieval-last", "digits", true, true, importance: one.Importance.Name),
                         Sample("b", "retrieval-first", "words", true, false, importance: one.Importance.Name),
@@ -178,7 +179,7 @@ public sealed class GrowthTests
                     ]
             ),
         ];
-        return new GrowthReport
+        return new TuneComparisonReport
         {
             CreatedAt = DateTimeOffset.UnixEpoch,
             IsComplete = true,
@@ -192,23 +193,23 @@ public sealed class GrowthTests
             Seed = 1,
             Documents = ["a.txt"],
             Plan = "4@0.6,8@0.2",
-            Rows = GrowthCase.Summarize(Cases, samples),
+            Rows = TuneComparisonCase.Summarize(Cases, samples),
             Samples = samples,
         };
     }
 
-    private static GrowthCase Learned(string facts, int count, PredictorInputs inputs) =>
+    private static TuneComparisonCase Learned(string facts, int count, PredictorInputs inputs) =>
         new(
             new LearnedImportance(
                 [new ImportancePredictor(1, new float[12], default, null, double.NaN)],
-                GrowthCase.Name(facts, count, inputs)
+                TuneComparisonCase.Name(facts, count, inputs)
             ),
             facts,
             count,
             inputs
         );
 
-    private static GrowthSample Sample(
+    private static TuneComparisonSample Sample(
         string prompt,
         string kind,
         string? fact,
