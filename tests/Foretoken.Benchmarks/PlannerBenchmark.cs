@@ -42,13 +42,11 @@ public class PlannerBenchmark
 
     /// <summary>Five schedules with losses, as a profile brings them.</summary>
     [Benchmark]
-    public object PlanOfFiveSchedules() =>
-        _profiled.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+    public object PlanOfFiveSchedules() => _profiled.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
     /// <summary>The same, with a cost profile: by the times of a machine instead of operations.</summary>
     [Benchmark]
-    public object PlanByMeasuredTimes() =>
-        _measured.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
+    public object PlanByMeasuredTimes() => _measured.Plan(new PlanRequest { TargetSpeedup = 2.5, NewTokens = 4096 });
 
     /// <summary>Five schedules, operations, and a quality budget instead of a target.</summary>
     [Benchmark]

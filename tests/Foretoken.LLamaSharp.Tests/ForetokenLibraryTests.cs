@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 using System.Xml.Linq;
 using Foretoken.Errors;
 using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama.Native;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -2,8 +2,8 @@ using Foretoken.Cli.Bench;
 using Foretoken.Cli.Bench.Rivals;
 using Foretoken.Cli.Console;
 using Foretoken.Sessions;
-using Foretoken.Tuning.Prompts;
 using Foretoken.Tests.Sessions;
+using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -2,9 +2,9 @@ using System.Globalization;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama.Native;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

@@ -5,9 +5,9 @@ using System.Text.Json;
 using Foretoken.Cli.Bench;
 using Foretoken.Cli.Console;
 using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

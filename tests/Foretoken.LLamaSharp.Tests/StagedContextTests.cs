@@ -3,12 +3,12 @@ using Foretoken.Cli.Bench;
 using Foretoken.Errors;
 using Foretoken.Interop;
 using Foretoken.Sessions;
+using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using LLama;
 using LLama.Common;
 using LLama.Native;
 using LLama.Sampling;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.LLamaSharp.Tests;
 

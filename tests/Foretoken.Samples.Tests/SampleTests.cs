@@ -1,4 +1,3 @@
-
 namespace Foretoken.Samples.Tests;
 
 /// <summary>Each sample runs without arguments on the model of the samples and shows what it is there to show.</summary>

@@ -1,12 +1,12 @@
 using System.ComponentModel;
 using Foretoken.Chat;
 using Foretoken.Sessions;
+using Foretoken.Tests.Chat;
+using Foretoken.Tests.Gguf;
+using Foretoken.Tests.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;
 using Microsoft.SemanticKernel.ChatCompletion;
-using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Chat;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.SemanticKernel.Tests;
 

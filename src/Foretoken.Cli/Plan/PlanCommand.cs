@@ -146,10 +146,7 @@ internal static class PlanCommand
                         },
                         parsed.GetValue(plan) is { } text ? PlanText.Parse(text) : null,
                         file is { ParameterCount: > 0 }
-                            ? new DecodeCost(sizes)
-                            {
-                                BytesPerWeight = (double)file.WeightBytes / file.ParameterCount,
-                            }
+                            ? new DecodeCost(sizes) { BytesPerWeight = (double)file.WeightBytes / file.ParameterCount }
                             : null
                     );
                     if (parsed.GetValue(json))

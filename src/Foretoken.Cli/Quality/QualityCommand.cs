@@ -254,7 +254,9 @@ internal static class QualityCommand
         );
         using LoadedAdapters adapters = new(model, options.Adapters);
         IReadOnlyList<string> names =
-            options.Importances.Count > 0 ? options.Importances : ImportancePolicies.NamesFor(model.Profile is not null);
+            options.Importances.Count > 0
+                ? options.Importances
+                : ImportancePolicies.NamesFor(model.Profile is not null);
         QualityCase[] cases = Cases(
             options,
             [.. names.Select(name => ImportancePolicies.Get(name, model.Profile?.Predictors))],

@@ -115,7 +115,13 @@ internal static class ScaleCalculator
         };
     }
 
-    private static ScaleBound Bound(CountedPrefillCost cost, PrefillPlan plan, int length, int alwaysKept, double reading)
+    private static ScaleBound Bound(
+        CountedPrefillCost cost,
+        PrefillPlan plan,
+        int length,
+        int alwaysKept,
+        double reading
+    )
     {
         double whole = cost.Cost(plan, length, 0, alwaysKept);
         // the logits, and no layer

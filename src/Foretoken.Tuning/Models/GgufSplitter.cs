@@ -11,7 +11,6 @@ namespace Foretoken.Tuning.Models;
 /// </remarks>
 internal static class GgufSplitter
 {
-
     /// <summary>Splits a file.</summary>
     /// <param name="source">Path of a complete, unsplit GGUF file.</param>
     /// <param name="prefix">Path of the shards up to <c>-00001-of-0000n.gguf</c>; existing shards are replaced.</param>

@@ -86,10 +86,7 @@ internal sealed class ChatRequest
         Refuse(options, logger);
 
         AdditionalPropertiesDictionary properties = options.AdditionalProperties ?? [];
-        IReadOnlyDictionary<string, float>? namedAdapters = Find(
-            properties,
-            ForetokenProperties.LoraAdapters
-        )
+        IReadOnlyDictionary<string, float>? namedAdapters = Find(properties, ForetokenProperties.LoraAdapters)
             is { } askedAdapters
             ? OptionValue.ToNumbers(ForetokenProperties.LoraAdapters, askedAdapters)
             : null;

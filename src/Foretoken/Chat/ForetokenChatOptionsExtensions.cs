@@ -17,7 +17,11 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetTtftSpeedup(this ChatOptions options, double speedup) =>
-        With(options, ForetokenProperties.TargetTtftSpeedup, PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup)));
+        With(
+            options,
+            ForetokenProperties.TargetTtftSpeedup,
+            PrefillPlanner.EnsureValidTarget(speedup, nameof(speedup))
+        );
 
     /// <summary>
     /// Asks for a speedup of every output token of this request, beside that of the time to first token: the sequence does without
@@ -28,7 +32,11 @@ public static class ForetokenChatOptionsExtensions
     /// <returns><paramref name="options"/>.</returns>
     /// <exception cref="ArgumentOutOfRangeException">Below 1, above 1,000, or not a number.</exception>
     public static ChatOptions WithTargetDecodeSpeedup(this ChatOptions options, double speedup) =>
-        With(options, ForetokenProperties.TargetDecodeSpeedup, PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(speedup)));
+        With(
+            options,
+            ForetokenProperties.TargetDecodeSpeedup,
+            PrefillPlanner.EnsureValidDecodeTarget(speedup, nameof(speedup))
+        );
 
     /// <summary>
     /// Bounds the quality that this request may lose: the fastest plan within it is used, or with a target speedup beside it

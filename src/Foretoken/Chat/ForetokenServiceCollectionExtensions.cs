@@ -86,10 +86,7 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configuration);
-        services
-            .AddForetoken(serviceKey)
-            .Bind(configuration)
-            .Configure(options => BindSpeed(options, configuration));
+        services.AddForetoken(serviceKey).Bind(configuration).Configure(options => BindSpeed(options, configuration));
         return services.AddKeyedChatClient(
             serviceKey,
             provider => provider.GetRequiredKeyedService<ForetokenChatClient>(serviceKey)

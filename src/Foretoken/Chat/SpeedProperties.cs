@@ -27,9 +27,10 @@ internal static class SpeedProperties
                 PrefillPlanner.EnsureValidQualityLoss
             ),
             UseThresholds = Flag(properties, ForetokenProperties.UseThresholds),
-            Importance = properties.TryGetValue(ForetokenProperties.Importance, out object? name) && name is not null
-                ? OptionValue.ToText(ForetokenProperties.Importance, name)
-                : null,
+            Importance =
+                properties.TryGetValue(ForetokenProperties.Importance, out object? name) && name is not null
+                    ? OptionValue.ToText(ForetokenProperties.Importance, name)
+                    : null,
             Strict = Flag(properties, ForetokenProperties.Strict),
         };
 

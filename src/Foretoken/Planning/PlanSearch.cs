@@ -42,7 +42,9 @@ internal readonly record struct PlanSearch
         get
         {
             (bool canThin, bool canSkip) = (_canThin, _canSkip);
-            return _planner.Families.Where(family => (canThin || family.Schedule is null) && (canSkip || family.Skip is null));
+            return _planner.Families.Where(family =>
+                (canThin || family.Schedule is null) && (canSkip || family.Skip is null)
+            );
         }
     }
 

@@ -54,11 +54,7 @@ internal sealed class PrefillPlanner
     /// <param name="options">Settings; <see langword="null"/> for the defaults.</param>
     /// <param name="decodeCost">What an output token costs; <see langword="null"/> for the model's sizes in half precision.</param>
     /// <exception cref="ArgumentException">The model cannot do without what the options would skip.</exception>
-    public PrefillPlanner(
-        PrefillCost costModel,
-        PrefillPlannerOptions? options = null,
-        DecodeCost? decodeCost = null
-    )
+    public PrefillPlanner(PrefillCost costModel, PrefillPlannerOptions? options = null, DecodeCost? decodeCost = null)
     {
         ArgumentNullException.ThrowIfNull(costModel);
         CostModel = costModel;
@@ -422,7 +418,10 @@ internal sealed class PrefillPlanner
                 continue;
             }
 
-            if (search.FirstAt(family, speedup, decodeSpeedup) is { } first && (best is null || family.LossAt(first) < loss))
+            if (
+                search.FirstAt(family, speedup, decodeSpeedup) is { } first
+                && (best is null || family.LossAt(first) < loss)
+            )
             {
                 best = family;
                 position = first;

@@ -57,25 +57,36 @@ internal static class ProfileKeys
     // magic, version, two counts; length and text of the key; type; length of the text
     internal static readonly int ChecksumOffset = 4 + 4 + 8 + 8 + 8 + ChecksumKey.Length + 4 + 8;
 
-    internal static string DepthsKey(int schedule) => string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.depths");
+    internal static string DepthsKey(int schedule) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.depths");
 
-    internal static string RetentionsKey(int schedule) => string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.retentions");
+    internal static string RetentionsKey(int schedule) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.retentions");
 
-    internal static string LossesKey(int schedule) => string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.losses");
+    internal static string LossesKey(int schedule) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.schedule.{schedule}.losses");
 
-    internal static string RouterRoutingKey(int router) => string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.layer_count_part");
+    internal static string RouterRoutingKey(int router) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.layer_count_part");
 
-    internal static string RouterLayersKey(int router) => string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.candidates");
+    internal static string RouterLayersKey(int router) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.candidates");
 
-    internal static string RouterBiasesKey(int router) => string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.biases");
+    internal static string RouterBiasesKey(int router) =>
+        string.Create(CultureInfo.InvariantCulture, $"foretoken.router.{router}.biases");
 
-    internal static string RouterTensor(int router) => string.Create(CultureInfo.InvariantCulture, $"router.{router}.weights");
+    internal static string RouterTensor(int router) =>
+        string.Create(CultureInfo.InvariantCulture, $"router.{router}.weights");
 
-    internal static string AttentionTensor(int layer) => string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.attention");
+    internal static string AttentionTensor(int layer) =>
+        string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.attention");
 
-    internal static string MatchTensor(int layer) => string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.matches");
+    internal static string MatchTensor(int layer) =>
+        string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.matches");
 
-    internal static string ResidualTensor(int layer) => string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.residual");
+    internal static string ResidualTensor(int layer) =>
+        string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.residual");
 
-    internal static string NetworkTensor(int layer) => string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.network");
+    internal static string NetworkTensor(int layer) =>
+        string.Create(CultureInfo.InvariantCulture, $"boundary.{layer}.network");
 }

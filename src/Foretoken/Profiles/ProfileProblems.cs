@@ -14,7 +14,8 @@ internal static class ProfileProblems
     {
         if (profile.LayerCount < 2 || profile.HeadCount < 1 || profile.EmbeddingSize < 1)
         {
-            return Invariant($"it is for {profile.LayerCount} layers of {profile.HeadCount} heads and width {profile.EmbeddingSize}, which no model has."
+            return Invariant(
+                $"it is for {profile.LayerCount} layers of {profile.HeadCount} heads and width {profile.EmbeddingSize}, which no model has."
             );
         }
 
@@ -29,7 +30,8 @@ internal static class ProfileProblems
             int layer = predictor.Layer;
             if (layer < 1 || layer >= profile.LayerCount)
             {
-                return Invariant($"it has a predictor for a boundary at layer {layer}; boundaries from 1 to {profile.LayerCount - 1} are possible."
+                return Invariant(
+                    $"it has a predictor for a boundary at layer {layer}; boundaries from 1 to {profile.LayerCount - 1} are possible."
                 );
             }
 
@@ -42,27 +44,31 @@ internal static class ProfileProblems
             int expected = layer * AttentionFeatures.CountPerLayer(profile.HeadCount);
             if (attention != 0 && attention != expected)
             {
-                return Invariant($"its predictor at layer {layer} has {attention} attention weights; {profile.HeadCount} heads and {layer} layers need {expected}."
+                return Invariant(
+                    $"its predictor at layer {layer} has {attention} attention weights; {profile.HeadCount} heads and {layer} layers need {expected}."
                 );
             }
 
             int matches = predictor.MatchWeights.Length;
             if (matches != 0 && matches != MatchFeatures.Count)
             {
-                return Invariant($"its predictor at layer {layer} has {matches} weights of tokens that occur again; there are {MatchFeatures.Count} such features."
+                return Invariant(
+                    $"its predictor at layer {layer} has {matches} weights of tokens that occur again; there are {MatchFeatures.Count} such features."
                 );
             }
 
             int residual = predictor.ResidualWeights.Length;
             if (residual != 0 && residual != profile.EmbeddingSize)
             {
-                return Invariant($"its predictor at layer {layer} has {residual} residual weights; the residual stream is {profile.EmbeddingSize} wide."
+                return Invariant(
+                    $"its predictor at layer {layer} has {residual} residual weights; the residual stream is {profile.EmbeddingSize} wide."
                 );
             }
 
             if (predictor.Network is { } network && network.EmbeddingSize != profile.EmbeddingSize)
             {
-                return Invariant($"its predictor at layer {layer} has a network for a residual stream of {network.EmbeddingSize} numbers; the model's is {profile.EmbeddingSize} wide."
+                return Invariant(
+                    $"its predictor at layer {layer} has a network for a residual stream of {network.EmbeddingSize} numbers; the model's is {profile.EmbeddingSize} wide."
                 );
             }
 
@@ -94,7 +100,8 @@ internal static class ProfileProblems
                 && boundaries[0].Layer < layers.Min()
             )
             {
-                return Invariant($"it has plans with a boundary at layer {boundaries[0].Layer}; its lowest predictor is for layer {layers.Min()}."
+                return Invariant(
+                    $"it has plans with a boundary at layer {boundaries[0].Layer}; its lowest predictor is for layer {layers.Min()}."
                 );
             }
         }
@@ -152,7 +159,8 @@ internal static class ProfileProblems
                     || (i > 0 && layer <= router.Layers[i - 1])
                 )
                 {
-                    return Invariant($"{which} have the candidates {string.Join(", ", router.Layers)}: not ascending layers that can be skipped in a model of {profile.LayerCount}."
+                    return Invariant(
+                        $"{which} have the candidates {string.Join(", ", router.Layers)}: not ascending layers that can be skipped in a model of {profile.LayerCount}."
                     );
                 }
             }
@@ -162,7 +170,8 @@ internal static class ProfileProblems
                 || router.Biases.Length != router.Layers.Count
             )
             {
-                return Invariant($"{which} have {router.Weights.Length} weights and {router.Biases.Length} biases; {router.Layers.Count} layers and a width of {profile.EmbeddingSize} need {(long)router.Layers.Count * profile.EmbeddingSize} and {router.Layers.Count}."
+                return Invariant(
+                    $"{which} have {router.Weights.Length} weights and {router.Biases.Length} biases; {router.Layers.Count} layers and a width of {profile.EmbeddingSize} need {(long)router.Layers.Count * profile.EmbeddingSize} and {router.Layers.Count}."
                 );
             }
 

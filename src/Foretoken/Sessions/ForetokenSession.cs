@@ -55,9 +55,7 @@ public sealed class ForetokenSession : IDisposable
         Model = model;
         _context = context;
         // n_ctx is padded by llama.cpp; what was asked for is the limit that callers know
-        ContextSize = options is null
-            ? Info.ContextSize
-            : Math.Min(ContextSizeOf(model, options), Info.ContextSize);
+        ContextSize = options is null ? Info.ContextSize : Math.Min(ContextSizeOf(model, options), Info.ContextSize);
         _held = new HeldPositions(context, _sequence, model.Info.LayerCount);
         _completion = new SequenceCompletion(context, _sequence, _held, Rewind);
         _quotes = options is { RestoreQuotes: false } ? null : new QuoteRestorer(context, _sequence, _held);
@@ -190,10 +188,7 @@ public sealed class ForetokenSession : IDisposable
         int computed = prompt.Length - reused;
         if (native.Stages.Any(stage => stage.NTokens < computed))
         {
-            _sequence.AddSpan(
-                reused,
-                decision.Plan.PrefillOnlyFrom is null ? SpanState.Thinned : SpanState.Frozen
-            );
+            _sequence.AddSpan(reused, decision.Plan.PrefillOnlyFrom is null ? SpanState.Thinned : SpanState.Frozen);
         }
         _sequence.Skips = [.. native.Skips];
         _quotes?.Reset();

@@ -73,9 +73,11 @@ internal sealed record PrefillDecision
         string? skipMismatch = null
     )
     {
-        IImportancePolicy importance = request.Importance
+        IImportancePolicy importance =
+            request.Importance
             ?? ImportancePolicies.Get(request.Speed.Importance ?? request.Speed.Plan?.Importance, profile?.Predictors);
-        bool isNamed = request.Importance is not null
+        bool isNamed =
+            request.Importance is not null
             || request.Speed.Importance is not null
             || request.Speed.Plan?.Importance is not null;
         PrefillPlanner ownPlanner = importance is LearnedImportance ? learnedPlanner : planner;

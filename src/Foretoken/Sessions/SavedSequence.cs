@@ -62,11 +62,7 @@ internal sealed class SavedSequence
     /// <exception cref="StateMismatchException">It is damaged, too long, of another version, or was computed with other adapters.</exception>
     internal static SavedSequence Read(ReadOnlySpan<byte> state, ScaledAdapter[] adapters, int contextSize)
     {
-        if (
-            state.Length < HeaderLength * sizeof(int)
-            || (uint)Number(state, 0) != Magic
-            || Number(state, 1) != Version
-        )
+        if (state.Length < HeaderLength * sizeof(int) || (uint)Number(state, 0) != Magic || Number(state, 1) != Version)
         {
             throw new StateMismatchException("This is not a state that a session saved, or one of another version.");
         }

@@ -152,9 +152,7 @@ internal sealed unsafe class SessionContext : IDisposable
     {
         HasLogits = false;
         NativeCall.Check(
-            position == 0
-                ? NativeMethods.ftk_clear(_handle)
-                : NativeMethods.ftk_seq_rm(_handle, Sequence, position, -1)
+            position == 0 ? NativeMethods.ftk_clear(_handle) : NativeMethods.ftk_seq_rm(_handle, Sequence, position, -1)
         );
     }
 
@@ -348,10 +346,7 @@ internal sealed unsafe class SessionContext : IDisposable
     {
         fixed (int* p = tokens)
         {
-            NativeCall.Check(
-                NativeMethods.ftk_decode(_handle, Sequence, p, tokens.Length, _cancel),
-                cancellationToken
-            );
+            NativeCall.Check(NativeMethods.ftk_decode(_handle, Sequence, p, tokens.Length, _cancel), cancellationToken);
         }
     }
 

@@ -111,10 +111,7 @@ internal sealed unsafe class StagedPrefill
             (byte* buffer, long capacity, out long needed) =>
                 NativeMethods.ftk_prefill_report(context, buffer, capacity, out needed)
         );
-        NativePrefillReport report = JsonSerializer.Deserialize(
-            json,
-            SessionJsonContext.Default.NativePrefillReport
-        )!;
+        NativePrefillReport report = JsonSerializer.Deserialize(json, SessionJsonContext.Default.NativePrefillReport)!;
         // the first stage has no boundary below it, and where prefill-only pruning begins nobody chose
         return report with
         {

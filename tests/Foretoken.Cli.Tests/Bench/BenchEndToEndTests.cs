@@ -26,10 +26,7 @@ public sealed class BenchEndToEndTests : IDisposable
     public async Task Plain_and_keep_all_give_the_logits_of_unpatched_llama_cpp()
     {
         string model = Path.Combine(_folder.Path, "tiny.gguf");
-        SyntheticModel.Write(
-            model,
-            SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512")
-        );
+        SyntheticModel.Write(model, SyntheticModelSpec.Parse("layers=4,embd=128,heads=4,kv-heads=2,ffn=256,vocab=512"));
 
         string page = Path.Combine(_folder.Path, "page.html");
         string[] line =

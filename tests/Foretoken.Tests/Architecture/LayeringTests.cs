@@ -152,10 +152,7 @@ public partial class LayeringTests
     private static partial Regex Declaration();
 
     // usings, comments and texts
-    [GeneratedRegex(
-        """^using [^\n]*;|//[^\n]*|"(?:\\.|[^"\\\n])*"(?!")""",
-        RegexOptions.Multiline
-    )]
+    [GeneratedRegex("""^using [^\n]*;|//[^\n]*|"(?:\\.|[^"\\\n])*"(?!")""", RegexOptions.Multiline)]
     private static partial Regex NotCode();
 
     [GeneratedRegex(@"\b[A-Z]\w*\b")]

@@ -32,7 +32,10 @@ public sealed class ChatRequestTests
             UseThresholds = true,
         };
         ChatRequest request = Create(defaults, new());
-        Assert.Equal(((double?)2.0, (double?)0.3, (bool?)true), (request.Speed.TargetTtftSpeedup, request.Speed.MaxQualityLoss, request.Speed.UseThresholds));
+        Assert.Equal(
+            ((double?)2.0, (double?)0.3, (bool?)true),
+            (request.Speed.TargetTtftSpeedup, request.Speed.MaxQualityLoss, request.Speed.UseThresholds)
+        );
         // those of a copy, as a client makes it
         Assert.Equal(2, Create(defaults.Clone(), new()).Speed.TargetTtftSpeedup);
     }
@@ -89,7 +92,10 @@ public sealed class ChatRequestTests
             UseThresholds = true,
         };
         ChatRequest careful = Create(defaults, new ChatOptions().WithMaxQualityLoss(0.05).WithThresholds(false));
-        Assert.Equal(((double?)2.0, (double?)0.05, (bool?)false), (careful.Speed.TargetTtftSpeedup, careful.Speed.MaxQualityLoss, careful.Speed.UseThresholds));
+        Assert.Equal(
+            ((double?)2.0, (double?)0.05, (bool?)false),
+            (careful.Speed.TargetTtftSpeedup, careful.Speed.MaxQualityLoss, careful.Speed.UseThresholds)
+        );
 
         ChatRequest plain = Create(defaults, new ChatOptions().WithTargetTtftSpeedup(1));
         Assert.Equal(((double?)1.0, (double?)0.3), (plain.Speed.TargetTtftSpeedup, plain.Speed.MaxQualityLoss));
@@ -107,14 +113,25 @@ public sealed class ChatRequestTests
         Assert.Throws<ArgumentOutOfRangeException>(() =>
             Create(new(), new() { AdditionalProperties = new() { ["target_decode_speedup"] = 0 } })
         );
-        Assert.False(new PrefillRequest { TargetTtftSpeedup = 1, TargetDecodeSpeedup = 1.1 }.Speed.KeepsAll);
-        Assert.True(new PrefillRequest { TargetDecodeSpeedup = 1 }.Speed.KeepsAll);
+        Assert.False(
+            new PrefillRequest { TargetTtftSpeedup = 1, TargetDecodeSpeedup = 1.1 }
+                .Speed
+                .KeepsAll
+        );
+        Assert.True(
+            new PrefillRequest { TargetDecodeSpeedup = 1 }
+                .Speed
+                .KeepsAll
+        );
     }
 
     [Fact]
     public void A_request_gives_speed_options_as_its_raw_representation_and_properties_go_before_them()
     {
-        ForetokenChatClientOptions defaults = new() { Speed = new() { MaxQualityLoss = 0.3, Strict = true } };
+        ForetokenChatClientOptions defaults = new()
+        {
+            Speed = new() { MaxQualityLoss = 0.3, Strict = true },
+        };
         ChatOptions options = new ChatOptions
         {
             RawRepresentationFactory = _ => new SpeedOptions

@@ -80,7 +80,9 @@ public class CountedPrefillCostTests
         double light = new CountedPrefillCost(Shapes.Llama1B).Speedup(plan, 2048);
         double heavy = new CountedPrefillCost(Shapes.Llama1B) { AttentionWeight = 4 }.Speedup(plan, 2048);
         Assert.True(heavy > light);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new CountedPrefillCost(Shapes.Llama1B) { AttentionWeight = 0 });
+        Assert.Throws<ArgumentOutOfRangeException>(() =>
+            new CountedPrefillCost(Shapes.Llama1B) { AttentionWeight = 0 }
+        );
         Assert.Throws<ArgumentOutOfRangeException>(() =>
             new CountedPrefillCost(Shapes.Llama1B) { BoundaryOverhead = double.NaN }
         );

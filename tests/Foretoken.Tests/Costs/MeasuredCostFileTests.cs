@@ -188,13 +188,7 @@ public sealed class MeasuredCostFileTests : IDisposable
     }
 
     private static CostKey Key(SessionOptions? options = null) =>
-        CostKeys.Of(
-            "fingerprint",
-            Shapes.SmolLM2,
-            new ModelOptions(),
-            options ?? new SessionOptions(),
-            Library
-        );
+        CostKeys.Of("fingerprint", Shapes.SmolLM2, new ModelOptions(), options ?? new SessionOptions(), Library);
 
     private CostTracker Open(CostKey? key = null) =>
         CostTracker.Open(_machine.Shape, key ?? Key(), "model.gguf", _folder);

@@ -63,7 +63,10 @@ public class MeasuredPrefillCostTests
         for (int seed = 1; seed <= 40; seed++)
         {
             SyntheticMachine machine = new(Shapes.SmolLM2, seed);
-            MeasuredPrefillCost profile = Fit(machine, machine.Calibrate(3, noise: 0.08, runNoise: 0.15, outliers: 0.1));
+            MeasuredPrefillCost profile = Fit(
+                machine,
+                machine.Calibrate(3, noise: 0.08, runNoise: 0.15, outliers: 0.1)
+            );
             foreach (PrefillPlan plan in (PrefillPlan[])[OneBoundary, ThreeBoundaries])
             {
                 double truth = machine.Truth.Speedup(plan, 1024, probes: SyntheticMachine.Probes);

@@ -12,7 +12,11 @@ public class ImportancePoliciesTests
     {
         foreach (string name in ImportancePolicies.Names)
         {
-            Assert.StartsWith(name, ImportancePolicies.Get(name, TestProfiles.Small.Predictors).Name, StringComparison.Ordinal);
+            Assert.StartsWith(
+                name,
+                ImportancePolicies.Get(name, TestProfiles.Small.Predictors).Name,
+                StringComparison.Ordinal
+            );
             Assert.StartsWith(
                 name,
                 ImportancePolicies.Get(name.ToUpperInvariant(), TestProfiles.Small.Predictors).Name,
@@ -28,7 +32,9 @@ public class ImportancePoliciesTests
         Assert.IsType<HeadNormalizedWindow>(ImportancePolicies.Default);
         Assert.Equal(ImportancePolicies.Default.Name, ImportancePolicies.NamesFor(hasProfile: false)[0]);
 
-        LearnedImportance learned = Assert.IsType<LearnedImportance>(ImportancePolicies.Get(" ", TestProfiles.Small.Predictors));
+        LearnedImportance learned = Assert.IsType<LearnedImportance>(
+            ImportancePolicies.Get(" ", TestProfiles.Small.Predictors)
+        );
         Assert.Equal([1, 2, 3], learned.Predictors.Select(predictor => predictor.Layer));
         Assert.Equal(learned.Name, ImportancePolicies.NamesFor(hasProfile: true)[0]);
     }

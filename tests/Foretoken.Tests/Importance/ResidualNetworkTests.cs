@@ -44,7 +44,9 @@ public sealed class ResidualNetworkTests
     {
         Assert.Throws<ArgumentOutOfRangeException>(() => ResidualNetwork.WeightCount(0, 1));
         Assert.Throws<ArgumentException>(() => new ResidualNetwork(Width, Hidden, new float[Count - 1]));
-        Assert.Throws<ArgumentException>(() => new ResidualNetwork(Width, Hidden, [float.NaN, .. new float[Count - 1]]));
+        Assert.Throws<ArgumentException>(() =>
+            new ResidualNetwork(Width, Hidden, [float.NaN, .. new float[Count - 1]])
+        );
         ResidualNetwork predictor = new(Width, Hidden, new float[Count]);
         Assert.Throws<ArgumentException>(() => predictor.Evaluate(new float[Width], new float[2]));
     }

@@ -1,7 +1,7 @@
-using Foretoken.Tuning.Models;
 using System.Runtime.InteropServices;
 using Foretoken.Gguf;
 using Foretoken.Plans;
+using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Sessions;
 
