@@ -162,7 +162,7 @@ public sealed class ForetokenPromptExecutionSettings : PromptExecutionSettings
         set => Set(ref _completion, value);
     }
 
-    /// <summary>Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>.</summary>
+    /// <summary>Name of the importance that ranks tokens, as in <see cref="SpeedOptions.Importance"/>.</summary>
     [JsonPropertyName(ImportanceName)]
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Importance

@@ -32,8 +32,10 @@ namespace Foretoken;
 /// <para>
 /// Of <see cref="ChatOptions"/> it honours temperature (unset: greedy, or 1 when top-p, top-k or min-p is set), top-p,
 /// top-k, penalties, seed, maximal tokens, stop sequences, instructions, JSON and JSON schema response formats, functions
-/// and tool mode, several calls at once where the template takes them back, reasoning, a <see cref="SamplerOptions"/> as raw representation, and of the additional properties <c>target_ttft_speedup</c>, <c>max_quality_loss</c>,
-/// <c>use_thresholds</c>, <c>importance</c>, <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools,
+/// and tool mode, several calls at once where the template takes them back, reasoning, a
+/// <see cref="SamplerOptions"/> or <see cref="Planning.SpeedOptions"/> as raw representation, and of the additional properties
+/// <c>target_ttft_speedup</c>, <c>max_quality_loss</c>, <c>use_thresholds</c>, <c>importance</c>, <c>strict</c>,
+/// <c>lora_adapters</c> and <c>min_p</c>. A conversation id, background responses and hosted tools,
 /// functions where the model's template knows of none, a call that is demanded where it has no format for calls, and an effort or
 /// summary of reasoning that it does not know, are refused with <see cref="NotSupportedException"/>, and so is a JSON
 /// response format beside functions, but with <see cref="ForetokenChatClientOptions.UseGenericTools"/> where the template has no
@@ -62,29 +64,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     private readonly ForetokenChatClientOptions _options;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
-
-    // loads the model and renders prompts, one request at a time, so that they queue for slots in the order they came in
-    private readonly InferenceThread _front = new("Foretoken");
-    private readonly SemaphoreSlim _turn = new(1, 1);
-    private readonly CancellationTokenSource _disposing = new();
-    private readonly bool _ownsModel;
     private readonly ChatClientMetadata _metadata;
-    private readonly CompletionChoice _completion;
-    private readonly AnswerWriter _answers;
-    private int _disposed;
-
-    // ends a calibration that nobody waits for; null while there is none
-    private CancellationTokenSource? _background;
-
-    // written on the front thread only
-    private ForetokenModel? _model;
-    private RequestRenderer? _renderer;
-    private LoraAdapterSet? _adapters;
-    private InferenceSlot[] _slots = [];
-    private SlotPool<InferenceSlot>? _pool;
-
-    // the pool whose model was lost with a server; the next request replaces it
-    private SlotPool<InferenceSlot>? _lostPool;
+    private readonly ChatEngine _engine;
 
     /// <summary>Creates a client. The model is checked now and loaded by the first request, or by <see cref="LoadAsync"/>.</summary>
     /// <param name="options">The options; copied.</param>
@@ -110,11 +91,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         _options = options.Clone();
         _logger = _options.LoggerFactory?.CreateLogger("Foretoken") ?? NullLogger.Instance;
         _time = _options.TimeProvider;
-        _model = model;
-        _ownsModel = model is null;
         _metadata = new ChatClientMetadata(ForetokenMeter.ProviderName, ProviderUri, FindModelId(_options, model));
-        _completion = new CompletionChoice(_options);
-        _answers = new AnswerWriter(_completion, ModelId, _logger, _time);
+        _engine = new ChatEngine(_options, model, ModelId, _logger);
     }
 
     /// <summary>Creates a client and loads its model, on a thread of the client.</summary>
@@ -145,27 +123,8 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     /// <param name="progress">Receives the share that is loaded, 0 to 1.</param>
     /// <param name="cancellationToken">Stops the loading; the next request or call tries again.</param>
     /// <inheritdoc cref="ForetokenModel.Load" path="/exception"/>
-    public async Task LoadAsync(IProgress<float>? progress = null, CancellationToken cancellationToken = default)
-    {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
-        using CancellationTokenSource linked = Link(cancellationToken);
-        try
-        {
-            await InTurn(
-                    () =>
-                    {
-                        EnsureLoaded(progress, linked.Token);
-                        return Task.FromResult(true);
-                    },
-                    linked.Token
-                )
-                .ConfigureAwait(false);
-        }
-        catch (Exception e) when (IsBecauseOfDisposal(e, cancellationToken))
-        {
-            throw new ObjectDisposedException(GetType().FullName);
-        }
-    }
+    public Task LoadAsync(IProgress<float>? progress = null, CancellationToken cancellationToken = default) =>
+        _engine.LoadAsync(progress, cancellationToken);
 
     /// <summary>
     /// Measures what prefills take on this machine, so that promises rest on times; see
@@ -177,51 +136,11 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     /// <param name="cancellationToken">Ends it early; what was measured until then is learned.</param>
     /// <inheritdoc cref="ForetokenSession.Calibrate" path="/exception"/>
     /// <inheritdoc cref="ForetokenModel.Load" path="/exception"/>
-    public async Task<CalibrationResult> CalibrateAsync(
+    public Task<CalibrationResult> CalibrateAsync(
         CalibrationOptions? options = null,
         IProgress<double>? progress = null,
         CancellationToken cancellationToken = default
-    )
-    {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
-        using CancellationTokenSource linked = Link(cancellationToken);
-        SlotPool<InferenceSlot>? pool = null;
-        try
-        {
-            InferenceSlot slot = await InTurn(
-                    () =>
-                    {
-                        EnsureLoaded(progress: null, linked.Token);
-                        pool = _pool!;
-                        return pool.AcquireAsync(_ => default, linked.Token);
-                    },
-                    linked.Token
-                )
-                .ConfigureAwait(false);
-            try
-            {
-                CalibrationResult result = await slot
-                    .Thread.Run(() => slot.Session.Calibrate(options, progress, linked.Token))
-                    .ConfigureAwait(false);
-                _logger.Calibrated(result.Time.TotalSeconds, result.Prefills, result.CachePath);
-                AnswerWriter.LogCostProblem(_logger, slot.Session);
-                return result;
-            }
-            catch (DeviceLostException)
-            {
-                Volatile.Write(ref _lostPool, pool);
-                throw;
-            }
-            finally
-            {
-                pool!.Release(slot);
-            }
-        }
-        catch (Exception e) when (IsBecauseOfDisposal(e, cancellationToken))
-        {
-            throw new ObjectDisposedException(GetType().FullName);
-        }
-    }
+    ) => _engine.CalibrateAsync(options, progress, cancellationToken);
 
     /// <inheritdoc/>
     public async Task<ChatResponse> GetResponseAsync(
@@ -251,7 +170,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     )
     {
         ArgumentNullException.ThrowIfNull(messages);
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        _engine.ThrowIfDisposed();
         return StreamAsync(ChatRequest.Create(messages, options, _options, _logger, this), cancellationToken);
     }
 
@@ -274,15 +193,15 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         if (serviceType == typeof(PromptCounter))
         {
-            return Volatile.Read(ref _pool) is null ? null : new PromptCounter(this);
+            return _engine.Model.Pool is null ? null : new PromptCounter(this);
         }
         if (serviceType == typeof(ForetokenModel))
         {
-            return Volatile.Read(ref _model);
+            return _engine.Model.Model;
         }
         if (serviceType == typeof(ForetokenSession))
         {
-            return Volatile.Read(ref _slots) is [{ } only] ? only.Session : null;
+            return _engine.Model.Slots is [{ } only] ? only.Session : null;
         }
         return serviceType.IsInstanceOfType(this) ? this : null;
     }
@@ -291,63 +210,20 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     /// Ends all requests and waits until the running ones have stopped, which they do within one chunk of their prefill; then
     /// frees the native memory. Called from a progress callback, it does not wait.
     /// </summary>
-    public void Dispose()
-    {
-        BeginDispose();
-        if (!IsOwnThread)
-        {
-            _front.Join();
-        }
-    }
+    public void Dispose() => _engine.Dispose();
 
     /// <summary>Disposes the client like <see cref="Dispose"/>, without blocking while running requests stop.</summary>
     public async ValueTask DisposeAsync()
     {
-        BeginDispose();
-        if (!IsOwnThread)
+        if (_engine.BeginDispose() is { } wait)
         {
-            await Task.Run(_front.Join).ConfigureAwait(false);
+            await Task.Run(wait).ConfigureAwait(false);
         }
     }
 
     /// <summary>Calibrates where nothing was measured before, if the options have it so, and until a request comes.</summary>
-    internal async Task CalibrateIfNewAsync(CancellationToken cancellationToken)
-    {
-        await LoadAsync(progress: null, cancellationToken).ConfigureAwait(false);
-        if (
-            _options.Calibration != CalibrationMode.WarmUp
-            || Volatile.Read(ref _slots) is not [{ Session.NeedsCalibration: true }, ..]
-        )
-        {
-            return;
-        }
-        CancellationTokenSource request = new();
-        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(
-            request.Token,
-            cancellationToken
-        );
-        Volatile.Write(ref _background, request);
-        try
-        {
-            await CalibrateAsync(cancellationToken: either.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (request.IsCancellationRequested)
-        {
-            _logger.CalibrationEnded();
-        }
-        finally
-        {
-            Volatile.Write(ref _background, null);
-        }
-    }
-
-    private void LogSlowWeights(ForetokenModel model)
-    {
-        if (_logger.IsEnabled(LogLevel.Information) && model.FindSlowWeights() is { FasterTypes.Count: > 0 } slow)
-        {
-            _logger.NoPrefillKernel(slow.Type, string.Join(", ", slow.FasterTypes));
-        }
-    }
+    internal Task CalibrateIfNewAsync(CancellationToken cancellationToken) =>
+        _engine.CalibrateIfNewAsync(cancellationToken);
 
     private static ForetokenChatClientOptions CheckModelPath(ForetokenChatClientOptions options)
     {
@@ -368,25 +244,25 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     }
 
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
-    internal ForetokenModel LoadedModel => Loaded(Volatile.Read(ref _model));
+    internal ForetokenModel LoadedModel => Loaded(_engine.Model.Model);
 
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
     internal int LoadedContextSize =>
-        Loaded(Volatile.Read(ref _slots) is [{ } first, ..] ? first : null).Session.ContextSize;
+        Loaded(_engine.Model.Slots is [{ } first, ..] ? first : null).Session.ContextSize;
 
     /// <summary>Tokens of the prompt that a request would have.</summary>
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
     internal int CountPrompt(IEnumerable<ChatMessage> messages, ChatOptions? options)
     {
         ChatRequest request = ChatRequest.Create(messages, options, _options, NullLogger.Instance, this);
-        using ChatPrompt prompt = Loaded(Volatile.Read(ref _renderer)).Render(request);
+        using ChatPrompt prompt = Loaded(_engine.Model.Renderer).Render(request);
         return prompt.Tokens.Length;
     }
 
     private T Loaded<T>(T? part)
         where T : class
     {
-        ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+        _engine.ThrowIfDisposed();
         return part
             ?? throw new InvalidOperationException(
                 "The model is not loaded, or was lost with a server. Call LoadAsync, or send a request."
@@ -394,64 +270,14 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     }
 
     /// <summary>Slots that no request holds; null until the model is loaded.</summary>
-    internal int? IdleSlots => Volatile.Read(ref _pool)?.IdleCount;
-
-    // a progress callback may dispose the client that it reports about
-    private bool IsOwnThread =>
-        _front.IsCurrent || Array.Exists(Volatile.Read(ref _slots), slot => slot.Thread.IsCurrent);
-
-    private void BeginDispose()
-    {
-        if (Interlocked.Exchange(ref _disposed, 1) != 0)
-        {
-            return;
-        }
-        _disposing.Cancel();
-        _front.TryPost(() =>
-        {
-            Array.ForEach(_slots, slot => slot.Dispose());
-            _renderer?.Dispose();
-            _adapters?.Dispose();
-            if (_ownsModel)
-            {
-                _model?.Dispose();
-            }
-            NativeLog.Detach(_logger);
-        });
-        _front.Complete();
-    }
-
-    private CancellationTokenSource Link(CancellationToken cancellationToken) =>
-        CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _disposing.Token);
-
-    private bool IsBecauseOfDisposal(Exception error, CancellationToken cancellationToken) =>
-        error is OperationCanceledException or ObjectDisposedException
-        && Volatile.Read(ref _disposed) != 0
-        && !cancellationToken.IsCancellationRequested;
-
-    /// <summary>Does work on the front thread after that of earlier requests. What it returns is awaited out of turn.</summary>
-    private async Task<T> InTurn<T>(Func<Task<T>> work, CancellationToken cancellationToken)
-    {
-        Task<T> result;
-        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
-        {
-            await UnloadIfLostAsync(cancellationToken).ConfigureAwait(false);
-            result = await _front.Run(work).ConfigureAwait(false);
-        }
-        finally
-        {
-            _turn.Release();
-        }
-        return await result.ConfigureAwait(false);
-    }
+    internal int? IdleSlots => _engine.Model.Pool?.IdleCount;
 
     private async IAsyncEnumerable<ChatResponseUpdate> StreamAsync(
         ChatRequest request,
         [EnumeratorCancellation] CancellationToken cancellationToken
     )
     {
-        using CancellationTokenSource linked = Link(cancellationToken);
+        using CancellationTokenSource linked = _engine.Link(cancellationToken);
         Activity? outer = ChatTelemetry.FindOuterSpan(ModelId);
         Channel<ChatResponseUpdate> updates = Channel.CreateUnbounded<ChatResponseUpdate>(
             new UnboundedChannelOptions { SingleReader = true, SingleWriter = true }
@@ -492,7 +318,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         Exception? error = null;
         try
         {
-            await RunInSlotAsync(request, updates, telemetry, linked).ConfigureAwait(false);
+            await _engine.RunAsync(request, updates, telemetry, linked).ConfigureAwait(false);
         }
 #pragma warning disable CA1031 // handed over to the caller through the channel
         catch (Exception e)
@@ -504,82 +330,12 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         updates.Complete(error);
     }
 
-    private async Task RunInSlotAsync(
-        ChatRequest request,
-        ChannelWriter<ChatResponseUpdate> updates,
-        ChatTelemetry telemetry,
-        CancellationToken cancellationToken
-    )
-    {
-        long arrived = _time.GetTimestamp();
-        PreparedRequest? prepared = null;
-        SlotPool<InferenceSlot>? pool = null;
-        CompletionOptions? idle = null;
-        Volatile.Read(ref _background)?.Cancel();
-        try
-        {
-            InferenceSlot slot = await InTurn(
-                    () =>
-                    {
-                        long start = _time.GetTimestamp();
-                        EnsureLoaded(progress: null, cancellationToken);
-                        IImportancePolicy? importance = request.Speed.Importance is null
-                            ? null
-                            : ImportancePolicies.Get(request.Speed.Importance, _model!.Profile?.Predictors);
-                        PreparedRequest now = prepared = new PreparedRequest(
-                            request,
-                            Render(request, cancellationToken),
-                            importance,
-                            _adapters!.Get(request.Adapters)
-                        );
-                        now.PreparationTime = _time.GetElapsedTime(start);
-                        pool = _pool!;
-                        return pool.AcquireAsync(slot => slot.Match(now.Prompt.Tokens, now.Prefill), cancellationToken);
-                    },
-                    cancellationToken
-                )
-                .ConfigureAwait(false);
-            try
-            {
-                prepared!.QueueTime = _time.GetElapsedTime(arrived) - prepared.PreparationTime;
-                await slot
-                    .Thread.Run(() =>
-                    {
-                        _answers.Write(prepared, slot.Session, updates, telemetry, cancellationToken);
-                        return true;
-                    })
-                    .ConfigureAwait(false);
-            }
-            catch (DeviceLostException)
-            {
-                Volatile.Write(ref _lostPool, pool);
-                throw;
-            }
-            finally
-            {
-                // it holds on to the model, which the next request may have to load again
-                prepared!.Prompt.Dispose();
-                idle = _completion.ChooseIdle(request, slot.Session);
-                // the next request may start before this one's reader has seen the end
-                pool!.Release(slot);
-            }
-            if (idle is not null)
-            {
-                CompleteWhenIdle(pool, idle.IdleThreads);
-            }
-        }
-        finally
-        {
-            prepared?.Prompt.Dispose();
-        }
-    }
-
     /// <summary>The exception that the caller sees.</summary>
     private Exception Translate(Exception error, ChatRequest request, CancellationToken cancellationToken)
     {
-        if (IsBecauseOfDisposal(error, cancellationToken))
+        if (_engine.IsBecauseOfDisposal(error, cancellationToken))
         {
-            return new ObjectDisposedException(GetType().FullName);
+            return ChatEngine.Disposed();
         }
         if (error is OperationCanceledException)
         {
@@ -588,222 +344,5 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
         }
         _logger.Failed(error, request.ResponseId);
         return error;
-    }
-
-    private void EnsureLoaded(IProgress<float>? progress, CancellationToken cancellationToken)
-    {
-        cancellationToken.ThrowIfCancellationRequested();
-        if (_pool is not null)
-        {
-            return;
-        }
-        NativeLibraryInfo library = NativeLoader.EnsureLoaded();
-        if (_options.LoggerFactory is not null)
-        {
-            NativeLog.Attach(_logger);
-        }
-        _model ??= ForetokenModel.Load(_options.ModelPath, _options.Model, progress, cancellationToken);
-        cancellationToken.ThrowIfCancellationRequested();
-        _renderer ??= new RequestRenderer(_model, _options, _logger);
-        _adapters ??= new LoraAdapterSet(_model, _options.Adapters);
-        try
-        {
-            _slots = CreateSlots(_model);
-        }
-        catch (DeviceLostException)
-        {
-            Unload();
-            throw;
-        }
-        Volatile.Write(ref _pool, new SlotPool<InferenceSlot>(_slots));
-        ForetokenSession first = _slots[0].Session;
-        _logger.ModelLoaded(
-            _model.Path,
-            _model.Info.Description,
-            _model.Info.LayerCount,
-            _slots.Length,
-            first.ContextSize,
-            library.LlamaRelease,
-            library.PatchHash
-        );
-        LogSlowWeights(_model);
-        AnswerWriter.LogCostProblem(_logger, first);
-        if (first.Cost is MeasuredPrefillCost cost)
-        {
-            _logger.MeasuredCostsInUse(cost.Runs, 100 * cost.RunSpread);
-        }
-        if (first.NotStagedReason is { } reason)
-        {
-            _logger.NotStaged(reason);
-        }
-        else if (
-            _model.Profile is { } profile
-            && ImportancePolicies.Get(_options.Speed.Importance, profile.Predictors) is LearnedImportance
-        )
-        {
-            _logger.ProfileInUse(profile.ModelName, profile.Predictors.Count, profile.Origin.Prompts);
-        }
-        else if (_model.Profile is null && _options.Speed.Importance is null)
-        {
-            _logger.NoProfile(ImportancePolicies.Default.Name);
-        }
-        ScaledAdapter[] defaults = _adapters.Get(LoraAdapterSet.Choose(_options.Adapters, named: null));
-        if (_model.Profile?.FindSkipMismatch(ScaledAdapter.ToProfile(defaults)) is { } mismatch)
-        {
-            _logger.SkipsLeftAside(mismatch);
-        }
-    }
-
-    /// <summary>
-    /// Frees a model that was lost with a server, once nobody is in its slots, so that it can be loaded again. In turn: nobody
-    /// else asks for a slot meanwhile, and those who wait for one get it first, and fail.
-    /// </summary>
-    private async Task UnloadIfLostAsync(CancellationToken cancellationToken)
-    {
-        // a shared model is not this client's to load again
-        if (!_ownsModel || Volatile.Read(ref _lostPool) is not { } lost || lost != Volatile.Read(ref _pool))
-        {
-            return;
-        }
-        List<InferenceSlot> idle = [];
-        try
-        {
-            while (idle.Count < _slots.Length)
-            {
-                idle.Add(await lost.AcquireAsync(_ => default, cancellationToken).ConfigureAwait(false));
-            }
-        }
-        catch
-        {
-            idle.ForEach(lost.Release);
-            throw;
-        }
-        await _front
-            .Run(() =>
-            {
-                Unload();
-                return true;
-            })
-            .ConfigureAwait(false);
-    }
-
-    private void Unload()
-    {
-        if (!_ownsModel)
-        {
-            return;
-        }
-        Array.ForEach(_slots, slot => slot.Dispose());
-        _renderer?.Dispose();
-        _adapters?.Dispose();
-        _model?.Dispose();
-        Volatile.Write(ref _slots, []);
-        _renderer = null;
-        _adapters = null;
-        _model = null;
-        Volatile.Write(ref _pool, null);
-        Volatile.Write(ref _lostPool, null);
-    }
-
-    private InferenceSlot[] CreateSlots(ForetokenModel model)
-    {
-        List<InferenceSlot> slots = [];
-        try
-        {
-            while (slots.Count < _options.Slots)
-            {
-                ForetokenSession session = model.CreateSession(_options.ToSessionOptions());
-                slots.Add(new InferenceSlot(session, $"Foretoken slot {slots.Count + 1}"));
-            }
-            return [.. slots];
-        }
-        catch
-        {
-            slots.ForEach(slot => slot.Dispose());
-            throw;
-        }
-    }
-
-    private ChatPrompt Render(ChatRequest request, CancellationToken cancellationToken)
-    {
-        ChatPrompt prompt = _renderer!.Render(request, cancellationToken);
-        try
-        {
-            // an answer needs room for one token at least
-            int contextSize = _slots[0].Session.ContextSize;
-            if (prompt.Tokens.Length + 1 > contextSize)
-            {
-                throw new ContextFullException(prompt.Tokens.Length + 1, contextSize);
-            }
-            return prompt;
-        }
-        catch
-        {
-            prompt.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>
-    /// Completes what the request has left thinned, in chunks between which the slot is free for others, until a request comes.
-    /// </summary>
-    private void CompleteWhenIdle(SlotPool<InferenceSlot> pool, int threads)
-    {
-        CancellationTokenSource nextRequest = new();
-        Volatile.Write(ref _background, nextRequest);
-        _ = CompleteWhenIdleAsync(pool, threads, nextRequest);
-    }
-
-    private async Task CompleteWhenIdleAsync(
-        SlotPool<InferenceSlot> pool,
-        int threads,
-        CancellationTokenSource nextRequest
-    )
-    {
-        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(
-            nextRequest.Token,
-            _disposing.Token
-        );
-        CancellationToken stop = either.Token;
-        long start = _time.GetTimestamp();
-        int tokens = 0;
-        try
-        {
-            for (int remaining = 1; remaining > 0; )
-            {
-                InferenceSlot slot = await pool.AcquireAsync(_ => default, stop).ConfigureAwait(false);
-                try
-                {
-                    CompletionStep step = await slot
-                        .Thread.Run(() => slot.Session.CompleteWithThreads(CompletionGrade.Exact, threads, stop))
-                        .ConfigureAwait(false);
-                    tokens += step.Tokens;
-                    remaining = step.Remaining;
-                }
-                finally
-                {
-                    pool.Release(slot);
-                }
-            }
-            _logger.CompletedWhenIdle(tokens, _time.GetElapsedTime(start).TotalMilliseconds);
-        }
-        catch (OperationCanceledException)
-        {
-            // the next request goes on from there
-        }
-#pragma warning disable CA1031 // nobody waits for it: what is wrong with the slot the next request finds, too
-        catch (Exception e)
-#pragma warning restore CA1031
-        {
-            if (e is DeviceLostException)
-            {
-                Volatile.Write(ref _lostPool, pool);
-            }
-            _logger.IdleCompletionFailed(e);
-        }
-        finally
-        {
-            Interlocked.CompareExchange(ref _background, null, nextRequest);
-        }
     }
 }

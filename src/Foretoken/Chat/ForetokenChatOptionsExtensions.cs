@@ -56,7 +56,7 @@ public static class ForetokenChatOptionsExtensions
     public static ChatOptions WithThresholds(this ChatOptions options, bool use = true) =>
         With(options, ForetokenProperties.UseThresholds, use);
 
-    /// <summary>Names the importance that ranks tokens in this request, as in <see cref="ImportancePolicies"/>.</summary>
+    /// <summary>Names the importance that ranks tokens in this request, as in <see cref="SpeedOptions.Importance"/>.</summary>
     /// <param name="options">The options; changed in place.</param>
     /// <param name="importance">The name.</param>
     /// <returns><paramref name="options"/>.</returns>

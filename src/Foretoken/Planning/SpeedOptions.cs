@@ -14,7 +14,7 @@ namespace Foretoken.Planning;
 public sealed record SpeedOptions
 {
     /// <summary>
-    /// By what factor the time to first token shall shrink, 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>; 1.5 to 3 are
+    /// By what factor the time to first token shall shrink, 1 to 1,000; 1.5 to 3 are
     /// useful values. Default <see langword="null"/>: 1, so nothing is left out, unless <see cref="MaxQualityLoss"/> is set; that
     /// alone asks for as much speed as it allows.
     /// </summary>
@@ -27,7 +27,7 @@ public sealed record SpeedOptions
     }
 
     /// <summary>
-    /// By what factor the time of every output token shall shrink, 1 to <see cref="PrefillPlanner.MaxTargetSpeedup"/>, beside that
+    /// By what factor the time of every output token shall shrink, 1 to 1,000, beside that
     /// to the first; 1.05 to 1.3 are useful values. For the whole answer the sequence does without layers that the profile knows
     /// to matter least (<c>foretoken tune --skips</c>), or with fewer tokens in the upper ones, whichever is expected to lose
     /// less. Default <see langword="null"/>: not asked for.
@@ -66,8 +66,9 @@ public sealed record SpeedOptions
     public bool? UseThresholds { get; init; }
 
     /// <summary>
-    /// Name of the importance that ranks tokens, as in <see cref="ImportancePolicies"/>. Default <see langword="null"/>:
-    /// <c>learned</c> where the model has a profile, otherwise <see cref="ImportancePolicies.Default"/>.
+    /// Name of the importance that ranks tokens: <c>learned</c> (needs a profile), <c>head-normalized-window</c>,
+    /// <c>recent-window</c>, <c>attention-context-contribution</c>, <c>most-recent</c>, or <c>random</c>, to compare with. Default
+    /// <see langword="null"/>: <c>learned</c> where the model has a profile, otherwise <c>head-normalized-window</c>.
     /// </summary>
     /// <exception cref="ArgumentException">There is no such importance.</exception>
     public string? Importance
