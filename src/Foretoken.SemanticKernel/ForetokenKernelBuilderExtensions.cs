@@ -1,5 +1,4 @@
 using Foretoken;
-using Foretoken.SemanticKernel;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;

@@ -2,7 +2,6 @@ using System.Collections.ObjectModel;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-using Foretoken.Importance;
 using Foretoken.Planning;
 using Microsoft.Extensions.AI;
 using Microsoft.SemanticKernel;

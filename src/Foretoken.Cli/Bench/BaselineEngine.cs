@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Machine;
-using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

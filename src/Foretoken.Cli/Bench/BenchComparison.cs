@@ -1,6 +1,5 @@
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Numbers;
-using Foretoken.Sessions;
 using MathNet.Numerics.Statistics;
 using Statistics = Foretoken.Cli.Numbers.Statistics;
 

@@ -1,4 +1,3 @@
-using Foretoken.Cli.Bench.Rivals;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Options;
 using Foretoken.Plans;

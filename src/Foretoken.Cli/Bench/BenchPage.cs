@@ -1,8 +1,6 @@
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Numbers;
 using Foretoken.Cli.Pages;
-using Foretoken.Costs;
-using Foretoken.Sessions;
 using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Bench;

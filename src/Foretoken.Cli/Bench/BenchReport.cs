@@ -2,7 +2,6 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Cli.Machine;
-using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;
 

@@ -1,5 +1,4 @@
 using Foretoken.Cli.Numbers;
-using Foretoken.Costs;
 
 namespace Foretoken.Cli.Bench;
 

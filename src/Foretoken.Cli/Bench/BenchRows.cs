@@ -1,7 +1,6 @@
 using Foretoken.Cli.Bench.Rivals;
 using Foretoken.Cli.Numbers;
 using Foretoken.Cli.Plan;
-using Foretoken.Costs;
 using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Bench;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Foretoken.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Errors;
 using Foretoken.Sessions;

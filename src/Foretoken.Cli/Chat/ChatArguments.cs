@@ -1,4 +1,3 @@
-using Foretoken.Chat;
 using Foretoken.Sessions;
 
 namespace Foretoken.Cli.Chat;

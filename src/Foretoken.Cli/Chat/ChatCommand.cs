@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Foretoken.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Sessions;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Foretoken.Cli.Bench;
 using Foretoken.Importance;
 using Foretoken.Sessions;
 using Spectre.Console;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using Foretoken.Cli.Console;
 
 namespace Foretoken.Cli.Options;

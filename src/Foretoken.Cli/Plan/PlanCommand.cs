@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Cli.Bench;
 using Foretoken.Cli.Calibrate;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Models;

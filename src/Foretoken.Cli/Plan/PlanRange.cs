@@ -1,4 +1,3 @@
-using Foretoken.Cli.Bench;
 using Foretoken.Planning;
 using Foretoken.Plans;
 using Spectre.Console;

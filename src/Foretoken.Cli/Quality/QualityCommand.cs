@@ -1,7 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using Foretoken.Cli.Bench;
-using Foretoken.Cli.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Cli.Machine;
 using Foretoken.Cli.Options;

@@ -1,8 +1,6 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Cli.Bench;
-using Foretoken.Cli.Chat;
 using Foretoken.Cli.Machine;
 using Foretoken.Interop;
 using Foretoken.Sessions;

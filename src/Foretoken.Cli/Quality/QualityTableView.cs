@@ -1,5 +1,4 @@
 using Foretoken.Cli.Options;
-using Foretoken.Tuning.Prompts;
 using Foretoken.Tuning.Quality;
 using Spectre.Console;
 using Spectre.Console.Rendering;

@@ -1,4 +1,3 @@
-using Foretoken.Cli.Bench;
 using Foretoken.Cli.Plan;
 using Foretoken.Costs;
 using Foretoken.Planning;

@@ -1,7 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Foretoken.Cli.Bench;
-using Foretoken.Plans;
 
 namespace Foretoken.Cli.Scale;
 

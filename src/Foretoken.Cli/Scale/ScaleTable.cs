@@ -1,4 +1,3 @@
-using Foretoken.Cli.Bench;
 using Spectre.Console;
 using static Foretoken.Cli.Console.InvariantText;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Foretoken.Chat;
 using Foretoken.Gguf;
 
 namespace Foretoken.Tuning.Models;

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using Foretoken.Diagnostics;
 using Foretoken.Errors;
-using Foretoken.Importance;
 using Foretoken.Planning;
 using Foretoken.Schemas;
 using Foretoken.Sessions;

@@ -2,12 +2,10 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Foretoken.Chat;
-using Foretoken.Costs;
 using Foretoken.Diagnostics;
 using Foretoken.Errors;
 using Foretoken.Gguf;
 using Foretoken.Importance;
-using Foretoken.Interop;
 using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Logging;
@@ -247,8 +245,7 @@ public sealed class ForetokenChatClient : IChatClient, IAsyncDisposable
     internal ForetokenModel LoadedModel => Loaded(_engine.Model.Model);
 
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>
-    internal int LoadedContextSize =>
-        Loaded(_engine.Model.Slots is [{ } first, ..] ? first : null).Session.ContextSize;
+    internal int LoadedContextSize => Loaded(_engine.Model.Slots is [{ } first, ..] ? first : null).Session.ContextSize;
 
     /// <summary>Tokens of the prompt that a request would have.</summary>
     /// <exception cref="InvalidOperationException">The model is not loaded.</exception>

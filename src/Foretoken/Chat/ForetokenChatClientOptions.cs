@@ -1,5 +1,4 @@
 using Foretoken.Chat;
-using Foretoken.Costs;
 using Foretoken.Errors;
 using Foretoken.Importance;
 using Foretoken.Planning;

@@ -1,7 +1,6 @@
 using Foretoken;
 using Foretoken.Chat;
 using Foretoken.Planning;
-using Foretoken.Sessions;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;

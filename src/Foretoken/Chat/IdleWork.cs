@@ -58,11 +58,7 @@ internal sealed class IdleWork(
         _ = CompleteAsync(pool, threads, nextRequest);
     }
 
-    private async Task CompleteAsync(
-        SlotPool<InferenceSlot> pool,
-        int threads,
-        CancellationTokenSource nextRequest
-    )
+    private async Task CompleteAsync(SlotPool<InferenceSlot> pool, int threads, CancellationTokenSource nextRequest)
     {
         using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(
             nextRequest.Token,

@@ -1,9 +1,7 @@
-using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using Foretoken.Gguf;
 using Foretoken.Plans;
-using Foretoken.Sessions;
 
 namespace Foretoken.Costs;
 

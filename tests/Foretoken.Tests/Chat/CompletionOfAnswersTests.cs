@@ -1,5 +1,4 @@
 using Foretoken.Sessions;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;

@@ -5,7 +5,6 @@ using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;

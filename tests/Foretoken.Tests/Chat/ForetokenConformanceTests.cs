@@ -1,4 +1,3 @@
-using Foretoken.Chat;
 using Foretoken.Tests.Sessions;
 using Microsoft.Extensions.AI;
 

@@ -1,4 +1,3 @@
-using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;

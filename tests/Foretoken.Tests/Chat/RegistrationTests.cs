@@ -1,4 +1,3 @@
-using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Sessions;
 using Foretoken.Tests.Sessions;

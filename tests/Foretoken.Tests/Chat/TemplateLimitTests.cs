@@ -1,6 +1,4 @@
-using Foretoken.Chat;
 using Foretoken.Errors;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 

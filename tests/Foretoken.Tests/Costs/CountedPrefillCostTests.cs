@@ -1,6 +1,5 @@
 using Foretoken.Costs;
 using Foretoken.Plans;
-using Foretoken.Samples;
 using Foretoken.Tests.Planning;
 using Foretoken.Tuning.Prompts;
 

@@ -1,10 +1,8 @@
 using Foretoken.Costs;
 using Foretoken.Interop;
 using Foretoken.Plans;
-using Foretoken.Samples;
 using Foretoken.Sessions;
 using Foretoken.Tests.Planning;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Costs;

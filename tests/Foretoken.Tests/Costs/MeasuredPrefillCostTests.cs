@@ -1,8 +1,6 @@
 using Foretoken.Costs;
 using Foretoken.Plans;
-using Foretoken.Samples;
 using Foretoken.Tests.Planning;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Costs;

@@ -1,7 +1,6 @@
 using System.Text;
 using Foretoken.Errors;
 using Foretoken.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 

@@ -1,5 +1,4 @@
 using Foretoken.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Gguf;

@@ -1,7 +1,6 @@
 using Foretoken.Errors;
 using Foretoken.Interop;
 using Foretoken.Sessions;
-using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Interop;

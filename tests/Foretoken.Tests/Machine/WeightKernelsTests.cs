@@ -2,7 +2,6 @@ using Foretoken.Gguf;
 using Foretoken.Machine;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;

@@ -1,8 +1,6 @@
 using Foretoken.Costs;
 using Foretoken.Planning;
 using Foretoken.Plans;
-using Foretoken.Samples;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 using FsCheck;
 using FsCheck.Fluent;

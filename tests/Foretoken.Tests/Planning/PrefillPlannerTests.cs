@@ -2,7 +2,6 @@ using Foretoken.Costs;
 using Foretoken.Errors;
 using Foretoken.Planning;
 using Foretoken.Plans;
-using Foretoken.Samples;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Planning;

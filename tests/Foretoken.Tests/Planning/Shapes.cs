@@ -1,5 +1,4 @@
 using Foretoken.Plans;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 
 namespace Foretoken.Tests.Planning;

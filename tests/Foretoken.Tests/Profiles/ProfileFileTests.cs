@@ -5,7 +5,6 @@ using Foretoken.Plans;
 using Foretoken.Profiles;
 using Foretoken.Skips;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 using FsCheck;

@@ -1,5 +1,3 @@
-using Foretoken.Importance;
-
 namespace Foretoken.Tests.Profiles;
 
 /// <summary>The importances written down as plainly as their definitions, in double, to check the fast ones against.</summary>

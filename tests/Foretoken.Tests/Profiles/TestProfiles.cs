@@ -3,7 +3,6 @@ using Foretoken.Importance;
 using Foretoken.Plans;
 using Foretoken.Profiles;
 using Foretoken.Skips;
-using Foretoken.Tests.Schemas;
 
 namespace Foretoken.Tests.Profiles;
 

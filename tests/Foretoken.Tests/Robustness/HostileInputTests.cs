@@ -1,5 +1,4 @@
 using System.Text;
-using Foretoken.Chat;
 using Foretoken.Errors;
 using Foretoken.Gguf;
 using Foretoken.Profiles;
@@ -7,7 +6,6 @@ using Foretoken.Sessions;
 using Foretoken.Tests.Chat;
 using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Profiles;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;

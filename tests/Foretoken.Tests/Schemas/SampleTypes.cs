@@ -2,8 +2,6 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
-using Foretoken.Tests.Planning;
-using Foretoken.Tests.Sessions;
 
 namespace Foretoken.Tests.Schemas;
 

@@ -1,6 +1,5 @@
 using Foretoken.Errors;
 using Foretoken.Sessions;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Sessions;

@@ -3,7 +3,6 @@ using Foretoken.Importance;
 using Foretoken.Planning;
 using Foretoken.Plans;
 using Foretoken.Sessions;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Sessions;

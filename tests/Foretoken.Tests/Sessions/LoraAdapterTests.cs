@@ -4,7 +4,6 @@ using Foretoken.Interop;
 using Foretoken.Plans;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 

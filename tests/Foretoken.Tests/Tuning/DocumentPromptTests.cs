@@ -1,4 +1,3 @@
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Tests.Tuning;

@@ -5,7 +5,6 @@ using Foretoken.Plans;
 using Foretoken.Profiles;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning;
 using Foretoken.Tuning.Importance;

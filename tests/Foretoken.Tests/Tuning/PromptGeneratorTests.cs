@@ -1,4 +1,3 @@
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Prompts;
 using Microsoft.Extensions.AI;
 

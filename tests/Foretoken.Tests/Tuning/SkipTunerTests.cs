@@ -5,7 +5,6 @@ using Foretoken.Profiles;
 using Foretoken.Sessions;
 using Foretoken.Tests.Gguf;
 using Foretoken.Tests.Profiles;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tests.Sessions;
 using Foretoken.Tuning;
 using Foretoken.Tuning.Prompts;

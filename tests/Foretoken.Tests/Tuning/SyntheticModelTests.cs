@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using Foretoken.Gguf;
 using Foretoken.Plans;
 using Foretoken.Tests.Gguf;
-using Foretoken.Tests.Schemas;
 using Foretoken.Tuning.Models;
 using Foretoken.Tuning.Prompts;
 

@@ -5,8 +5,6 @@ using Foretoken.Cli.Machine;
 using Foretoken.Cli.Options;
 using Foretoken.Cli.Plan;
 using Foretoken.Cli.Quality;
-using Foretoken.Cli.Tune;
-using Foretoken.Gguf;
 using Foretoken.Importance;
 using Foretoken.Planning;
 using Foretoken.Plans;

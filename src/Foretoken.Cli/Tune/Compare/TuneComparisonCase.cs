@@ -1,5 +1,4 @@
 using System.Globalization;
-using Foretoken.Cli.Tune;
 using Foretoken.Importance;
 using Foretoken.Tuning;
 using Foretoken.Tuning.Importance;

@@ -1,5 +1,4 @@
 using Foretoken.Cli.Pages;
-using Foretoken.Tuning.Prompts;
 using static Foretoken.Cli.Console.InvariantText;
 
 namespace Foretoken.Cli.Tune.Compare;

@@ -3,9 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Foretoken.Cli.Machine;
 using Foretoken.Cli.Quality;
-using Foretoken.Cli.Tune;
 using Foretoken.Tuning;
-using Foretoken.Tuning.Prompts;
 
 namespace Foretoken.Cli.Tune.Compare;
 

@@ -1,4 +1,3 @@
-using Foretoken.Tuning.Prompts;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 using static Foretoken.Cli.Console.InvariantText;
