@@ -96,7 +96,7 @@ answers() {
 # do
 refuses() {
     local folder=$1 processor needed dotnet missing status name
-    local chat=("$repo/samples/Chat/bin/Release/net10.0/Chat.dll" --model "$model" --ask "What is this?" --max-tokens 2)
+    local chat=("$repo/src/Foretoken.Cli/bin/Release/net10.0/Foretoken.Cli.dll" chat --model "$model" --ask "What is this?" --max-tokens 2)
     local doctor=("$repo/src/Foretoken.Cli/bin/Release/net10.0/Foretoken.Cli.dll" doctor "$model")
     if ! command -v dotnet > /dev/null || [[ ! -f ${chat[0]} || ! -f ${doctor[0]} ]]; then
         note "skipped: the refusal, because the .NET projects are not built (./run build)"

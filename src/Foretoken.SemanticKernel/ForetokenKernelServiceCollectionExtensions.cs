@@ -1,4 +1,5 @@
 using Foretoken;
+using Foretoken.Chat;
 using Foretoken.SemanticKernel;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
@@ -57,7 +58,7 @@ public static class ForetokenKernelServiceCollectionExtensions
     )
     {
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken(serviceId).Bind(configuration);
+        services.AddForetoken(serviceId).BindForetoken(configuration);
         return services.AddForetokenChatCompletion(serviceId);
     }
 
@@ -121,7 +122,7 @@ public static class ForetokenKernelServiceCollectionExtensions
     )
     {
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken(serviceId).Bind(configuration);
+        services.AddForetoken(serviceId).BindForetoken(configuration);
         return services.AddForetokenChatClient(serviceId);
     }
 

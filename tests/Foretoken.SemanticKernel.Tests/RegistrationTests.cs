@@ -105,6 +105,7 @@ public sealed class RegistrationTests
                 {
                     ["Chat:ModelPath"] = TestModel.FindPath(),
                     ["Chat:TargetTtftSpeedup"] = "2.5",
+                    ["Chat:Speed:MaxQualityLoss"] = "0.3",
                 }
             )
             .Build();
@@ -114,13 +115,11 @@ public sealed class RegistrationTests
             .AddForetokenChatClient(configuration.GetSection("Chat"), serviceId)
             .Build();
         await using ServiceProvider services = (ServiceProvider)kernel.Services;
-        Assert.Equal(
-            2.5,
-            services
-                .GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>()
-                .Get(serviceId ?? Options.DefaultName)
-                .TargetTtftSpeedup
-        );
+        ForetokenChatClientOptions options = services
+            .GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>()
+            .Get(serviceId ?? Options.DefaultName);
+        Assert.Equal(2.5, options.TargetTtftSpeedup);
+        Assert.Equal(0.3, options.Speed.MaxQualityLoss);
         Assert.NotNull(services.GetRequiredKeyedService<IChatCompletionService>(serviceId));
         Assert.NotNull(
             services.GetRequiredKeyedService<IChatClient>(serviceId).GetService<FunctionInvokingChatClient>()

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Foretoken.Chat;
 using Foretoken.Cli.Console;
 using Foretoken.Sessions;
 
@@ -12,12 +13,10 @@ internal static class ChatCommand
 
     private const string NoProfile = "none";
 
+    // the library's own, with hyphens
     private static readonly (string Name, CompletionMode Mode)[] Completions =
     [
-        ("never", CompletionMode.Never),
-        ("while-answering", CompletionMode.WhileAnswering),
-        ("when-idle", CompletionMode.WhenIdle),
-        ("always", CompletionMode.Always),
+        .. CompletionModeText.Modes.Select(one => (one.Text.Replace('_', '-'), one.Mode)),
     ];
 
     internal static Command Create(Func<ChatArguments, Task<int>> run)

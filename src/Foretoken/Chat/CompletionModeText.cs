@@ -5,7 +5,8 @@ namespace Foretoken.Chat;
 /// <summary>A <see cref="CompletionMode"/> as requests and settings spell it; a command line may write hyphens.</summary>
 internal static class CompletionModeText
 {
-    private static readonly (CompletionMode Mode, string Text)[] Modes =
+    /// <summary>Every mode and its text.</summary>
+    internal static readonly (CompletionMode Mode, string Text)[] Modes =
     [
         (CompletionMode.Never, "never"),
         (CompletionMode.WhileAnswering, "while_answering"),

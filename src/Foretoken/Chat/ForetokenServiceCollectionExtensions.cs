@@ -46,7 +46,7 @@ public static class ForetokenServiceCollectionExtensions
     )
     {
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken().Bind(configuration).Configure(options => BindSpeed(options, configuration));
+        services.AddForetoken().BindForetoken(configuration);
         return services.AddChatClient(provider => provider.GetRequiredService<ForetokenChatClient>());
     }
 
@@ -85,7 +85,7 @@ public static class ForetokenServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(serviceKey);
         ArgumentNullException.ThrowIfNull(configuration);
-        services.AddForetoken(serviceKey).Bind(configuration).Configure(options => BindSpeed(options, configuration));
+        services.AddForetoken(serviceKey).BindForetoken(configuration);
         return services.AddKeyedChatClient(
             serviceKey,
             provider => provider.GetRequiredKeyedService<ForetokenChatClient>(serviceKey)
@@ -142,25 +142,4 @@ public static class ForetokenServiceCollectionExtensions
 
     private static ForetokenChatClient Create(IServiceProvider provider, string name) =>
         new(provider.GetRequiredService<IOptionsMonitor<ForetokenChatClientOptions>>().Get(name));
-
-    // the generated binder does not write properties that are only to be initialised
-    private static void BindSpeed(ForetokenChatClientOptions options, IConfiguration configuration)
-    {
-        IConfigurationSection section = configuration.GetSection(nameof(options.Speed));
-        options.Speed = new SpeedOptions
-        {
-            TargetTtftSpeedup = Number(nameof(SpeedOptions.TargetTtftSpeedup)),
-            TargetDecodeSpeedup = Number(nameof(SpeedOptions.TargetDecodeSpeedup)),
-            MaxQualityLoss = Number(nameof(SpeedOptions.MaxQualityLoss)),
-            UseThresholds = Flag(nameof(SpeedOptions.UseThresholds)),
-            Importance = Text(nameof(SpeedOptions.Importance)),
-            Strict = Flag(nameof(SpeedOptions.Strict)),
-        }.Over(options.Speed);
-
-        string? Text(string name) => section[name] is { Length: > 0 } text ? text : null;
-        double? Number(string name) =>
-            Text(name) is { } text ? OptionValue.ToDouble($"{section.Path}:{name}", text) : null;
-        bool? Flag(string name) =>
-            Text(name) is { } text ? OptionValue.ToBoolean($"{section.Path}:{name}", text) : null;
-    }
 }

@@ -68,7 +68,11 @@ public sealed class RegistrationTests(TinyChatModel test)
             ("Chat:Speed:MaxQualityLoss", "0.3"),
             ("Chat:Speed:UseThresholds", "true"),
             ("Chat:Speed:Importance", "recent-window"),
-            ("Chat:Speed:Strict", "true")
+            ("Chat:Speed:Strict", "true"),
+            ("Chat:Completion:Mode", "WhileAnswering"),
+            ("Chat:Completion:Grade", "Exact"),
+            ("Chat:Completion:ByOutputToken", "16"),
+            ("Chat:Completion:MaxTokenDelay", "00:00:00.050")
         );
         builder.Services.AddForetokenChatClient(builder.Configuration.GetSection("Chat"));
         using IHost host = builder.Build();
@@ -87,6 +91,16 @@ public sealed class RegistrationTests(TinyChatModel test)
                 Strict = true,
             },
             options.Speed
+        );
+        Assert.Equal(
+            new CompletionOptions
+            {
+                Mode = CompletionMode.WhileAnswering,
+                Grade = CompletionGrade.Exact,
+                ByOutputToken = 16,
+                MaxTokenDelay = TimeSpan.FromMilliseconds(50),
+            },
+            options.Completion
         );
     }
 
