@@ -183,7 +183,6 @@ public sealed class ForetokenSession : IDisposable
         TimeSpan elapsed = time.GetElapsedTime(start);
         double cpuShare = (Environment.CpuUsage.TotalTime - cpuBefore) / elapsed / Info.BatchThreads;
 
-        _held.Invalidate();
         _sequence.Append(prompt[reused..]);
         int computed = prompt.Length - reused;
         if (native.Stages.Any(stage => stage.NTokens < computed))

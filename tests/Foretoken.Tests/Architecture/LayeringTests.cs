@@ -136,6 +136,11 @@ public partial class LayeringTests
     // a property, an enum's value or a parameter may have the name of a type
     private static bool IsMember(string code, Match match)
     {
+        // what is created is a type, whatever follows
+        if (code.AsSpan(0, match.Index).EndsWith("new ", StringComparison.Ordinal))
+        {
+            return false;
+        }
         string before = code[Math.Max(0, match.Index - 1)..match.Index];
         string after = code[(match.Index + match.Length)..].TrimStart();
         return before == "."
